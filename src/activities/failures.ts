@@ -1,0 +1,64 @@
+/* The one place where an adapter's error becomes what Temporal retries or not. */
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import { type AttemptReport, cutMessage, FAILURES, type FailureCode } from '../contract/failure.ts';
+import {
+  InvalidInputError,
+  ModelCrashedError,
+  ModelUnavailableError,
+  OutputTooLargeError,
+  RunTimeoutError,
+} from '../model/runtime.ts';
+import { StorageError } from '../storage/payload-store.ts';
+
+interface Translation {
+  readonly code: FailureCode;
+  readonly retryAfterMs?: number;
+  /** Unexpected: the operator should see it in the worker's log. */
+  readonly isSurprise?: boolean;
+}
+
+function translate(error: unknown): Translation {
+  if (error instanceof InvalidInputError) return { code: 'invalid_input' };
+  if (error instanceof OutputTooLargeError) return { code: 'output_too_large' };
+  if (error instanceof RunTimeoutError) return { code: 'run_timeout' };
+  if (error instanceof ModelCrashedError) return { code: 'model_crashed' };
+  if (error instanceof ModelUnavailableError) {
+    return { code: 'model_unavailable', retryAfterMs: error.retryAfterMs };
+  }
+  if (error instanceof StorageError) return { code: 'storage_unavailable', isSurprise: true };
+  return { code: 'internal', isSurprise: true };
+}
+
+/** What the infer activity throws for `error`; `report` travels along to the workflow. */
+export function toApplicationFailure(error: unknown, report: AttemptReport): ApplicationFailure {
+  const { code, retryAfterMs, isSurprise = false } = translate(error);
+  const message = error instanceof Error ? error.message : String(error);
+  return applicationFailure(code, message, {
+    report,
+    isSurprise,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(isSurprise ? { cause: error as Error } : {}),
+  });
+}
+
+/** A failure by its code, as the workflow reads it. */
+export function applicationFailure(
+  code: FailureCode,
+  message: string,
+  details: {
+    readonly report: AttemptReport;
+    readonly isSurprise?: boolean;
+    readonly retryAfterMs?: number;
+    readonly cause?: Error;
+  },
+): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: code,
+    message: cutMessage(message),
+    nonRetryable: !FAILURES[code].retried,
+    details: [details.report],
+    ...(details.retryAfterMs === undefined ? {} : { nextRetryDelay: details.retryAfterMs }),
+    ...(details.cause === undefined ? {} : { cause: details.cause }),
+    ...(details.isSurprise === true ? {} : { category: ApplicationFailureCategory.BENIGN }),
+  });
+}

@@ -1,0 +1,153 @@
+/* The infer activity: load the input, run the model, heartbeat, store the output. */
+import { CancelledFailure, Context } from '@temporalio/activity';
+import { type AttemptReport, POISON_DEATHS } from '../contract/failure.ts';
+import type { InferRequest, InferResult } from '../contract/messages.ts';
+import {
+  type Json,
+  JSON_MEDIA_TYPE,
+  payloadKeys,
+  type Stored,
+} from '../contract/payload.ts';
+import type { FieldValue } from '../model/protocol.ts';
+import { ModelCrashedError, type ModelRuntime } from '../model/runtime.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { applicationFailure, toApplicationFailure } from './failures.ts';
+
+const FIRST_HEARTBEAT_MS = 50; // soon enough to tell "started" from "never started", see the workflow
+const HEARTBEAT_INTERVAL_MS = 1000;
+
+/** Remembers the attempts in flight, so that a successor can report them should we die. */
+export interface InFlightAttempts {
+  /** Returns what to call when the attempt has ended. */
+  enter(taskToken: Uint8Array, predictionId: string): Promise<() => Promise<void>>;
+}
+
+export interface InferenceDependencies {
+  readonly runtime: ModelRuntime;
+  readonly store: PayloadStore;
+  readonly inFlight: InFlightAttempts;
+  /** This worker's identity, for records and people. */
+  readonly worker: string;
+  /** Outputs up to this many bytes of JSON travel in the history, larger ones in the store. */
+  readonly engineInlineLimit: number;
+}
+
+export type InferenceActivities = ReturnType<typeof createInferenceActivities>;
+
+export const createInferenceActivities = (dependencies: InferenceDependencies) => ({
+  async infer(request: InferRequest): Promise<InferResult> {
+    const leave = await dependencies.inFlight.enter(Context.current().info.taskToken, request.id);
+    const attempt = startAttempt(request, dependencies.worker);
+    try {
+      return await inferAndStore(request, attempt, dependencies);
+    } catch (error) {
+      throw failureOf(error, attempt);
+    } finally {
+      attempt.stop();
+      await leave();
+    }
+  },
+});
+
+async function inferAndStore(
+  request: InferRequest,
+  attempt: Attempt,
+  { runtime, store, engineInlineLimit, worker }: InferenceDependencies,
+): Promise<InferResult> {
+  const { info, cancellationSignal } = Context.current();
+  const inference = await runtime.infer(
+    { name: request.model, version: request.version },
+    {
+      input: await loadInput(request.input, store),
+      options: request.options,
+      runTimeoutMs: request.runTimeoutMs,
+      signal: cancellationSignal,
+      onProgress: (progress) => attempt.update({ progress }),
+    },
+  );
+  const key = payloadKeys.output(
+    request.id,
+    info.workflowExecution?.runId ?? 'none',
+    attempt.report.attempt,
+  );
+  const output: Stored =
+    inference.output.length <= engineInlineLimit
+      ? { inline: JSON.parse(Buffer.from(inference.output).toString('utf8')) as Json }
+      : { claim: await store.put(key, inference.output, { mediaType: JSON_MEDIA_TYPE }) };
+  return {
+    output,
+    report: { ...attempt.report, progress: null },
+    metrics: {
+      queue_ms: Math.max(0, inference.startedAtMs - Date.parse(request.created_at)),
+      inference_ms: inference.inferenceMs,
+      batch_size: inference.batchSize,
+      device: inference.device,
+      worker,
+    },
+  };
+}
+
+async function loadInput(
+  input: InferRequest['input'],
+  store: PayloadStore,
+): Promise<Record<string, FieldValue>> {
+  const fields = Object.entries(input).map(async ([field, stored]) => {
+    if ('inline' in stored) return [field, { json: stored.inline }] as const;
+    const bytes = await store.get(stored.claim.key);
+    const isJson = stored.claim.media_type === JSON_MEDIA_TYPE;
+    return [field, isJson ? { jsonBytes: bytes } : { media: bytes }] as const;
+  });
+  return Object.fromEntries(await Promise.all(fields));
+}
+
+interface Attempt {
+  readonly report: AttemptReport;
+  /** Changes the report; the next heartbeat carries it. */
+  update(change: Partial<AttemptReport>): void;
+  stop(): void;
+}
+
+/** Heartbeats on a timer, so that a busy device is never mistaken for a dead worker. */
+function startAttempt(request: InferRequest, worker: string): Attempt {
+  const context = Context.current();
+  const before = context.info.heartbeatDetails as AttemptReport | undefined;
+  let report: AttemptReport = {
+    attempt: request.earlier.attempts + context.info.attempt,
+    started_at: new Date().toISOString(),
+    worker,
+    deaths: before?.deaths ?? request.earlier.deaths,
+    progress: null,
+  };
+  const beat = () => context.heartbeat(report);
+  let timer = setTimeout(() => {
+    beat();
+    timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
+  }, FIRST_HEARTBEAT_MS);
+  return {
+    get report() {
+      return report;
+    },
+    update(change) {
+      report = { ...report, ...change };
+      beat();
+    },
+    stop: () => clearTimeout(timer), // clears an interval as well
+  };
+}
+
+function failureOf(error: unknown, attempt: Attempt): Error {
+  const { cancellationSignal, cancellationDetails } = Context.current();
+  if (cancellationSignal.aborted) {
+    if (cancellationDetails?.workerShutdown === true) {
+      const message = 'its worker was shut down before the run was done';
+      return applicationFailure('worker_lost', message, { report: attempt.report });
+    }
+    return new CancelledFailure('canceled', [attempt.report]);
+  }
+  if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt.report);
+  const deaths = attempt.report.deaths + 1;
+  attempt.update({ deaths }); // the heartbeat carries the count to the next attempt
+  if (deaths < POISON_DEATHS) return toApplicationFailure(error, attempt.report);
+  const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;
+  return applicationFailure('poison_input', message, { report: attempt.report });
+}

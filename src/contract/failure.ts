@@ -1,0 +1,56 @@
+/**
+ * The one list of ways a prediction can fail. `retried`: the workflow tries again by itself;
+ * `retryable`: the same input may succeed as a new prediction.
+ */
+export const FAILURES = {
+  invalid_input: { retried: false, retryable: false },
+  model_unavailable: { retried: true, retryable: true },
+  model_crashed: { retried: true, retryable: true },
+  poison_input: { retried: false, retryable: false },
+  run_timeout: { retried: false, retryable: false },
+  worker_lost: { retried: true, retryable: true },
+  storage_unavailable: { retried: true, retryable: true },
+  output_too_large: { retried: false, retryable: false },
+  internal: { retried: false, retryable: false },
+  queue_timeout: { retried: false, retryable: true },
+  deadline_exceeded: { retried: false, retryable: true },
+  terminated: { retried: false, retryable: true },
+} as const satisfies Record<string, { retried: boolean; retryable: boolean }>;
+
+/** Why a prediction failed, in one word. */
+export type FailureCode = keyof typeof FAILURES;
+
+export const isFailureCode = (text: string): text is FailureCode => Object.hasOwn(FAILURES, text);
+
+/** The codes an attempt may fail with that no further attempt can mend. */
+export const TERMINAL_FAILURES: readonly FailureCode[] = (
+  Object.keys(FAILURES) as FailureCode[]
+).filter((code) => !FAILURES[code].retried);
+
+/** A process death while running this many times alone means: the input is the poison. */
+export const POISON_DEATHS = 3;
+
+/** What an attempt tells of itself, in heartbeats and in the details of its failure. */
+export interface AttemptReport {
+  /** 1 for the first execution of the activity, counted over rescheduling. */
+  readonly attempt: number;
+  /** When it began, RFC 3339. */
+  readonly started_at: string;
+  /** The worker that ran it. */
+  readonly worker: string;
+  /** How many model processes died under this prediction so far while it ran alone. */
+  readonly deaths: number;
+  readonly progress: { readonly fraction: number; readonly message: string } | null;
+}
+
+/** What the workflow tells a rescheduled activity of the attempts before it. */
+export interface EarlierAttempts {
+  readonly attempts: number;
+  readonly deaths: number;
+}
+
+const MAX_MESSAGE_CHARS = 1024;
+
+/** Cuts a message so that it fits into a memo. */
+export const cutMessage = (message: string): string =>
+  message.length <= MAX_MESSAGE_CHARS ? message : `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…`;

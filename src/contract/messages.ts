@@ -1,0 +1,62 @@
+import { defineQuery } from '@temporalio/workflow';
+import type { AttemptReport, EarlierAttempts } from './failure.ts';
+import type { Json, Stored } from './payload.ts';
+import type { Accepted, Ended, Metrics } from './prediction.ts';
+
+/** The workflow's type name, for clients that cannot import workflow code. */
+export const PREDICTION_WORKFLOW = 'predictionWorkflow';
+
+/** The memo's two keys, each written once. */
+export const MEMO_ACCEPTED = 'accepted';
+export const MEMO_ENDED = 'ended';
+
+/** Search attributes, set at start; `outcome` is set only to `aborted`. */
+export const SEARCH_ATTRIBUTES = {
+  model: { name: 'BuzzerModel', type: 'KEYWORD' },
+  version: { name: 'BuzzerVersion', type: 'KEYWORD' },
+  tenant: { name: 'BuzzerTenant', type: 'KEYWORD' },
+  tags: { name: 'BuzzerTags', type: 'KEYWORD_LIST' },
+  outcome: { name: 'BuzzerOutcome', type: 'KEYWORD' },
+} as const;
+
+/** What a workflow is started with. */
+export interface PredictionRequest {
+  readonly accepted: Accepted;
+  /** How long a lost worker goes unnoticed. */
+  readonly heartbeatTimeoutMs: number;
+}
+
+/** What the workflow itself knows: for the Web UI and the CLI; HTTP reads the memo. */
+export interface PredictionView {
+  readonly id: string;
+  readonly model: string;
+  readonly status: 'queued' | Ended['status'];
+  readonly accepted: Accepted;
+  readonly ended: Ended | null;
+}
+
+export const predictionQuery = defineQuery<PredictionView>('prediction');
+
+/** What the infer activity is asked. */
+export interface InferRequest {
+  readonly id: string;
+  readonly model: string;
+  readonly version: number;
+  readonly input: Readonly<Record<string, Stored>>;
+  readonly options: Readonly<Record<string, Json>>;
+  readonly created_at: string;
+  /** Measured from the moment the input is handed to the model process. */
+  readonly runTimeoutMs: number;
+  readonly earlier: EarlierAttempts;
+}
+
+/** What the infer activity answers. */
+export interface InferResult {
+  readonly output: Stored;
+  readonly report: AttemptReport;
+  readonly metrics: Omit<Metrics, 'total_ms'>;
+}
+
+const ID = /^pred_[0-9a-hjkmnp-tv-z]{26}$/;
+
+export const isPredictionId = (text: string): boolean => ID.test(text);

@@ -1,0 +1,44 @@
+/** One version of a served model: `ocr@1`. */
+export interface ModelRef {
+  readonly name: string;
+  readonly version: number;
+}
+
+const MODEL_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
+const MODEL_VERSION = /^[1-9]\d{0,8}$/;
+
+export const isModelName = (text: string): boolean => MODEL_NAME.test(text);
+
+/** Versions are positive integers, compared as numbers; null when `text` is not one. */
+export const parseModelVersion = (text: string): number | null =>
+  MODEL_VERSION.test(text) ? Number(text) : null;
+
+export const formatModelRef = (ref: ModelRef): string => `${ref.name}@${ref.version}`;
+
+/** Reads `ocr` (version null: the default one) or `ocr@1`; null when it is neither. */
+export function parseModelRef(
+  text: string,
+): { readonly name: string; readonly version: number | null } | null {
+  const [name = '', version, ...rest] = text.split('@');
+  if (!isModelName(name) || rest.length > 0) return null;
+  if (version === undefined) return { name, version: null };
+  const parsed = parseModelVersion(version);
+  return parsed === null ? null : { name, version: parsed };
+}
+
+/** `model.json`, with every default filled in. */
+export interface Manifest {
+  readonly pipeline: string;
+  readonly description: string;
+  /** The pipeline's files by role. Paths resolve against the version's folder. */
+  readonly files: Readonly<Record<string, { readonly path: string; readonly sha256?: string }>>;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly resources: {
+    readonly threads: number;
+    readonly replicas: number;
+    readonly preload: boolean;
+  };
+  readonly timeouts: { readonly run_s: number };
+  readonly license: string | null;
+  readonly source: string | null;
+}

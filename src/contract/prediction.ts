@@ -1,0 +1,185 @@
+/*
+ * Terminology
+ *
+ * prediction      one durable request: its record and its workflow. Its id is the workflow id.
+ * inference       the act of running a model on inputs; `infer` is the activity that does it.
+ * attempt         one execution of the infer activity.
+ * accepted/ended  the two halves of a record: what is known at acceptance, and what is known at
+ *                 the end. Each is written once, into the workflow's memo.
+ * record          the wire object a client reads; computed from those two and, while it runs,
+ *                 from what Temporal says of the workflow.
+ * payload, claim  bytes in the payload store, and what the engine holds instead of them.
+ */
+import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
+import { type Json, jsonBytes, type Stored } from './payload.ts';
+
+export const TERMINAL_STATUSES = ['succeeded', 'failed', 'canceled', 'aborted'] as const;
+export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
+export type ActiveStatus = 'queued' | 'processing' | 'canceling';
+
+/** What is known of a prediction when it is accepted; the memo key `accepted`. */
+export interface Accepted {
+  readonly id: string;
+  readonly tenant: string;
+  readonly model: string;
+  readonly version: number;
+  readonly input: Readonly<Record<string, Stored>>;
+  readonly options: Readonly<Record<string, Json>>;
+  /** Durations, as a person writes them. */
+  readonly queue_ttl: string;
+  readonly run_timeout: string;
+  readonly deadline: string;
+  /** RFC 3339, as all times. */
+  readonly created_at: string;
+  readonly deadline_at: string;
+}
+
+export interface PredictionError {
+  readonly code: FailureCode;
+  readonly message: string;
+  /** The same input may succeed as a new prediction. */
+  readonly retryable: boolean;
+  /** The attempt that failed; 0 when none ever started. */
+  readonly attempt: number;
+}
+
+export interface Metrics {
+  /** From acceptance to the moment the input was handed to the model process. */
+  readonly queue_ms: number;
+  readonly inference_ms: number;
+  /** From acceptance to the end. */
+  readonly total_ms: number;
+  readonly batch_size: number;
+  readonly device: string;
+  readonly worker: string;
+}
+
+interface EndedBase {
+  readonly attempt: number;
+  readonly started_at: string | null;
+  readonly completed_at: string;
+}
+
+/** What is known of a prediction when it has ended; the memo key `ended`. */
+export type Ended =
+  | (EndedBase & { readonly status: 'succeeded'; readonly output: Stored; readonly metrics: Metrics })
+  | (EndedBase & { readonly status: 'failed' | 'aborted'; readonly error: PredictionError })
+  | (EndedBase & { readonly status: 'canceled' });
+
+export interface Progress {
+  /** 0 to 1. */
+  readonly fraction: number;
+  readonly message: string;
+}
+
+export type QueueReason =
+  'no_worker' | 'model_loading' | 'model_unavailable' | 'capacity' | 'retrying' | 'scheduled' | 'paused';
+
+/** Media or a larger value of an input, as a record shows it. */
+export interface InputReference {
+  readonly url: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly media_type: string;
+}
+
+interface RecordBase {
+  readonly id: string;
+  readonly object: 'prediction';
+  readonly model: string;
+  readonly version: number;
+  readonly input: Readonly<Record<string, Json | InputReference>>;
+  readonly options: Readonly<Record<string, Json>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly priority: number;
+  readonly webhook: null;
+  readonly retry_of: null;
+  readonly start_after: string | null;
+  readonly queue_ttl: string;
+  readonly run_timeout: string;
+  readonly deadline: string;
+  readonly partial_output: null;
+  /** The latest attempt; 0 before the first. */
+  readonly attempt: number;
+  readonly created_at: string;
+  readonly deadline_at: string;
+  readonly started_at: string | null;
+  readonly urls: { readonly get: string; readonly output: string; readonly cancel: string };
+}
+
+interface Running {
+  readonly output: null;
+  readonly output_url: null;
+  readonly error: null;
+  readonly metrics: null;
+  readonly completed_at: null;
+  readonly expires_at: null;
+}
+
+interface Final {
+  readonly progress: null;
+  readonly queue: null;
+  readonly completed_at: string;
+  readonly expires_at: string;
+}
+
+/**
+ * The wire object: the body of GET and an element of a list. Every member is always present; what
+ * does not apply is null. It is final exactly when `completed_at` is not null.
+ */
+export type Prediction = RecordBase &
+  (
+    | (Running & {
+        readonly status: 'queued';
+        readonly progress: null;
+        readonly queue: { readonly depth: number | null; readonly reason: QueueReason | null };
+      })
+    | (Running & {
+        readonly status: 'processing' | 'canceling';
+        readonly progress: Progress | null;
+        readonly queue: null;
+      })
+    | (Final & {
+        readonly status: 'succeeded';
+        /** Null when it is too large to be answered inline: then `output_url` leads to it. */
+        readonly output: Json;
+        readonly output_url: string | null;
+        readonly error: null;
+        readonly metrics: Metrics;
+      })
+    | (Final & {
+        readonly status: 'failed' | 'aborted';
+        readonly output: null;
+        readonly output_url: null;
+        readonly error: PredictionError;
+        readonly metrics: null;
+      })
+    | (Final & {
+        readonly status: 'canceled';
+        readonly output: null;
+        readonly output_url: null;
+        readonly error: null;
+        readonly metrics: null;
+      })
+  );
+
+export const isFinal = (prediction: Prediction): boolean => prediction.completed_at !== null;
+
+/** The error member of a record; never too long for a memo. */
+export const predictionError = (
+  code: FailureCode,
+  message: string,
+  attempt: number,
+): PredictionError => ({
+  code,
+  message: cutMessage(message),
+  retryable: FAILURES[code].retryable,
+  attempt,
+});
+
+/** A memo over 2 MiB would fail the workflow task for ever, so each half has a limit far below. */
+export const MAX_ACCEPTED_BYTES = 24 * 1024;
+
+export const acceptedBytes = (accepted: Accepted): number =>
+  jsonBytes(accepted as unknown as Json);

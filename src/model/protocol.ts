@@ -1,0 +1,45 @@
+/*
+ * The messages between a supervisor and its model process, over Node's IPC channel with
+ * `serialization: 'advanced'` (typed arrays travel as they are).
+ */
+import type { Manifest } from '../contract/model.ts';
+import type { Json } from '../contract/payload.ts';
+import type { Progress } from '../contract/prediction.ts';
+import type { Graphs } from '../pipelines/index.ts';
+
+/** Everything a model process needs to know; it reads no environment. */
+export interface LoadSettings {
+  readonly manifest: Manifest;
+  /** Absolute paths by role. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly graphs: Graphs;
+  readonly device: string;
+  readonly maxPixels: number;
+  readonly maxOutputBytes: number;
+}
+
+/** An input field on its way: a JSON value, media bytes, or the bytes of a JSON value. */
+export type FieldValue =
+  | { readonly json: Json }
+  | { readonly media: Uint8Array }
+  | { readonly jsonBytes: Uint8Array };
+
+/** Supervisor → process. The first message is `load`; then one `infer` at a time. */
+export type ToProcess =
+  | { readonly type: 'load'; readonly settings: LoadSettings }
+  | {
+      readonly type: 'infer';
+      readonly input: Readonly<Record<string, FieldValue>>;
+      readonly options: Readonly<Record<string, Json>>;
+    };
+
+/** Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by one of the rest. */
+export type FromProcess =
+  | { readonly type: 'ready' }
+  | { readonly type: 'load_failed'; readonly message: string }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  | { readonly type: 'result'; readonly output: Uint8Array; readonly inferenceMs: number }
+  | { readonly type: 'error'; readonly kind: InferenceErrorKind; readonly message: string };
+
+/** What a run can answer instead of a result; its process is well and goes on. */
+export type InferenceErrorKind = 'invalid_input' | 'output_too_large' | 'internal';

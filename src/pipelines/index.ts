@@ -1,0 +1,31 @@
+import type { DescribePipeline, Pipeline, PipelineSettings } from './definition.ts';
+import { describeOcr } from './ocr/schema.ts';
+import { describeTensor } from './tensor/schema.ts';
+
+export {
+  type Graphs,
+  InvalidInputError,
+  InvalidMediaError,
+  type MediaField,
+  type MediaLimits,
+  type Pipeline,
+  type PipelineSchema,
+  type PipelineSettings,
+} from './definition.ts';
+
+interface PipelineEntry {
+  readonly describe: DescribePipeline;
+  readonly open: (settings: PipelineSettings) => Promise<Pipeline>;
+}
+
+/** Every pipeline. Adding one is a folder and one line here. */
+export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {
+  ocr: {
+    describe: describeOcr,
+    open: async (settings) => await (await import('./ocr/pipeline.ts')).openOcr(settings),
+  },
+  tensor: {
+    describe: describeTensor,
+    open: async (settings) => await (await import('./tensor/pipeline.ts')).openTensor(settings),
+  },
+};

@@ -1,0 +1,70 @@
+/*
+ * Reads printed text: PP-OCRv4's two networks (Du et al., "PP-OCR", arXiv:2009.09941), the first
+ * of which finds lines and the second reads each of them.
+ */
+import { readFile } from 'node:fs/promises';
+import type { Json } from '../../contract/payload.ts';
+import { openSession } from '../../model/session.ts';
+import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
+import { decodeImage, UnreadableImageError } from '../shared/image.ts';
+import { detectLines } from './detection.ts';
+import { inReadingOrder } from './reading-order.ts';
+import { type Alphabet, recognizeLine } from './recognition.ts';
+import { OCR_FILES, type OcrOptions, type OcrOutput } from './schema.ts';
+
+/** Loads both networks and the alphabet. */
+export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
+  const [detectionFile, recognitionFile, dictionaryFile] = OCR_FILES.map(
+    (role) => settings.files[role] ?? '',
+  ) as [string, string, string];
+  const sessionOptions = {
+    device: settings.device,
+    threads: settings.manifest.resources.threads,
+  };
+  const detection = await openSession(detectionFile, sessionOptions);
+  const recognition = await openSession(recognitionFile, sessionOptions);
+  const alphabet = await readAlphabet(dictionaryFile);
+  return {
+    async infer(input, options, context) {
+      const { min_confidence: minConfidence } = options as OcrOptions;
+      const image = await decodeImage(input['image'] as Uint8Array, settings.limits).catch(
+        (error: unknown) => {
+          if (error instanceof UnreadableImageError) {
+            throw new InvalidInputError(error.message, { cause: error });
+          }
+          throw error;
+        },
+      );
+      context.report(0, 'looking for lines');
+      const boxes = inReadingOrder(await detectLines(detection, image));
+      const lines: OcrOutput['lines'] = [];
+      for (const [index, box] of boxes.entries()) {
+        context.report((index + 1) / (boxes.length + 1), `line ${index + 1} of ${boxes.length}`);
+        const { text, confidence } = await recognizeLine(recognition, alphabet, image, box);
+        if (text.trim() === '' || confidence < minConfidence) continue;
+        lines.push({
+          text,
+          confidence,
+          box: [
+            [box.left, box.top],
+            [box.right, box.top],
+            [box.right, box.bottom],
+            [box.left, box.bottom],
+          ],
+        });
+      }
+      const output: OcrOutput = {
+        text: lines.map((line) => line.text).join('\n'),
+        lines,
+        page: { width: image.width, height: image.height },
+      };
+      return output as Json;
+    },
+  };
+}
+
+/** Class 0 is CTC's blank; the classes after the dictionary's characters are the space. */
+async function readAlphabet(path: string): Promise<Alphabet> {
+  const characters = (await readFile(path, 'utf8')).replace(/\r?\n$/, '').split(/\r?\n/);
+  return ['', ...characters, ' '];
+}

@@ -1,0 +1,48 @@
+import type { Datatype } from '../../contract/tensor.ts';
+
+const INTEGER_RANGES: Partial<Record<Datatype, readonly [min: bigint, max: bigint]>> = {
+  UINT8: [0n, 255n],
+  UINT16: [0n, 65_535n],
+  UINT32: [0n, 4_294_967_295n],
+  UINT64: [0n, 18_446_744_073_709_551_615n],
+  INT8: [-128n, 127n],
+  INT16: [-32_768n, 32_767n],
+  INT32: [-2_147_483_648n, 2_147_483_647n],
+  INT64: [-9_223_372_036_854_775_808n, 9_223_372_036_854_775_807n],
+};
+
+/** Why `element` is no element of a tensor of this datatype, for the client; null when it is. */
+export function elementProblem(element: unknown, datatype: Datatype): string | null {
+  const range = INTEGER_RANGES[datatype];
+  if (range !== undefined) return integerProblem(element, datatype, range);
+  switch (datatype) {
+    case 'BOOL':
+      return typeof element === 'boolean' ? null : 'must be true or false';
+    case 'BYTES':
+      return typeof element === 'string' ? null : 'must be a string';
+    case 'FP16':
+    case 'FP32':
+    case 'FP64':
+      return typeof element === 'number' && Number.isFinite(element)
+        ? null
+        : 'must be a finite number';
+    default:
+      return `${datatype} cannot be sent`;
+  }
+}
+
+function integerProblem(
+  element: unknown,
+  datatype: Datatype,
+  [min, max]: readonly [bigint, bigint],
+): string | null {
+  // JSON numbers beyond 2^53 lose digits when parsed: larger ones come as strings of digits.
+  if (typeof element === 'number' && Number.isSafeInteger(element)) {
+    return element >= min && element <= max ? null : `is outside the range of ${datatype}`;
+  }
+  if (typeof element === 'string' && /^-?\d{1,20}$/.test(element)) {
+    const value = BigInt(element);
+    return value >= min && value <= max ? null : `is outside the range of ${datatype}`;
+  }
+  return 'must be a whole number (beyond 2^53 as a string of digits)';
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import {
+  DATATYPES,
+  elementCount,
+  formatShape,
+  type GraphSignature,
+  type TensorSpec,
+} from '../../contract/tensor.ts';
+import type { DescribePipeline } from '../definition.ts';
+import { elementProblem } from './elements.ts';
+
+const tensorSchema = z.strictObject({
+  name: z.string(),
+  datatype: z.enum(DATATYPES),
+  shape: z.array(z.int().min(0)),
+  data: z.array(z.unknown()).describe('Row-major, flat or nested as the shape.'),
+});
+
+type InputTensor = z.infer<typeof tensorSchema>;
+type Issue = (path: (string | number)[], message: string) => void;
+
+/** The one graph of a `tensor` model. */
+export const TENSOR_FILE = 'model';
+
+export const describeTensor: DescribePipeline = (manifest, graphs) => {
+  const graph = graphs[TENSOR_FILE];
+  if (manifest.files[TENSOR_FILE] === undefined || graph === undefined) {
+    throw new Error(`files: the tensor pipeline needs ${TENSOR_FILE}, an .onnx file`);
+  }
+  const inputs = z
+    .array(tensorSchema)
+    .superRefine((tensors, context) =>
+      checkTensors(tensors, graph, (path, message) =>
+        context.addIssue({ code: 'custom', path, message }),
+      ),
+    )
+    .transform((tensors) => tensors.map((tensor) => ({ ...tensor, data: flatten(tensor.data) })))
+    .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
+  const output = z.object({
+    outputs: z
+      .array(tensorSchema)
+      .describe(`The graph's outputs: ${graph.outputs.map(describeTensorSpec).join('; ')}.`),
+  });
+  return { input: z.strictObject({ inputs }), options: z.strictObject({}), output, media: {} };
+};
+
+const describeTensorSpec = (spec: TensorSpec): string =>
+  `${spec.name} ${spec.datatype} ${formatShape(spec.shape)}`;
+
+function checkTensors(tensors: readonly InputTensor[], graph: GraphSignature, issue: Issue): void {
+  const seen = new Set<string>();
+  const sizes = new Map<string, number>();
+  for (const [index, tensor] of tensors.entries()) {
+    const spec = graph.inputs.find((input) => input.name === tensor.name);
+    if (spec === undefined) {
+      const names = graph.inputs.map((input) => input.name).join(', ');
+      issue([index, 'name'], `no such input: this model takes ${names}`);
+    } else if (seen.has(tensor.name)) {
+      issue([index, 'name'], `${tensor.name} is given twice`);
+    } else {
+      checkTensor(tensor, spec, sizes, (path, message) => issue([index, ...path], message));
+    }
+    seen.add(tensor.name);
+  }
+  const missing = graph.inputs.filter((input) => !seen.has(input.name));
+  for (const spec of missing) issue([], `${describeTensorSpec(spec)} is missing`);
+}
+
+function checkTensor(
+  tensor: InputTensor,
+  spec: TensorSpec,
+  sizes: Map<string, number>,
+  issue: Issue,
+): void {
+  if (tensor.datatype !== spec.datatype) {
+    issue(['datatype'], `must be ${spec.datatype}`);
+    return;
+  }
+  if (!shapeFits(tensor.shape, spec, sizes)) {
+    issue(['shape'], `must be ${formatShape(spec.shape)}`);
+    return;
+  }
+  const flat = flatten(tensor.data);
+  const expected = elementCount(tensor.shape);
+  if (flat.length !== expected) {
+    issue(['data'], `has ${flat.length} elements, but the shape holds ${expected}`);
+    return;
+  }
+  for (const [index, element] of flat.entries()) {
+    const problem = elementProblem(element, tensor.datatype);
+    if (problem !== null) {
+      issue(['data', index], problem);
+      return;
+    }
+  }
+}
+
+/** A named dimension must have the same size wherever it appears in the request. */
+function shapeFits(
+  shape: readonly number[],
+  spec: TensorSpec,
+  sizes: Map<string, number>,
+): boolean {
+  if (shape.length !== spec.shape.length) return false;
+  return spec.shape.every((expected, axis) => {
+    const size = shape[axis] ?? 0;
+    if (expected === null) return true;
+    if (typeof expected === 'number') return expected === size;
+    const known = sizes.get(expected) ?? size;
+    sizes.set(expected, known);
+    return known === size;
+  });
+}
+
+const flatten = (data: readonly unknown[]): readonly unknown[] =>
+  data.some((element) => Array.isArray(element)) ? data.flat(Number.POSITIVE_INFINITY) : data;

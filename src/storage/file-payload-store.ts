@@ -1,0 +1,142 @@
+/*
+ * Payloads as files below one folder. A payload is written to a temporary name, synced and renamed,
+ * so that a reader or a crash sees it whole or not at all. Temporary files of a crashed process
+ * are hidden from `list` and removed when the store is opened.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { Claim } from '../contract/payload.ts';
+import {
+  PayloadNotFoundError,
+  type PayloadStore,
+  PayloadTooLargeError,
+  type PutOptions,
+  StorageError,
+} from './payload-store.ts';
+
+const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
+const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
+
+export class FilePayloadStore implements PayloadStore {
+  readonly #folder: string;
+  readonly #incoming: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#incoming = join(folder, '.incoming');
+  }
+
+  /** Opens (and makes) the store in `folder`. Several processes may share it. */
+  static async open(folder: string): Promise<FilePayloadStore> {
+    const store = new FilePayloadStore(folder);
+    await store.check();
+    await store.#removeStaleTemporaries();
+    return store;
+  }
+
+  async put(key: string, body: Uint8Array | Readable, options: PutOptions): Promise<Claim> {
+    const path = this.#path(key);
+    const temporary = join(this.#incoming, randomBytes(12).toString('hex'));
+    try {
+      const written = await writeSynced(temporary, body, options.maxBytes);
+      await mkdir(dirname(path), { recursive: true });
+      await rename(temporary, path);
+      return { key, ...written, media_type: options.mediaType };
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw isSystemError(error)
+        ? new StorageError(`cannot store ${key}: ${error.message}`, { cause: error })
+        : error;
+    }
+  }
+
+  async get(key: string): Promise<Buffer> {
+    return await readFile(this.#path(key)).catch((error: unknown) => rethrow(error, key));
+  }
+
+  async open(key: string): Promise<Readable> {
+    const handle = await open(this.#path(key)).catch((error: unknown) => rethrow(error, key));
+    return createReadStream('', { fd: handle });
+  }
+
+  async list(prefix: string): Promise<readonly string[]> {
+    const entries = await readdir(this.#path(prefix), {
+      recursive: true,
+      withFileTypes: true,
+    }).catch((error: unknown) => {
+      if (isSystemError(error) && error.code === 'ENOENT') return [];
+      return rethrow(error, prefix);
+    });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(this.#folder.length + 1))
+      .toSorted();
+  }
+
+  async delete(key: string): Promise<void> {
+    await rm(this.#path(key), { recursive: true, force: true });
+  }
+
+  async check(): Promise<void> {
+    try {
+      await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
+      const probe = join(this.#incoming, `probe.${randomBytes(6).toString('hex')}`);
+      await writeSynced(probe, Buffer.from('ok'), undefined);
+      await rm(probe);
+    } catch (error) {
+      throw new StorageError(`cannot write to ${this.#folder}: ${String(error)}`, { cause: error });
+    }
+  }
+
+  async #removeStaleTemporaries(): Promise<void> {
+    const oldest = Date.now() - STALE_TEMPORARY_MS;
+    for (const name of await readdir(this.#incoming)) {
+      const path = join(this.#incoming, name);
+      const found = await stat(path).catch(() => null);
+      if (found !== null && found.mtimeMs < oldest) await rm(path, { force: true });
+    }
+  }
+
+  #path(key: string): string {
+    if (!SAFE_KEY.test(key)) throw new TypeError(`not a payload key: ${JSON.stringify(key)}`);
+    return join(this.#folder, key);
+  }
+}
+
+async function writeSynced(
+  path: string,
+  body: Uint8Array | Readable,
+  maxBytes: number | undefined,
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of body instanceof Readable ? body : [body]) {
+      bytes += (chunk as Uint8Array).length;
+      if (maxBytes !== undefined && bytes > maxBytes) throw new PayloadTooLargeError(maxBytes);
+      hash.update(chunk as Uint8Array);
+      await file.writeFile(chunk as Uint8Array);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && 'code' in error && 'syscall' in error;
+
+function rethrow(error: unknown, key: string): never {
+  if (isSystemError(error)) {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'EISDIR') {
+      throw new PayloadNotFoundError(key, { cause: error });
+    }
+    throw new StorageError(`cannot read ${key}: ${error.message}`, { cause: error });
+  }
+  throw error;
+}

@@ -1,0 +1,48 @@
+import type { Readable } from 'node:stream';
+import type { Claim } from '../contract/payload.ts';
+
+export interface PutOptions {
+  readonly mediaType: string;
+  /** More bytes than this end the upload with `PayloadTooLargeError`; nothing is left behind. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * Keeps the bytes that do not belong into a workflow history. Keys are relative paths of safe
+ * characters. A payload is there whole or not at all, also when the process dies while writing.
+ */
+export interface PayloadStore {
+  /** Stores a payload, replacing one of the same key, and returns the claim on it. */
+  put(key: string, body: Uint8Array | Readable, options: PutOptions): Promise<Claim>;
+  /** The whole payload; throws `PayloadNotFoundError`. */
+  get(key: string): Promise<Buffer>;
+  /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
+  open(key: string): Promise<Readable>;
+  /** The keys below a prefix, which ends at a `/`. */
+  list(prefix: string): Promise<readonly string[]>;
+  /** Removes one payload or everything below a key; no error when there is nothing. */
+  delete(key: string): Promise<void>;
+  /** Throws when the store cannot be written. */
+  check(): Promise<void>;
+}
+
+export class PayloadNotFoundError extends Error {
+  override readonly name = 'PayloadNotFoundError';
+  constructor(key: string, options?: ErrorOptions) {
+    super(`no payload ${key} in the store`, options);
+  }
+}
+
+export class PayloadTooLargeError extends Error {
+  override readonly name = 'PayloadTooLargeError';
+  readonly maxBytes: number;
+  constructor(maxBytes: number) {
+    super(`the payload is larger than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
+/** The store itself failed: disk full, no permission, no connection. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError';
+}

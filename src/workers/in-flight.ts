@@ -1,0 +1,177 @@
+/*
+ * The successor reports the dead. While an attempt runs, its task token lies in
+ * `<data>/workers/<uuid>/`; as long as its worker lives, it listens on a unix socket `alive` in
+ * that folder. Whoever finds a folder whose socket refuses fails its tokens as `worker_lost`, so
+ * that the retry starts at once instead of after the heartbeat timeout.
+ *
+ *  F1  A live worker is never reported: a stopped process still accepts connections, and anything
+ *      but a refusal is left to the heartbeat timeout.
+ *  F2  The socket listens before the first token is written.
+ *  F3  Only folders of this boot are judged: a folder shared between hosts holds sockets that
+ *      refuse here although their worker lives there.
+ *  F4  A token is deleted only when the server has taken the report or no longer knows it.
+ *
+ * A socket path longer than 107 bytes is silently cut, so it is bound and reached through
+ * /proc/self/fd. Where there is no such thing (not Linux), nothing is recorded at all.
+ */
+import { randomUUID } from 'node:crypto';
+import { closeSync, constants, openSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { ActivityNotFoundError, ApplicationFailure, type Client } from '@temporalio/client';
+import type { InFlightAttempts } from '../activities/inference.ts';
+import { FAILURES } from '../contract/failure.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+const OWNER_FILE = 'owner.json';
+const SOCKET = 'alive';
+const SCAN_INTERVAL_MS = 2000;
+const REPORT_DEADLINE_MS = 4000;
+
+export interface InFlightOptions {
+  /** `<data>/workers`. */
+  readonly folder: string;
+  readonly client: Client;
+  /** Which engine the tokens belong to. */
+  readonly address: string;
+  readonly namespace: string;
+  readonly identity: string;
+  readonly logger: Logger;
+}
+
+interface Owner {
+  readonly bootId: string;
+  readonly address: string;
+  readonly namespace: string;
+  readonly identity: string;
+}
+
+interface Token {
+  readonly prediction: string;
+  readonly token: string;
+}
+
+/** Starts recording and reporting; `close` it when the last attempt has ended. */
+export async function openInFlight(
+  options: InFlightOptions,
+): Promise<InFlightAttempts & { close(): Promise<void> }> {
+  const bootId = await readBootId();
+  if (bootId === null) return { enter: async () => async () => {}, close: async () => {} };
+  const own = join(options.folder, randomUUID());
+  await mkdir(own, { recursive: true, mode: 0o700 });
+  const socket = await listen(own); // F2
+  const { address, namespace, identity } = options;
+  const owner: Owner = { bootId, address, namespace, identity };
+  await writeFile(join(own, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
+  const scan = async () =>
+    await reportTheDead(options, owner, own).catch((error: unknown) => {
+      options.logger.warn({ err: error }, 'cannot look for attempts of dead workers');
+    });
+  await scan();
+  const timer = setInterval(() => void scan(), SCAN_INTERVAL_MS);
+  let count = 0;
+  return {
+    async enter(taskToken, prediction) {
+      const path = join(own, `${(count += 1)}.json`);
+      const token: Token = { prediction, token: Buffer.from(taskToken).toString('base64') };
+      await writeFile(path, JSON.stringify(token), { mode: 0o600 });
+      return async () => await rm(path, { force: true });
+    },
+    async close() {
+      clearInterval(timer);
+      await rm(own, { recursive: true, force: true });
+      socket.close();
+    },
+  };
+}
+
+async function reportTheDead(options: InFlightOptions, owner: Owner, own: string): Promise<void> {
+  for (const name of await readdir(options.folder)) {
+    const folder = join(options.folder, name);
+    if (folder === own || !(await isOurs(folder, owner))) continue;
+    if ((await probe(folder)) === 'refused') await reportAll(folder, options);
+  }
+}
+
+async function reportAll(folder: string, options: InFlightOptions): Promise<void> {
+  const { client, logger } = options;
+  const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
+  for (const name of names) {
+    const path = join(folder, name);
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (text === '') continue; // it died while writing it: the heartbeat timeout will tell
+    const { prediction, token } = JSON.parse(text) as Token;
+    const failure = ApplicationFailure.create({
+      type: 'worker_lost' satisfies keyof typeof FAILURES,
+      message: 'its worker died',
+      category: 'BENIGN',
+    });
+    try {
+      await client.withDeadline(
+        Date.now() + REPORT_DEADLINE_MS,
+        async () => await client.activity.fail(Buffer.from(token, 'base64'), failure),
+      );
+      logger.warn({ prediction }, 'reported an attempt of a worker that died');
+    } catch (error) {
+      if (!(error instanceof ActivityNotFoundError)) throw error; // F4
+    }
+    await rm(path, { force: true });
+  }
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function isOurs(folder: string, owner: Owner): Promise<boolean> {
+  const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => null);
+  if (text === null || text === '') return false;
+  const found = JSON.parse(text) as Owner;
+  return (
+    found.bootId === owner.bootId && // F3
+    found.address === owner.address &&
+    found.namespace === owner.namespace
+  );
+}
+
+/** `refused`: the socket is there and nobody listens on it any more. */
+async function probe(folder: string): Promise<'alive' | 'refused' | 'unknown'> {
+  const descriptor = openFolder(folder);
+  try {
+    return await new Promise((resolve) => {
+      const socket = connect({ path: `/proc/self/fd/${descriptor}/${SOCKET}` });
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve('alive');
+      });
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        resolve(error.code === 'ECONNREFUSED' ? 'refused' : 'unknown'); // F1
+      });
+    });
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+async function listen(folder: string): Promise<Server> {
+  const descriptor = openFolder(folder);
+  const server = createServer((socket) => socket.destroy());
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(`/proc/self/fd/${descriptor}/${SOCKET}`, resolve);
+    });
+    return server;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const openFolder = (folder: string): number =>
+  openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+
+async function readBootId(): Promise<string | null> {
+  if (process.platform !== 'linux') return null;
+  return await readFile('/proc/sys/kernel/random/boot_id', 'utf8').then(
+    (text) => text.trim(),
+    () => null,
+  );
+}

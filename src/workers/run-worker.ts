@@ -1,0 +1,112 @@
+/* Both kinds of worker: connect, create, run, close. */
+import {
+  DefaultLogger,
+  type LogEntry,
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+} from '@temporalio/worker';
+import { type Config, ConfigError, readConfig } from '../config.ts';
+import { RepositoryError } from '../model/repository.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+
+/** Exit status of a process that no restart can help: something must be changed first. */
+export const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
+const CONNECT_PATIENCE_MS = 60_000;
+const CONNECT_RETRY_MS = 250;
+
+/** Something a person must change before this process can do its work; one line. */
+export class SetupError extends Error {
+  override readonly name = 'SetupError';
+}
+
+export interface WorkerContext {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** `<kind>-<host>-<pid>`. */
+  readonly identity: string;
+  readonly connection: NativeConnection;
+  /** Aborted by SIGTERM and SIGINT. */
+  readonly stop: AbortSignal;
+  /** Tells whoever started us that we take work. */
+  readonly ready: () => void;
+}
+
+/** Runs a worker process from its environment to its exit status. */
+export async function runWorkerProcess(
+  kind: string,
+  hostname: string,
+  work: (context: WorkerContext) => Promise<void>,
+): Promise<void> {
+  let logger = createLogger(kind, 'info');
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      logger.info({ signal }, 'shutting down');
+      stop.abort();
+    });
+  }
+  process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
+  try {
+    const config = readConfig();
+    logger = createLogger(kind, config.logLevel);
+    installRuntime(logger);
+    const connection = await connect(config, logger, stop.signal);
+    const identity = `${kind}-${hostname}-${process.pid}`;
+    const ready = () => {
+      logger.info({ identity }, 'ready');
+      process.send?.({ type: 'ready' });
+    };
+    await work({ config, logger, identity, connection, stop: stop.signal, ready });
+    await connection.close();
+    process.exit(0);
+  } catch (error) {
+    process.exit(reportFatal(error, logger));
+  }
+}
+
+function reportFatal(error: unknown, logger: Logger): number {
+  if (stopsForGood(error)) {
+    logger.fatal(error.message);
+    return EXIT_CONFIG;
+  }
+  logger.fatal({ err: error }, 'the worker failed');
+  return 1;
+}
+
+const stopsForGood = (error: unknown): error is Error =>
+  error instanceof ConfigError || error instanceof RepositoryError || error instanceof SetupError;
+
+function installRuntime(logger: Logger): void {
+  const write = ({ level, message, meta }: LogEntry) => {
+    const { taskToken: _secret, sdkComponent: _noise, ...fields } = meta ?? {};
+    const name = level.toLowerCase() as Lowercase<LogEntry['level']>;
+    logger[name === 'warn' ? 'warn' : name](fields, message);
+  };
+  Runtime.install({ logger: new DefaultLogger('WARN', write), shutdownSignals: [] });
+}
+
+/** Waits for a server that is not there yet, since all of it may be starting at once. */
+async function connect(config: Config, logger: Logger, stop: AbortSignal) {
+  const { connection, namespace } = config.temporal;
+  const options = connection as NativeConnectionOptions;
+  const giveUpAtMs = Date.now() + CONNECT_PATIENCE_MS;
+  for (;;) {
+    try {
+      const native = await NativeConnection.connect(options);
+      await native.workflowService.describeNamespace({ namespace });
+      return native;
+    } catch (error) {
+      stop.throwIfAborted();
+      if (Date.now() > giveUpAtMs) {
+        throw new Error(`no Temporal server with namespace ${namespace} at ${options.address}`, {
+          cause: error,
+        });
+      }
+      logger.debug({ err: error }, 'waiting for the Temporal server');
+      await new Promise((resolve) => {
+        setTimeout(resolve, CONNECT_RETRY_MS);
+      });
+    }
+  }
+}

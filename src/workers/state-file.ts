@@ -1,0 +1,50 @@
+import { payloadKeys } from '../contract/payload.ts';
+import { WORKER_STATE_INTERVAL_MS, type WorkerState } from '../contract/worker-state.ts';
+import type { ModelRuntime } from '../model/runtime.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+export interface StateFileOptions {
+  readonly runtime: ModelRuntime;
+  readonly store: PayloadStore;
+  readonly worker: string;
+  readonly logger: Logger;
+}
+
+/**
+ * Keeps `workers/<worker>.json` in the payload store up to date: after every change of a model's
+ * state, and every 10 s. `close` removes it.
+ */
+export function startStateFile({ runtime, store, worker, logger }: StateFileOptions) {
+  const key = payloadKeys.worker(worker);
+  let last = '';
+  let writing: Promise<unknown> = Promise.resolve();
+  const write = () => {
+    const state: WorkerState = {
+      worker,
+      updated_at: new Date().toISOString(),
+      models: runtime.states(),
+    };
+    writing = writing
+      .then(async () => {
+        await store.put(key, Buffer.from(JSON.stringify(state)), { mediaType: 'application/json' });
+      })
+      .catch((error: unknown) => logger.warn({ err: error }, 'cannot write the worker state'));
+  };
+  runtime.onStateChange(() => {
+    // Which run is under way changes all the time, and is no news worth a write.
+    const summary = JSON.stringify(runtime.states().map(({ state, reason }) => [state, reason]));
+    if (summary === last) return;
+    last = summary;
+    write();
+  });
+  write();
+  const timer = setInterval(write, WORKER_STATE_INTERVAL_MS);
+  return {
+    async close(): Promise<void> {
+      clearInterval(timer);
+      await writing;
+      await store.delete(key);
+    },
+  };
+}

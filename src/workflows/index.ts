@@ -1,0 +1,1 @@
+export { predictionWorkflow } from './prediction.ts';

@@ -1,0 +1,172 @@
+/* One durable request, from acceptance to its end. Its record's two halves lie in its memo. */
+import { RetryState, TimeoutType } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  setHandler,
+  TimeoutFailure,
+  upsertMemo,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import { parseDurationMs } from '../contract/duration.ts';
+import {
+  type AttemptReport,
+  type EarlierAttempts,
+  type FailureCode,
+  isFailureCode,
+} from '../contract/failure.ts';
+import {
+  type InferResult,
+  MEMO_ENDED,
+  predictionQuery,
+  type PredictionRequest,
+  SEARCH_ATTRIBUTES,
+} from '../contract/messages.ts';
+import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
+import { inferOn } from './activities.ts';
+
+const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
+
+export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
+  const { accepted } = request;
+  let ended: Ended | null = null;
+  setHandler(predictionQuery, () => ({
+    id: accepted.id,
+    model: `${accepted.model}@${accepted.version}`,
+    status: ended?.status ?? 'queued',
+    accepted,
+    ended,
+  }));
+  ended = await run(request); // succeeded, failed, canceled or aborted; never throws
+  publish(ended); // readable with every worker down
+  return outcomeOf(ended); // a failed prediction is a Failed workflow, a canceled one Canceled
+}
+
+/** Infers until there is a result, a failure that no retry can mend, or no time left. */
+async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise<Ended> {
+  const ref = { name: accepted.model, version: accepted.version };
+  const deadlineAtMs = Date.parse(accepted.deadline_at);
+  const runTimeoutMs = parseDurationMs(accepted.run_timeout) ?? 0;
+  let latest: AttemptReport | null = null;
+  let queueTtlMs = parseDurationMs(accepted.queue_ttl);
+  for (;;) {
+    const remainingMs = deadlineAtMs - Date.now();
+    if (remainingMs <= 0) return deadlineEnd(latest);
+    const infer = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
+    const earlier = latest === null ? FIRST : { attempts: latest.attempt, deaths: latest.deaths };
+    try {
+      const { id, model, version, input, options, created_at } = accepted;
+      const request = { id, model, version, input, options, created_at, runTimeoutMs, earlier };
+      return succeeded(accepted, await infer(request));
+    } catch (error) {
+      latest = reportIn(error) ?? latest;
+      if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
+      if (!isTimeout(error, TimeoutType.SCHEDULE_TO_START)) return failed(error, latest);
+      // Temporal applies the time to the first start to every attempt: one that had started before
+      // is scheduled again without it.
+      if (latest === null) return queueEnd(accepted, Date.now() >= deadlineAtMs);
+      queueTtlMs = null;
+    }
+  }
+}
+
+function succeeded(accepted: Accepted, { output, report, metrics }: InferResult): Ended {
+  const totalMs = Date.now() - Date.parse(accepted.created_at);
+  return {
+    status: 'succeeded',
+    output,
+    ...end(report),
+    metrics: { ...metrics, total_ms: totalMs },
+  };
+}
+
+function failed(error: unknown, latest: AttemptReport | null): Ended {
+  if (isDeadline(error)) return deadlineEnd(latest);
+  if (isTimeout(error, TimeoutType.START_TO_CLOSE)) {
+    return failure('run_timeout', 'the attempt was given up: its worker no longer answered', latest);
+  }
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof ApplicationFailure ? (cause.type ?? '') : '';
+  return failure(isFailureCode(code) ? code : 'internal', message, latest);
+}
+
+function failure(code: FailureCode, message: string, latest: AttemptReport | null): Ended {
+  const error = predictionError(code, message, latest?.attempt ?? 0);
+  return { status: 'failed', error, ...end(latest) };
+}
+
+function canceledEnd(latest: AttemptReport | null): Ended {
+  return { status: 'canceled', ...end(latest) };
+}
+
+/** The deadline passed: an end of its own when nothing ever ran. */
+function deadlineEnd(latest: AttemptReport | null): Ended {
+  const message = 'the deadline passed before there was a result';
+  if (latest !== null) return failure('deadline_exceeded', message, latest);
+  return { status: 'aborted', error: predictionError('deadline_exceeded', message, 0), ...end(null) };
+}
+
+function queueEnd(accepted: Accepted, isPastDeadline: boolean): Ended {
+  if (isPastDeadline) return deadlineEnd(null);
+  const message = `no worker started it within its queue_ttl of ${accepted.queue_ttl}`;
+  return { status: 'aborted', error: predictionError('queue_timeout', message, 0), ...end(null) };
+}
+
+const end = (latest: AttemptReport | null) => ({
+  attempt: latest?.attempt ?? 0,
+  started_at: latest?.started_at ?? null,
+  completed_at: new Date().toISOString(),
+});
+
+/** What the latest attempt told of itself, in its failure or in its last heartbeat. */
+function reportIn(error: unknown): AttemptReport | null {
+  const cause = error instanceof ActivityFailure ? error.cause : undefined;
+  if (cause instanceof TimeoutFailure) {
+    return (cause.lastHeartbeatDetails as AttemptReport | undefined) ?? reportBehind(cause.cause);
+  }
+  return reportBehind(cause);
+}
+
+function reportBehind(cause: unknown): AttemptReport | null {
+  if (cause instanceof ApplicationFailure || cause instanceof CancelledFailure) {
+    return (cause.details?.[0] as AttemptReport | undefined) ?? null;
+  }
+  return null;
+}
+
+const isTimeout = (error: unknown, type: TimeoutType): boolean =>
+  error instanceof ActivityFailure &&
+  error.cause instanceof TimeoutFailure &&
+  error.cause.timeoutType === type;
+
+/** Every shape a passed deadline takes. */
+const isDeadline = (error: unknown): boolean =>
+  isTimeout(error, TimeoutType.SCHEDULE_TO_CLOSE) ||
+  (error instanceof ActivityFailure && error.retryState === RetryState.TIMEOUT);
+
+function publish(ended: Ended): void {
+  upsertMemo({ [MEMO_ENDED]: ended });
+  if (ended.status === 'aborted') {
+    upsertSearchAttributes({ [SEARCH_ATTRIBUTES.outcome.name]: ['aborted'] });
+  }
+}
+
+function outcomeOf(ended: Ended): Ended {
+  switch (ended.status) {
+    case 'succeeded':
+      return ended;
+    case 'canceled':
+      throw new CancelledFailure('canceled');
+    case 'failed':
+    case 'aborted':
+      throw ApplicationFailure.create({
+        type: ended.error.code,
+        message: ended.error.message,
+        nonRetryable: true,
+        details: [ended],
+      });
+  }
+}
