@@ -6,10 +6,16 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline as pump } from 'node:stream/promises';
-import { InvalidInputError, type Pipeline, PIPELINES } from '../pipelines/index.ts';
+import { InvalidInputError, type Pipeline, PIPELINES, type PipelineSchema } from '../pipelines/index.ts';
 import type { FieldValue, FromProcess, LoadSettings, ToProcess } from './protocol.ts';
 
-let loaded: { pipeline: Pipeline; settings: LoadSettings } | null = null;
+interface Loaded {
+  readonly pipeline: Pipeline;
+  readonly schema: PipelineSchema;
+  readonly settings: LoadSettings;
+}
+
+let loaded: Loaded | null = null;
 
 const send = (message: FromProcess): void => {
   process.send?.(message);
@@ -26,7 +32,7 @@ async function load(settings: LoadSettings): Promise<void> {
     const entry = PIPELINES[settings.manifest.pipeline];
     if (entry === undefined) throw new Error(`no such pipeline ${settings.manifest.pipeline}`);
     const pipeline = await entry.open({ ...settings, limits: { maxPixels: settings.maxPixels } });
-    loaded = { pipeline, settings };
+    loaded = { pipeline, schema: entry.describe(settings.manifest, settings.graphs), settings };
     send({ type: 'ready' });
   } catch (error) {
     send({ type: 'load_failed', message: messageOf(error) });
@@ -35,13 +41,14 @@ async function load(settings: LoadSettings): Promise<void> {
 
 async function infer(request: Extract<ToProcess, { type: 'infer' }>): Promise<void> {
   if (loaded === null) return send({ type: 'error', kind: 'internal', message: 'nothing is loaded' });
-  const { pipeline, settings } = loaded;
+  const { pipeline, schema, settings } = loaded;
   try {
     const input = Object.fromEntries(
       Object.entries(request.input).map(([field, value]) => [field, fieldValue(value)]),
     );
+    const options = schema.options.parse(request.options); // checked at acceptance: fills in defaults
     const startedAt = performance.now();
-    const result = await pipeline.infer(input, request.options, {
+    const result = await pipeline.infer(input, options, {
       report: (fraction, message) => send({ type: 'progress', progress: { fraction, message } }),
     });
     const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;

@@ -11,6 +11,12 @@ const INTEGER_RANGES: Partial<Record<Datatype, readonly [min: bigint, max: bigin
   INT64: [-9_223_372_036_854_775_808n, 9_223_372_036_854_775_807n],
 };
 
+/** The elements of `data`, which may be nested as its shape is. */
+export const flatten = <T>(data: readonly T[]): readonly T[] =>
+  data.some((element) => Array.isArray(element))
+    ? (data.flat(Number.POSITIVE_INFINITY) as T[])
+    : data;
+
 /** Why `element` is no element of a tensor of this datatype, for the client; null when it is. */
 export function elementProblem(element: unknown, datatype: Datatype): string | null {
   const range = INTEGER_RANGES[datatype];

@@ -2,6 +2,7 @@ import type { Json } from '../../contract/payload.ts';
 import type { Datatype, JsonTensor } from '../../contract/tensor.ts';
 import { datatypeOf, openSession, ortTypeOf, Tensor } from '../../model/session.ts';
 import type { Pipeline, PipelineSettings } from '../definition.ts';
+import { flatten } from './elements.ts';
 import { TENSOR_FILE } from './schema.ts';
 
 /** Runs any ONNX graph on tensors written as Open Inference Protocol JSON. */
@@ -21,7 +22,7 @@ export async function openTensor(settings: PipelineSettings): Promise<Pipeline> 
 }
 
 function toOrt({ datatype, shape, data }: JsonTensor): Tensor {
-  return new Tensor(ortTypeOf(datatype), elementsOf(datatype, data), shape);
+  return new Tensor(ortTypeOf(datatype), elementsOf(datatype, flatten(data)), shape);
 }
 
 function elementsOf(datatype: Datatype, data: readonly Json[]): Tensor.DataType {

@@ -7,7 +7,7 @@ import {
   type TensorSpec,
 } from '../../contract/tensor.ts';
 import type { DescribePipeline } from '../definition.ts';
-import { elementProblem } from './elements.ts';
+import { elementProblem, flatten } from './elements.ts';
 
 const tensorSchema = z.strictObject({
   name: z.string(),
@@ -34,7 +34,6 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
         context.addIssue({ code: 'custom', path, message }),
       ),
     )
-    .transform((tensors) => tensors.map((tensor) => ({ ...tensor, data: flatten(tensor.data) })))
     .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
   const output = z.object({
     outputs: z
@@ -111,6 +110,3 @@ function shapeFits(
     return known === size;
   });
 }
-
-const flatten = (data: readonly unknown[]): readonly unknown[] =>
-  data.some((element) => Array.isArray(element)) ? data.flat(Number.POSITIVE_INFINITY) : data;

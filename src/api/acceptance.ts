@@ -1,0 +1,192 @@
+/*
+ * From a request to a workflow: validate, store the payloads, start. What is refused leaves
+ * nothing behind; what may have been accepted keeps its payloads.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { formatDuration } from '../contract/duration.ts';
+import { formatModelRef, parseModelRef } from '../contract/model.ts';
+import {
+  type Json,
+  jsonBytes,
+  JSON_MEDIA_TYPE,
+  payloadKeys,
+  type Stored,
+} from '../contract/payload.ts';
+import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
+import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import { InvalidMediaError } from '../pipelines/index.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { EngineUnavailableError, type PredictionEngine } from '../temporal/prediction-engine.ts';
+import { decodeDataUrl, storeMedia, streamOf } from './media-upload.ts';
+import { newPredictionId } from './prediction-id.ts';
+import { Problem } from './problems.ts';
+import { type ModelRequest, parseBody } from './schemas.ts';
+
+export interface AcceptanceDependencies {
+  readonly repository: ModelRepository;
+  readonly store: PayloadStore;
+  readonly engine: PredictionEngine;
+  readonly limits: {
+    readonly maxUploadBytes: number;
+    readonly maxPixels: number;
+    readonly engineInlineLimit: number;
+    readonly deadlineMs: number;
+    readonly queueTtlMs: number;
+    readonly heartbeatTimeoutMs: number;
+  };
+}
+
+/** Media that arrives as a body of its own rather than inside the JSON. */
+export interface RawMedia {
+  readonly field: string;
+  readonly body: Readable;
+}
+
+const TENANT = 'default';
+
+export type Acceptance = ReturnType<typeof createAcceptance>;
+
+export function createAcceptance(dependencies: AcceptanceDependencies) {
+  const { repository, store, engine, limits } = dependencies;
+
+  return {
+    /** The version a request means: `ocr` or `ocr@1`; throws the problem `model_not_found`. */
+    resolve(text: string): ModelVersion {
+      const ref = parseModelRef(text);
+      const version = ref === null ? undefined : repository.find(ref.name, ref.version);
+      if (version !== undefined) return version;
+      const known = repository.all().map((each) => formatModelRef(each.ref));
+      throw new Problem('model_not_found', `there is no model ${text}; served: ${known.join(', ')}`);
+    },
+
+    /** Accepts a prediction; when this resolves, Temporal has it. */
+    async accept(
+      version: ModelVersion,
+      request: ModelRequest,
+      raw: RawMedia | null,
+    ): Promise<Accepted> {
+      const { schema } = version;
+      const given = raw === null ? request.input : { ...request.input, [raw.field]: '' };
+      parseBody(schema.input, given, ['input']);
+      parseBody(schema.options, request.options, ['options']);
+      const id = newPredictionId();
+      try {
+        const input = await storeInput(id, version, request.input, raw, dependencies);
+        const accepted = newAccepted(id, version, input, request.options, limits);
+        if (acceptedBytes(accepted) > MAX_ACCEPTED_BYTES) {
+          throw new Problem('invalid_input', 'the options are too large');
+        }
+        await start(accepted, engine, limits.heartbeatTimeoutMs);
+        return accepted;
+      } catch (error) {
+        // A start that was not acknowledged may have happened all the same.
+        if (!(error instanceof UnacknowledgedStart)) {
+          await store.delete(payloadKeys.prediction(id)).catch(() => {});
+          throw error;
+        }
+        throw error.problem;
+      }
+    },
+  };
+}
+
+class UnacknowledgedStart extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
+
+async function start(accepted: Accepted, engine: PredictionEngine, heartbeatTimeoutMs: number) {
+  try {
+    await engine.start({ accepted, heartbeatTimeoutMs });
+  } catch (error) {
+    if (!(error instanceof EngineUnavailableError)) throw error;
+    const { id } = accepted;
+    const detail = `it is not certain that ${id} was accepted (${error.message}): look it up, or send the request again`;
+    const members = { prediction_id: id };
+    throw new UnacknowledgedStart(
+      new Problem('engine_unavailable', detail, { cause: error, members }),
+    );
+  }
+}
+
+function newAccepted(
+  id: string,
+  { ref, manifest }: ModelVersion,
+  input: Accepted['input'],
+  options: ModelRequest['options'],
+  limits: AcceptanceDependencies['limits'],
+): Accepted {
+  const nowMs = Date.now();
+  return {
+    id,
+    tenant: TENANT,
+    model: ref.name,
+    version: ref.version,
+    input,
+    options: options as Accepted['options'],
+    queue_ttl: formatDuration(limits.queueTtlMs),
+    run_timeout: formatDuration(manifest.timeouts.run_s * 1000),
+    deadline: formatDuration(limits.deadlineMs),
+    created_at: new Date(nowMs).toISOString(),
+    deadline_at: new Date(nowMs + limits.deadlineMs).toISOString(),
+  };
+}
+
+/** Media goes to the store; so do the largest other values, until the rest fits into a history. */
+async function storeInput(
+  id: string,
+  { schema }: ModelVersion,
+  input: ModelRequest['input'],
+  raw: RawMedia | null,
+  { store, limits }: AcceptanceDependencies,
+): Promise<Accepted['input']> {
+  const nonce = randomBytes(6).toString('hex');
+  const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
+  const stored: Record<string, Stored> = {};
+  for (const [name, field] of Object.entries(schema.media)) {
+    const key = payloadKeys.input(id, name, nonce);
+    const body = raw?.field === name ? raw.body : mediaBody(input[name], name, limits.maxUploadBytes);
+    if (body === null) continue; // an optional field that was not given
+    const upload = { key, body, field, limits: mediaLimits };
+    stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
+  }
+  const values = Object.entries(input)
+    .filter(([name]) => !(name in stored))
+    .map(([name, value]) => ({ name, value: value as Json, bytes: jsonBytes(value as Json) }))
+    .sort((a, b) => b.bytes - a.bytes);
+  let inlineBytes = values.reduce((sum, { bytes }) => sum + bytes, 0);
+  for (const { name, value, bytes } of values) {
+    if (inlineBytes <= limits.engineInlineLimit) {
+      stored[name] = { inline: value };
+      continue;
+    }
+    const key = payloadKeys.input(id, name, nonce);
+    const body = Buffer.from(JSON.stringify(value));
+    stored[name] = { claim: await store.put(key, body, { mediaType: JSON_MEDIA_TYPE }) };
+    inlineBytes -= bytes;
+  }
+  return stored;
+}
+
+function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
+  if (value === undefined) return null;
+  try {
+    return streamOf(decodeDataUrl(String(value), maxBytes).bytes);
+  } catch (error) {
+    return nameField(name, false)(error);
+  }
+}
+
+/** Says which field the media was for. */
+const nameField =
+  (name: string, isRaw: boolean) =>
+  (error: unknown): never => {
+    if (!(error instanceof InvalidMediaError)) throw error;
+    const pointer = isRaw ? '' : `/input/${name}`;
+    const errors = [{ pointer, detail: error.message }];
+    throw new Problem('invalid_input', `${isRaw ? 'body' : pointer}: ${error.message}`, { errors });
+  };

@@ -1,0 +1,97 @@
+/* The Express application: routes and the order they are tried in. No listening, no environment. */
+import { randomUUID } from 'node:crypto';
+import express, { type Express, type RequestHandler } from 'express';
+import type { ModelRepository } from '../model/repository.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
+import { healthRouter } from './health.ts';
+import { createLoad } from './load.ts';
+import { modelsRouter } from './models.ts';
+import { predictionListRouter } from './prediction-list.ts';
+import { createPredictionReader } from './prediction-reader.ts';
+import { predictionsRouter } from './predictions.ts';
+import { Problem, problemHandler } from './problems.ts';
+
+export interface AppDependencies {
+  readonly engine: PredictionEngine;
+  readonly store: PayloadStore;
+  readonly repository: ModelRepository;
+  readonly logger: Logger;
+  readonly publicUrl: string;
+  readonly maxJsonBytes: number;
+  readonly responseInlineLimit: number;
+  readonly resultTtlMs: number;
+  readonly limits: AcceptanceDependencies['limits'];
+}
+
+export function createApp(dependencies: AppDependencies): Express {
+  const { engine, store, repository, logger, publicUrl } = dependencies;
+  const load = createLoad({ store, engine });
+  const reader = createPredictionReader({ ...dependencies, load });
+  const acceptance = createAcceptance(dependencies);
+  const app = express();
+  app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
+  app.use(requestLog(logger));
+  app.use(healthRouter({ engine, store }));
+  app.get('/v1', (_request, response) => {
+    response.json(index(publicUrl));
+  });
+  app.use('/v1', predictionListRouter({ engine, reader }));
+  app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader }));
+  app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
+  app.use(unknownRoute);
+  app.use(problemHandler(logger));
+  return app;
+}
+
+const index = (publicUrl: string) => ({
+  name: 'buzzer',
+  urls: {
+    predictions: `${publicUrl}/v1/predictions`,
+    models: `${publicUrl}/v1/models`,
+    health: `${publicUrl}/healthz`,
+    readiness: `${publicUrl}/readyz`,
+  },
+});
+
+/** One line per request, with the id that its problem also carries. */
+const requestLog =
+  (logger: Logger): RequestHandler =>
+  (request, response, next) => {
+    const startedAt = performance.now();
+    const requestId = randomUUID();
+    response.locals['requestId'] = requestId;
+    response.set({ 'X-Request-Id': requestId, 'X-Content-Type-Options': 'nosniff' });
+    response.once('close', () => {
+      const { method, originalUrl } = request;
+      const ms = Math.round(performance.now() - startedAt);
+      const line = { method, url: originalUrl.split('?')[0], status: response.statusCode, ms };
+      const isGone = !response.writableFinished;
+      const level = method === 'POST' || response.statusCode >= 500 ? 'info' : 'debug';
+      logger[level]({ ...line, request_id: requestId }, isGone ? 'the client hung up' : 'answered');
+    });
+    next();
+  };
+
+/** Paths we know, with the methods they take. */
+const ROUTES: readonly (readonly [path: RegExp, methods: string])[] = [
+  [/^\/v1\/predictions$/, 'GET, POST'],
+  [/^\/v1\/predictions\/[^/]+\/cancel$/, 'POST'],
+  [/^\/v1\/predictions\/[^/]+(?:\/output|\/input\/[^/]+)?$/, 'GET'],
+  [/^\/v1\/models\/[^/]+\/predictions$/, 'POST'],
+  [/^\/v1(?:\/models(?:\/[^/]+)?)?$/, 'GET'],
+  [/^\/(?:healthz|readyz)$/, 'GET'],
+];
+
+const unknownRoute: RequestHandler = (request) => {
+  const path = request.path.replace(/(?<=.)\/$/, '');
+  const methods = ROUTES.find(([pattern]) => pattern.test(path))?.[1];
+  if (methods === undefined) {
+    throw new Problem('not_found', `nothing is at ${request.path}; /v1 lists what there is`);
+  }
+  throw new Problem('method_not_allowed', `${request.path} takes ${methods}`, {
+    headers: { Allow: methods },
+  });
+};

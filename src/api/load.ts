@@ -1,0 +1,104 @@
+/* Why a queued prediction waits: who serves its model, and how much is ahead of it. */
+import { inferenceQueue, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import { payloadKeys } from '../contract/payload.ts';
+import type { QueueReason } from '../contract/prediction.ts';
+import {
+  type ServedModelState,
+  WORKER_STATE_STALE_MS,
+  type WorkerState,
+} from '../contract/worker-state.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { PredictionEngine, QueueState } from '../temporal/prediction-engine.ts';
+
+const FRESH_MS = 1000; // many clients may ask at once; nothing changes faster than this
+
+/** One model version on one worker. */
+export interface ServingWorker extends ServedModelState {
+  readonly worker: string;
+}
+
+export interface QueueView {
+  readonly depth: number | null;
+  readonly reason: QueueReason;
+}
+
+export type Load = ReturnType<typeof createLoad>;
+
+export function createLoad(dependencies: {
+  readonly store: PayloadStore;
+  readonly engine: PredictionEngine;
+}) {
+  const { store, engine } = dependencies;
+  const readWorkers = remember(async () => await readWorkerStates(store));
+  const queueStates = new Map<string, () => Promise<QueueState>>();
+  const queueState = async (queue: string, kind: 'activities' | 'workflows') => {
+    let read = queueStates.get(queue);
+    if (read === undefined) {
+      read = remember(async () => await engine.queueState(queue, kind));
+      queueStates.set(queue, read);
+    }
+    return await read();
+  };
+
+  const workersOf = async (model: ModelRef): Promise<readonly ServingWorker[]> => {
+    const label = formatModelRef(model);
+    return (await readWorkers()).filter(
+      (state) => formatModelRef({ name: state.model, version: state.version }) === label,
+    );
+  };
+
+  return {
+    /** The living workers that serve a model version. */
+    workersOf,
+
+    /** What a prediction that has not started waits for. */
+    async queueOf(model: ModelRef): Promise<QueueView> {
+      const [workers, inference, orchestration] = await Promise.all([
+        workersOf(model),
+        queueState(inferenceQueue(model), 'activities'),
+        queueState(ORCHESTRATION_QUEUE, 'workflows'),
+      ]);
+      const isServed = workers.length > 0 && inference.isPolled && orchestration.isPolled;
+      return { depth: inference.backlog, reason: isServed ? reasonOf(workers) : 'no_worker' };
+    },
+  };
+}
+
+function reasonOf(workers: readonly ServingWorker[]): QueueReason {
+  if (workers.every(({ state }) => state === 'unavailable')) return 'model_unavailable';
+  if (workers.some(({ state }) => state === 'ready')) return 'capacity';
+  return 'model_loading';
+}
+
+async function readWorkerStates(store: PayloadStore): Promise<readonly ServingWorker[]> {
+  const keys = await store.list(payloadKeys.workers);
+  const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
+  const states = await Promise.all(
+    keys.map(async (key) => {
+      // A worker that leaves takes its file with it, perhaps just now.
+      const bytes = await store.get(key).catch(() => null);
+      if (bytes === null) return [];
+      const state = JSON.parse(bytes.toString('utf8')) as WorkerState;
+      if (Date.parse(state.updated_at) < oldestMs) return [];
+      return state.models.map((model) => ({ ...model, worker: state.worker }));
+    }),
+  );
+  return states.flat();
+}
+
+/** Answers from memory for a second; concurrent calls share one reading. */
+function remember<T>(read: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | null = null;
+  let readAtMs = 0;
+  return async () => {
+    if (value === null || Date.now() - readAtMs > FRESH_MS) {
+      readAtMs = Date.now();
+      value = read();
+      value.catch(() => {
+        value = null;
+      });
+    }
+    return await value;
+  };
+}

@@ -1,0 +1,65 @@
+/* /v1/models: what is served, how to call it, and how its workers are doing. */
+import { Router } from 'express';
+import { z } from 'zod';
+import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { Acceptance } from './acceptance.ts';
+import type { Load, ServingWorker } from './load.ts';
+
+export interface ModelsDependencies {
+  readonly repository: ModelRepository;
+  readonly acceptance: Acceptance;
+  readonly load: Load;
+  readonly publicUrl: string;
+}
+
+export function modelsRouter(dependencies: ModelsDependencies): Router {
+  const { repository, acceptance, load, publicUrl } = dependencies;
+  const toResource = async (version: ModelVersion) =>
+    modelResource(version, repository, publicUrl, await load.workersOf(version.ref));
+  const router = Router();
+  router.get('/models', async (_request, response) => {
+    const data = await Promise.all(repository.all().map(toResource));
+    response.json({ object: 'list', data, has_more: false, next_cursor: null });
+  });
+  router.get('/models/:model', async (request, response) => {
+    response.json(await toResource(acceptance.resolve(request.params.model)));
+  });
+  return router;
+}
+
+function modelResource(
+  { ref, manifest, schema, graphs }: ModelVersion,
+  repository: ModelRepository,
+  publicUrl: string,
+  workers: readonly ServingWorker[],
+) {
+  const versions = repository.versionsOf(ref.name).map((each) => each.ref.version);
+  return {
+    object: 'model',
+    name: ref.name,
+    version: ref.version,
+    versions,
+    is_default: versions[0] === ref.version,
+    pipeline: manifest.pipeline,
+    description: manifest.description,
+    license: manifest.license,
+    source: manifest.source,
+    state: stateOf(workers),
+    workers: workers.map(({ model: _model, version: _version, ...worker }) => worker),
+    run_timeout_s: manifest.timeouts.run_s,
+    media: Object.fromEntries(
+      Object.entries(schema.media).map(([field, { accept }]) => [field, accept]),
+    ),
+    input_schema: z.toJSONSchema(schema.input, { io: 'input' }),
+    options_schema: z.toJSONSchema(schema.options, { io: 'input' }),
+    output_schema: z.toJSONSchema(schema.output),
+    graphs,
+    urls: { predictions: `${publicUrl}/v1/models/${ref.name}@${ref.version}/predictions` },
+  };
+}
+
+/** The best that any worker offers. */
+function stateOf(workers: readonly ServingWorker[]): ServingWorker['state'] | 'no_worker' {
+  const order = ['ready', 'loading', 'idle', 'unavailable'] as const;
+  return order.find((state) => workers.some((worker) => worker.state === state)) ?? 'no_worker';
+}

@@ -1,0 +1,72 @@
+/* GET /v1/predictions: a page of records, in Temporal's order. */
+import { Router } from 'express';
+import type { z } from 'zod';
+import { PREDICTION_WORKFLOW, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
+import { parseModelRef } from '../contract/model.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { PredictionReader } from './prediction-reader.ts';
+import { Problem } from './problems.ts';
+import { listQuerySchema, parseQuery } from './schemas.ts';
+
+type ListQuery = z.infer<typeof listQuerySchema>;
+
+export function predictionListRouter(dependencies: {
+  readonly engine: PredictionEngine;
+  readonly reader: PredictionReader;
+}): Router {
+  const { engine, reader } = dependencies;
+  const router = Router();
+  router.get('/predictions', async (request, response) => {
+    const query = parseQuery(listQuerySchema, request.query);
+    const token = query.cursor === undefined ? null : Buffer.from(query.cursor, 'base64url');
+    const page = await engine.list(visibilityQuery(query), query.limit, token);
+    const records = await Promise.all(
+      page.executions.map(async (execution) => await reader.readListed(execution)),
+    );
+    const seen = new Set<string>(); // a reset leaves an earlier run behind
+    const data = records.filter((record) => {
+      if (record === null || seen.has(record.id)) return false;
+      seen.add(record.id);
+      return true;
+    });
+    const next = page.nextPageToken;
+    response.json({
+      object: 'list',
+      data,
+      has_more: next !== null,
+      next_cursor: next === null ? null : Buffer.from(next).toString('base64url'),
+    });
+  });
+  return router;
+}
+
+/** Values reach the query only as quoted literals of checked shape. */
+function visibilityQuery({ status, model }: ListQuery): string {
+  const clauses = [`WorkflowType = '${PREDICTION_WORKFLOW}'`];
+  if (model !== undefined) {
+    const ref = parseModelRef(model);
+    if (ref === null) throw new Problem('malformed_request', `query: ${model} is not a model`);
+    clauses.push(`${SEARCH_ATTRIBUTES.model.name} = '${ref.name}'`);
+    if (ref.version !== null) {
+      clauses.push(`${SEARCH_ATTRIBUTES.version.name} = '${ref.version}'`);
+    }
+  }
+  const clause = status === undefined ? null : statusClause(status);
+  return [...clauses, ...(clause === null ? [] : [clause])].join(' AND ');
+}
+
+function statusClause(status: NonNullable<ListQuery['status']>): string {
+  const outcome = SEARCH_ATTRIBUTES.outcome.name;
+  switch (status) {
+    case 'active':
+      return "ExecutionStatus = 'Running'";
+    case 'succeeded':
+      return "ExecutionStatus = 'Completed'";
+    case 'failed':
+      return `ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut') AND ${outcome} IS NULL`;
+    case 'canceled':
+      return "ExecutionStatus = 'Canceled'";
+    case 'aborted':
+      return `${outcome} = 'aborted'`;
+  }
+}

@@ -1,0 +1,186 @@
+/* /v1/predictions and /v1/models/{model}/predictions */
+import express, { type Request, type Response, Router } from 'express';
+import { isPredictionId } from '../contract/messages.ts';
+import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
+import { type Accepted, isFinal, type Prediction } from '../contract/prediction.ts';
+import type { ModelVersion } from '../model/repository.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { Acceptance } from './acceptance.ts';
+import type { PredictionReader } from './prediction-reader.ts';
+import { Problem } from './problems.ts';
+import {
+  modelRequestSchema,
+  parseBody,
+  parseQuery,
+  requestSchema,
+  restSchema,
+  waitQuerySchema,
+} from './schemas.ts';
+import { preferredWait, waitSignal } from './waiting.ts';
+
+export interface PredictionsDependencies {
+  readonly acceptance: Acceptance;
+  readonly reader: PredictionReader;
+  readonly engine: PredictionEngine;
+  readonly store: PayloadStore;
+  readonly maxJsonBytes: number;
+}
+
+const RETRY_AFTER_S = '1';
+
+export function predictionsRouter(dependencies: PredictionsDependencies): Router {
+  const { acceptance, reader, engine } = dependencies;
+  const router = Router();
+  const json = express.json({ limit: dependencies.maxJsonBytes, type: JSON_MEDIA_TYPE });
+
+  router.post('/predictions', json, async (request, response) => {
+    requireJson(request);
+    const { model, ...rest } = parseBody(requestSchema, request.body);
+    const accepted = await acceptance.accept(acceptance.resolve(model), rest, null);
+    await answerAccepted(request, response, accepted, dependencies);
+  });
+
+  router.post('/models/:model/predictions', json, async (request, response) => {
+    const version = acceptance.resolve(request.params.model);
+    const accepted = request.is(JSON_MEDIA_TYPE)
+      ? await acceptance.accept(version, parseBody(modelRequestSchema, request.body), null)
+      : await acceptRaw(request, version, acceptance);
+    await answerAccepted(request, response, accepted, dependencies);
+  });
+
+  router.get('/predictions/:id', async (request, response) => {
+    const id = parseId(request.params.id);
+    const { wait } = parseQuery(waitQuerySchema, request.query);
+    const seconds = wait ?? preferredWait(request, response);
+    let record = await reader.read(id);
+    if (seconds !== null && !isFinal(record)) {
+      await engine.waitForEnd(id, waitSignal(response, seconds));
+      record = await reader.read(id);
+    }
+    sendRecord(response, 200, record);
+  });
+
+  router.get('/predictions/:id/output', async (request, response) => {
+    const id = parseId(request.params.id);
+    const { ended } = await reader.find(id);
+    if (ended === null) {
+      sendRecord(response, 202, await reader.read(id));
+    } else if (ended.status === 'succeeded') {
+      await sendStored(response, ended.output, dependencies.store);
+    } else {
+      const why = 'error' in ended ? `: ${ended.error.code}, ${ended.error.message}` : '';
+      throw new Problem('not_ready', `${id} ended ${ended.status}${why}`);
+    }
+  });
+
+  router.get('/predictions/:id/input/:field', async (request, response) => {
+    const { accepted } = await reader.find(parseId(request.params.id));
+    const { field } = request.params;
+    const stored = Object.hasOwn(accepted.input, field) ? accepted.input[field] : undefined;
+    if (stored === undefined) {
+      throw new Problem('not_found', `${accepted.id} has no input ${field}`);
+    }
+    await sendStored(response, stored, dependencies.store);
+  });
+
+  router.post('/predictions/:id/cancel', async (request, response) => {
+    const id = parseId(request.params.id);
+    const { ended } = await reader.find(id);
+    if (ended === null) await engine.cancel(id);
+    const record = await reader.read(id);
+    sendRecord(response, ended === null ? 202 : 200, record);
+  });
+  return router;
+}
+
+/** 202 with the record, or 200 with the final one when the client waits and it ends in time. */
+async function answerAccepted(
+  request: Request,
+  response: Response,
+  accepted: Accepted,
+  { reader, engine }: PredictionsDependencies,
+): Promise<void> {
+  const seconds = preferredWait(request, response);
+  let record: Prediction;
+  if (seconds === null) {
+    record = await reader.justAccepted(accepted);
+  } else {
+    const ended = await engine.waitForEnd(accepted.id, waitSignal(response, seconds));
+    record = ended === null ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
+  }
+  response.set('Location', record.urls.get);
+  sendRecord(response, isFinal(record) ? 200 : 202, record);
+}
+
+/** The body is the model's single media input; `?request=` holds the rest as JSON. */
+async function acceptRaw(
+  request: Request,
+  version: ModelVersion,
+  acceptance: Acceptance,
+): Promise<Accepted> {
+  const fields = Object.entries(version.schema.media);
+  const [first] = fields;
+  const accepted = [JSON_MEDIA_TYPE, ...(first !== undefined && fields.length === 1 ? first[1].accept : [])];
+  if (first === undefined || !request.is([...accepted.slice(1), 'application/octet-stream'])) {
+    const given = request.get('Content-Type') ?? 'no Content-Type';
+    throw new Problem(
+      'unsupported_media_type',
+      `${version.ref.name} takes ${accepted.join(', ')}, not ${given}`,
+      { headers: { Accept: accepted.join(', ') } },
+    );
+  }
+  const rest = parseBody(restSchema, parseRequestParameter(request.query['request']));
+  const { input = {}, options } = rest;
+  return await acceptance.accept(version, { input, options }, { field: first[0], body: request });
+}
+
+function parseRequestParameter(text: unknown): unknown {
+  if (text === undefined) return {};
+  try {
+    return JSON.parse(String(text));
+  } catch (error) {
+    throw new Problem('malformed_request', 'the query parameter request is not JSON', {
+      cause: error,
+    });
+  }
+}
+
+function requireJson(request: Request): void {
+  if (request.is(JSON_MEDIA_TYPE)) return;
+  if (request.headers['content-type'] === undefined && request.get('Content-Length') === undefined) {
+    throw new Problem('malformed_request', 'the body is empty: send JSON');
+  }
+  throw new Problem(
+    'unsupported_media_type',
+    `send application/json here; media bytes go to /v1/models/{model}/predictions`,
+    { headers: { Accept: JSON_MEDIA_TYPE } },
+  );
+}
+
+function parseId(text: string): string {
+  if (isPredictionId(text)) return text;
+  throw new Problem('malformed_request', `${text} is not a prediction id (pred_ and 26 characters)`);
+}
+
+function sendRecord(response: Response, status: number, record: Prediction): void {
+  if (!isFinal(record)) response.set('Retry-After', RETRY_AFTER_S);
+  response.status(status).json(record);
+}
+
+async function sendStored(response: Response, stored: Stored, store: PayloadStore): Promise<void> {
+  if ('inline' in stored) {
+    response.json(stored.inline satisfies Json);
+    return;
+  }
+  const { key, bytes, media_type: mediaType, sha256 } = stored.claim;
+  const body = await store.open(key);
+  response.type(mediaType).set({
+    'Content-Length': String(bytes),
+    ETag: `"${sha256}"`,
+    'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
+  });
+  body.pipe(response);
+  body.once('error', () => response.destroy());
+  response.once('close', () => body.destroy());
+}

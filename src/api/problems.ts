@@ -1,0 +1,166 @@
+/* Codes → RFC 9457 problems, and the one place where errors become answers. */
+import type { ErrorRequestHandler, Request, Response } from 'express';
+import type { FailureCode } from '../contract/failure.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { InvalidMediaError } from '../pipelines/index.ts';
+import { PayloadNotFoundError, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
+import { EngineUnavailableError, PredictionNotFoundError } from '../temporal/prediction-engine.ts';
+
+/** Codes that only HTTP knows; failures of predictions share the vocabulary. */
+export type ProblemCode =
+  | Extract<FailureCode, 'invalid_input' | 'model_unavailable' | 'storage_unavailable' | 'internal'>
+  | 'malformed_request'
+  | 'not_found'
+  | 'model_not_found'
+  | 'method_not_allowed'
+  | 'not_ready'
+  | 'expired'
+  | 'data_removed'
+  | 'payload_too_large'
+  | 'unsupported_media_type'
+  | 'engine_unavailable';
+
+/** One thing wrong with a request; `pointer` is a JSON pointer (RFC 6901) into its body. */
+export interface ProblemDetail {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+interface ProblemOptions extends ErrorOptions {
+  readonly errors?: readonly ProblemDetail[];
+  /** Further members of the problem. */
+  readonly members?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An answer that is an error. `message` is its `detail`: what happened and what to do. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  readonly code: ProblemCode;
+  readonly options: ProblemOptions;
+  constructor(code: ProblemCode, message: string, options: ProblemOptions = {}) {
+    super(message, options);
+    this.code = code;
+    this.options = options;
+  }
+}
+
+const RETRY_LATER = { 'Retry-After': '1' };
+
+function describeCode(code: ProblemCode): readonly [status: number, title: string] {
+  switch (code) {
+    case 'malformed_request':
+      return [400, 'The request cannot be understood'];
+    case 'not_found':
+      return [404, 'There is no such thing'];
+    case 'model_not_found':
+      return [404, 'There is no such model'];
+    case 'method_not_allowed':
+      return [405, 'The method is not allowed here'];
+    case 'not_ready':
+      return [409, 'The prediction ended without an output'];
+    case 'expired':
+      return [410, 'The result has expired'];
+    case 'data_removed':
+      return [410, 'The data has been removed'];
+    case 'payload_too_large':
+      return [413, 'The body is too large'];
+    case 'unsupported_media_type':
+      return [415, 'The media type is not supported here'];
+    case 'invalid_input':
+      return [422, 'The request is well-formed but cannot be accepted'];
+    case 'internal':
+      return [500, 'Something went wrong on our side'];
+    case 'engine_unavailable':
+      return [503, 'The workflow engine does not answer'];
+    case 'storage_unavailable':
+      return [503, 'The payload store does not answer'];
+    case 'model_unavailable':
+      return [503, 'The model cannot be served now'];
+  }
+}
+
+/** Express's last handler: every error leaves as problem+json. */
+export const problemHandler =
+  (logger: Logger): ErrorRequestHandler =>
+  (error, request, response, next) => {
+    const problem = toProblem(error);
+    if (problem.code === 'internal') {
+      logger.error({ err: error, request_id: response.locals['requestId'] }, 'a request failed');
+    }
+    if (response.headersSent) {
+      next(error); // Express closes the connection: the client sees that the answer is cut
+      return;
+    }
+    sendProblem(request, response, problem);
+  };
+
+function sendProblem(request: Request, response: Response, problem: Problem): void {
+  const [status, title] = describeCode(problem.code);
+  const { errors, members, headers } = problem.options;
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title,
+    status,
+    detail: problem.message,
+    code: problem.code,
+    ...(errors === undefined ? {} : { errors }),
+    ...members,
+    request_id: response.locals['requestId'],
+  });
+  response.status(status).type('application/problem+json');
+  response.set({ ...headers, ...(status === 503 ? RETRY_LATER : {}) });
+  response.set('Content-Length', String(Buffer.byteLength(body)));
+  if (request.complete) {
+    response.end(body);
+    return;
+  }
+  // The body has not been read, so the connection cannot be used again. It is read on for a
+  // moment: closing at once would make the client's kernel throw our answer away.
+  response.set('Connection', 'close');
+  response.write(body);
+  const finish = () => {
+    clearTimeout(timer);
+    response.end();
+    request.socket.destroySoon();
+  };
+  const timer = setTimeout(finish, 1000);
+  request.once('end', finish).once('close', finish).resume();
+}
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof PredictionNotFoundError) {
+    return new Problem('not_found', `there is no prediction ${error.id}, or it is no longer kept`);
+  }
+  if (error instanceof EngineUnavailableError) {
+    return new Problem('engine_unavailable', `${error.message}. Try again in a moment`);
+  }
+  if (error instanceof PayloadNotFoundError) {
+    return new Problem('data_removed', 'this data is no longer in the payload store');
+  }
+  if (error instanceof StorageError) {
+    return new Problem('storage_unavailable', 'the payload store cannot be used. Try again later');
+  }
+  if (error instanceof PayloadTooLargeError) {
+    return new Problem('payload_too_large', `the body may have at most ${error.maxBytes} bytes`);
+  }
+  if (error instanceof InvalidMediaError) return new Problem('invalid_input', error.message);
+  return bodyParserProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');
+}
+
+/** What Express's own parsers throw; they mark their errors with `type` and `status`. */
+function bodyParserProblem(error: unknown): Problem | null {
+  if (!(error instanceof Error) || !('status' in error)) return null;
+  const { message } = error;
+  switch (error.status) {
+    case 413:
+      return new Problem('payload_too_large', `the JSON body is too large (BUZZER_MAX_JSON)`);
+    case 415:
+      return new Problem('unsupported_media_type', message);
+    case 400:
+      return new Problem('malformed_request', `the body is not the JSON it says it is: ${message}`);
+    default:
+      return null;
+  }
+}

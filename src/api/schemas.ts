@@ -1,0 +1,62 @@
+/* What a request may hold, before its model's pipeline has its say. */
+import { z } from 'zod';
+import { Problem, type ProblemDetail } from './problems.ts';
+
+/** `POST /v1/models/{model}/predictions` */
+export const modelRequestSchema = z.strictObject({
+  input: z.record(z.string(), z.unknown()),
+  options: z.record(z.string(), z.unknown()).default({}),
+});
+
+/** `POST /v1/predictions` */
+export const requestSchema = modelRequestSchema.extend({ model: z.string() });
+
+/** The `request` query parameter beside a raw body: everything but the media field. */
+export const restSchema = modelRequestSchema.partial({ input: true });
+
+export type ModelRequest = z.infer<typeof modelRequestSchema>;
+
+/** `GET /v1/predictions` */
+export const listQuerySchema = z.strictObject({
+  status: z.enum(['active', 'succeeded', 'failed', 'canceled', 'aborted']).optional(),
+  model: z.string().optional(),
+  cursor: z.base64url().optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
+/** `?wait=` of `GET /v1/predictions/{id}`, in seconds. */
+export const waitQuerySchema = z.strictObject({
+  wait: z.coerce.number().min(0).max(60).optional(),
+});
+
+/** Parses well-formed JSON; what does not fit is a 422 that names every place. */
+export function parseBody<T>(schema: z.ZodType<T>, value: unknown, at: readonly string[] = []): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.flatMap((issue) => detailsOf(issue, at));
+  const where = errors.map(({ pointer, detail }) => `${pointer || '(body)'}: ${detail}`);
+  throw new Problem('invalid_input', where.slice(0, 3).join('; '), { errors });
+}
+
+/** Parses a query string; what does not fit is a 400. */
+export function parseQuery<T>(schema: z.ZodType<T>, query: unknown): T {
+  const parsed = schema.safeParse(query);
+  if (parsed.success) return parsed.data;
+  const where = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new Problem('malformed_request', `query: ${where.join('; ')}`);
+}
+
+function detailsOf(issue: z.core.$ZodIssue, at: readonly string[]): ProblemDetail[] {
+  const path = [...at, ...issue.path.map(String)];
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      pointer: toPointer([...path, key]),
+      detail: 'is not known here',
+    }));
+  }
+  return [{ pointer: toPointer(path), detail: issue.message }];
+}
+
+/** RFC 6901. */
+const toPointer = (path: readonly string[]): string =>
+  path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');

@@ -1,0 +1,84 @@
+/* The api process: config → dependencies → listen → graceful shutdown. */
+import { createServer, type Server } from 'node:http';
+import { hostname } from 'node:os';
+import { ConfigError, readConfig } from '../config.ts';
+import { ModelRepository, RepositoryError } from '../model/repository.ts';
+import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { createClient } from '../temporal/client.ts';
+import { createPredictionEngine } from '../temporal/prediction-engine.ts';
+import { createApp } from './app.ts';
+
+const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h: no restart can help
+
+let logger = createLogger('api', 'info');
+process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
+try {
+  await serve();
+} catch (error) {
+  const isSetup = error instanceof ConfigError || error instanceof RepositoryError;
+  if (isSetup || isAddressError(error)) {
+    logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);
+    process.exit(EXIT_CONFIG);
+  }
+  logger.fatal({ err: error }, 'the api failed');
+  process.exit(1);
+}
+
+async function serve(): Promise<void> {
+  const config = readConfig();
+  logger = createLogger('api', config.logLevel);
+  const repository = await ModelRepository.open(config.modelFolders);
+  const store = await FilePayloadStore.open(config.payloadDir);
+  const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
+  const app = createApp({
+    engine: createPredictionEngine(client),
+    store,
+    repository,
+    logger,
+    publicUrl: config.publicUrl,
+    maxJsonBytes: config.maxJsonBytes,
+    responseInlineLimit: config.responseInlineLimit,
+    resultTtlMs: config.resultTtlMs,
+    limits: config,
+  });
+  const server = createServer(app);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(config.port, config.host, resolve);
+  });
+  logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');
+  process.send?.({ type: 'ready' });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      logger.info({ signal }, 'shutting down');
+      void close(server, config.shutdownGraceMs, logger)
+        .then(async () => await client.connection.close())
+        .then(() => process.exit(0));
+    });
+  }
+}
+
+/** Takes no new connection, lets answers finish, and cuts what is left after the grace time. */
+async function close(server: Server, graceMs: number, log: Logger): Promise<void> {
+  const closed = new Promise((resolve) => {
+    server.close(resolve);
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => {
+    log.warn('cutting connections that did not end in time');
+    server.closeAllConnections();
+  }, graceMs);
+  await closed;
+  clearTimeout(timer);
+}
+
+type AddressError = NodeJS.ErrnoException & { port?: number };
+
+function isAddressError(error: unknown): error is AddressError {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL'].includes(code);
+}
+
+function addressAdvice({ message }: AddressError): string {
+  return `cannot listen: ${message}. Set BUZZER_HOST and BUZZER_PORT to an address that is free`;
+}

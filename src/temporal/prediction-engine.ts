@@ -1,0 +1,200 @@
+/*
+ * Predictions as Temporal knows them. Every call has a deadline of its own: with the server down,
+ * the SDK would otherwise retry for 20 seconds.
+ */
+import {
+  ApplicationFailure,
+  type Client,
+  isGrpcServiceError,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  type WorkflowExecutionDescription,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import {
+  MEMO_ACCEPTED,
+  MEMO_ENDED,
+  PREDICTION_WORKFLOW,
+  type PredictionRequest,
+  SEARCH_ATTRIBUTES,
+} from '../contract/messages.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
+import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+
+const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
+const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
+
+/** Temporal did not answer, or not in time. */
+export class EngineUnavailableError extends Error {
+  override readonly name = 'EngineUnavailableError';
+}
+
+/** There is no such prediction, or Temporal no longer remembers it. */
+export class PredictionNotFoundError extends Error {
+  override readonly name = 'PredictionNotFoundError';
+  readonly id: string;
+  constructor(id: string) {
+    super(`no prediction ${id}`);
+    this.id = id;
+  }
+}
+
+/** An execution as a list shows it: which status it has, and its memo. */
+export interface ListedExecution {
+  readonly id: string;
+  readonly runId: string;
+  readonly isRunning: boolean;
+  readonly accepted: Accepted;
+  readonly ended: Ended | null;
+  /** RFC 3339; null while it runs. */
+  readonly closedAt: string | null;
+}
+
+export interface ExecutionPage {
+  readonly executions: readonly ListedExecution[];
+  readonly nextPageToken: Uint8Array | null;
+}
+
+export interface QueueState {
+  readonly isPolled: boolean;
+  /** Approximately how many tasks wait; null when the server cannot tell. */
+  readonly backlog: number | null;
+}
+
+type Payload = Parameters<
+  Client['options']['loadedDataConverter']['payloadConverter']['fromPayload']
+>[0];
+interface ProtoTime {
+  readonly seconds?: { toString(): string } | null;
+  readonly nanos?: number | null;
+}
+
+export type PredictionEngine = ReturnType<typeof createPredictionEngine>;
+
+/** The API's view of the engine. The client stays its owner's to close. */
+export function createPredictionEngine(client: Client) {
+  const { namespace } = client.options;
+  const service = client.workflowService;
+  const timely = async <T>(call: () => Promise<T>, deadlineMs = CALL_DEADLINE_MS): Promise<T> =>
+    await client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
+  const decode = (payload: Payload | null | undefined): unknown =>
+    payload ? client.options.loadedDataConverter.payloadConverter.fromPayload(payload) : undefined;
+
+  return {
+    /** Starts a prediction's workflow; resolves once Temporal has acknowledged it. */
+    async start(request: PredictionRequest): Promise<void> {
+      const { accepted } = request;
+      await timely(async () => {
+        await client.workflow.start(PREDICTION_WORKFLOW, {
+          workflowId: accepted.id,
+          taskQueue: ORCHESTRATION_QUEUE,
+          args: [request],
+          memo: { [MEMO_ACCEPTED]: accepted },
+          searchAttributes: {
+            [SEARCH_ATTRIBUTES.model.name]: [accepted.model],
+            [SEARCH_ATTRIBUTES.version.name]: [String(accepted.version)],
+            [SEARCH_ATTRIBUTES.tenant.name]: [accepted.tenant],
+          },
+          staticSummary: `${accepted.model}@${accepted.version}`,
+          workflowIdReusePolicy: 'REJECT_DUPLICATE',
+          workflowIdConflictPolicy: 'FAIL',
+          workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+        });
+      });
+    },
+
+    /** What Temporal says of a prediction; throws `PredictionNotFoundError`. */
+    async describe(id: string): Promise<WorkflowExecutionDescription> {
+      return await timely(async () => await client.workflow.getHandle(id).describe());
+    },
+
+    /**
+     * Waits until a prediction ends or `signal` aborts. Null when it ended in a way that only
+     * `describe` can tell, or did not end.
+     */
+    async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {
+      try {
+        return await client.withAbortSignal(
+          signal,
+          async () => (await client.workflow.getHandle(id).result()) as Ended,
+        );
+      } catch (error) {
+        const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
+        if (!(cause instanceof ApplicationFailure)) return null;
+        return (cause.details?.[0] as Ended | undefined) ?? null;
+      }
+    },
+
+    async cancel(id: string): Promise<void> {
+      await timely(async () => await client.workflow.getHandle(id).cancel());
+    },
+
+    /** One page of executions that match a visibility query, in Temporal's order. */
+    async list(query: string, pageSize: number, token: Uint8Array | null): Promise<ExecutionPage> {
+      const page = await timely(
+        async () =>
+          await service.listWorkflowExecutions({
+            namespace,
+            query,
+            pageSize,
+            ...(token === null ? {} : { nextPageToken: token }),
+          }),
+      );
+      return {
+        executions: page.executions.map((execution) => ({
+          id: execution.execution?.workflowId ?? '',
+          runId: execution.execution?.runId ?? '',
+          isRunning: execution.closeTime == null,
+          accepted: decode(execution.memo?.fields?.[MEMO_ACCEPTED]) as Accepted,
+          ended: (decode(execution.memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null,
+          closedAt: toTime(execution.closeTime),
+        })),
+        nextPageToken: page.nextPageToken?.length ? page.nextPageToken : null,
+      };
+    },
+
+    /** A payload of a description, such as heartbeat details; undefined when there is none. */
+    decode,
+
+    /** Whether anybody polls a task queue for activities (or workflows), and how much waits. */
+    async queueState(queue: string, kind: 'activities' | 'workflows'): Promise<QueueState> {
+      const taskQueueType = kind === 'workflows' ? 1 : 2;
+      const { pollers, stats } = await timely(
+        async () =>
+          await service.describeTaskQueue({
+            namespace,
+            taskQueue: { name: queue },
+            taskQueueType,
+            reportStats: true,
+          }),
+      );
+      const backlog = stats?.approximateBacklogCount;
+      return {
+        isPolled: (pollers?.length ?? 0) > 0,
+        backlog: backlog === undefined || backlog === null ? null : Number(backlog),
+      };
+    },
+
+    /** Throws `EngineUnavailableError` unless the server answers for our namespace. */
+    async check(): Promise<void> {
+      await timely(async () => await service.describeNamespace({ namespace }), 2000);
+    },
+  };
+}
+
+const toTime = (time: ProtoTime | null | undefined): string | null =>
+  time ? new Date(Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1e6).toISOString() : null;
+
+function rethrow(error: unknown): never {
+  if (error instanceof WorkflowNotFoundError) {
+    throw new PredictionNotFoundError(error.workflowId);
+  }
+  if (error instanceof WorkflowExecutionAlreadyStartedError) throw error;
+  if (error instanceof ServiceError || isGrpcServiceError(error)) {
+    throw new EngineUnavailableError(`the engine did not answer: ${error.message}`, {
+      cause: error,
+    });
+  }
+  throw error;
+}
