@@ -7,15 +7,34 @@ export interface Command {
 }
 
 /**
- * A command that dies with the process that spawns it, also when that one is killed. On Linux
- * through util-linux's setpriv (the kernel sends the signal); elsewhere it comes back unchanged,
- * and a Node process should exit on `disconnect` instead.
+ * A command that dies with the process that spawns it, also when that one is killed: through
+ * util-linux's setpriv, where the kernel sends the signal. Without it the command comes back
+ * unchanged: a Node process exits on `disconnect`, anything else wants `watchParent`.
  */
 export function tieToParent(command: Command, searchPath: string): Command {
   const setpriv = process.platform === 'linux' ? findOnPath('setpriv', searchPath) : null;
   if (setpriv === null) return command;
   return { file: setpriv, args: ['--pdeathsig', 'KILL', command.file, ...command.args] };
 }
+
+/** Runs "$@", passes a TERM on, and kills it within a second of the parent's death. */
+const WATCHER = `
+parent=$PPID
+"$0" "$@" &
+child=$!
+trap 'kill -TERM $child' TERM INT
+(while kill -0 $parent 2>/dev/null; do sleep 1; done; kill -KILL $child) 2>/dev/null &
+watcher=$!
+wait $child; status=$?
+while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
+kill $watcher 2>/dev/null
+exit $status`;
+
+/** What `tieToParent` does, by a shell that looks every second; for where there is no setpriv. */
+export const watchParent = (command: Command): Command => ({
+  file: 'sh',
+  args: ['-c', WATCHER, command.file, ...command.args],
+});
 
 /** The executable `name` on a PATH; null when there is none. */
 export function findOnPath(name: string, searchPath: string): string | null {

