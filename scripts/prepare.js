@@ -18,12 +18,12 @@ export function prepare() {
   if (major < NEEDED_NODE[0] || (major === NEEDED_NODE[0] && minor < NEEDED_NODE[1])) {
     fail(`Buzzer needs Node ${NEEDED_NODE.join('.')} or newer; this is ${process.versions.node}.`);
   }
-  step('Installing dependencies', 'node_modules/.buzzer-installed', ['package-lock.json'], [
-    'ci',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ]);
+  step(
+    'Installing dependencies',
+    'node_modules/.buzzer-installed',
+    ['package-lock.json'],
+    ['ci', '--no-audit', '--no-fund', '--loglevel=error'],
+  );
   const sources = ['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
   step('Building', 'dist/.built', sources, ['run', '--silent', 'build']);
 }
@@ -36,7 +36,8 @@ function step(title, stamp, inputs, npmArguments) {
   // onnxruntime-node's install script fetches CUDA libraries, which the CPU does not need.
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' };
   const { status, error } = spawnSync('npm', npmArguments, { stdio: 'inherit', env });
-  if (status !== 0) fail(`npm ${npmArguments.join(' ')} failed${error ? `: ${error.message}` : ''}.`);
+  if (status !== 0)
+    fail(`npm ${npmArguments.join(' ')} failed${error ? `: ${error.message}` : ''}.`);
   writeFileSync(stamp, state);
 }
 
@@ -48,7 +49,9 @@ function fingerprint(paths) {
 
 function filesBelow(path) {
   if (!statSync(path).isDirectory()) return [path];
-  return readdirSync(path).sort().flatMap((name) => filesBelow(join(path, name)));
+  return readdirSync(path)
+    .sort()
+    .flatMap((name) => filesBelow(join(path, name)));
 }
 
 function read(path) {

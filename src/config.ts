@@ -44,7 +44,10 @@ const port = (fallback: number) =>
   z
     .string()
     .default(String(fallback))
-    .refine((text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, 'must be a port, 0 to 65535')
+    .refine(
+      (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535,
+      'must be a port, 0 to 65535',
+    )
     .transform(Number);
 
 const flag = z
@@ -129,7 +132,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   return Object.freeze({
     host: env.BUZZER_HOST,
     port: env.BUZZER_PORT,
-    publicUrl: (env.BUZZER_PUBLIC_URL ?? `http://${urlHost}:${env.BUZZER_PORT}`).replace(/\/+$/, ''),
+    publicUrl: (env.BUZZER_PUBLIC_URL ?? `http://${urlHost}:${env.BUZZER_PORT}`).replace(
+      /\/+$/,
+      '',
+    ),
     dataDir,
     payloadDir: join(dataDir, 'payloads'),
     modelFolders: (env.BUZZER_MODELS ?? (isLoopback ? 'models,examples/models' : 'models'))

@@ -2,12 +2,7 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { type AttemptReport, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
-import {
-  type Json,
-  JSON_MEDIA_TYPE,
-  payloadKeys,
-  type Stored,
-} from '../contract/payload.ts';
+import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
 import { ModelCrashedError, type ModelRuntime } from '../model/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';

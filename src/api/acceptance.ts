@@ -57,7 +57,10 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const version = ref === null ? undefined : repository.find(ref.name, ref.version);
       if (version !== undefined) return version;
       const known = repository.all().map((each) => formatModelRef(each.ref));
-      throw new Problem('model_not_found', `there is no model ${text}; served: ${known.join(', ')}`);
+      throw new Problem(
+        'model_not_found',
+        `there is no model ${text}; served: ${known.join(', ')}`,
+      );
     },
 
     /** Accepts a prediction; when this resolves, Temporal has it. */
@@ -149,7 +152,8 @@ async function storeInput(
   const stored: Record<string, Stored> = {};
   for (const [name, field] of Object.entries(schema.media)) {
     const key = payloadKeys.input(id, name, nonce);
-    const body = raw?.field === name ? raw.body : mediaBody(input[name], name, limits.maxUploadBytes);
+    const body =
+      raw?.field === name ? raw.body : mediaBody(input[name], name, limits.maxUploadBytes);
     if (body === null) continue; // an optional field that was not given
     const upload = { key, body, field, limits: mediaLimits };
     stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
@@ -172,10 +176,11 @@ async function storeInput(
   return stored;
 }
 
+/** Its schema has made sure that the value is a string. */
 function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
   if (value === undefined) return null;
   try {
-    return streamOf(decodeDataUrl(String(value), maxBytes).bytes);
+    return streamOf(decodeDataUrl(value as string, maxBytes).bytes);
   } catch (error) {
     return nameField(name, false)(error);
   }

@@ -10,8 +10,8 @@ import { healthRouter } from './health.ts';
 import { createLoad } from './load.ts';
 import { modelsRouter } from './models.ts';
 import { predictionListRouter } from './prediction-list.ts';
-import { createPredictionReader } from './prediction-reader.ts';
-import { predictionsRouter } from './predictions.ts';
+import { PredictionReader } from './prediction-reader.ts';
+import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { Problem, problemHandler } from './problems.ts';
 
 export interface AppDependencies {
@@ -29,7 +29,7 @@ export interface AppDependencies {
 export function createApp(dependencies: AppDependencies): Express {
   const { engine, store, repository, logger, publicUrl } = dependencies;
   const load = createLoad({ store, engine });
-  const reader = createPredictionReader({ ...dependencies, load });
+  const reader = new PredictionReader({ ...dependencies, load });
   const acceptance = createAcceptance(dependencies);
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
@@ -40,6 +40,7 @@ export function createApp(dependencies: AppDependencies): Express {
   });
   app.use('/v1', predictionListRouter({ engine, reader }));
   app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader }));
+  app.use('/v1', payloadsRouter({ reader, store }));
   app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
   app.use(unknownRoute);
   app.use(problemHandler(logger));

@@ -41,14 +41,16 @@ export async function storeMedia(store: PayloadStore, upload: MediaUpload): Prom
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */
 export function decodeDataUrl(text: string, maxBytes: number): { type: string; bytes: Buffer } {
   const comma = text.indexOf(',');
-  const [, type = '', encoding] = /^data:([^;,]*)(?:;[^;,]+)*?(;base64)?$/.exec(text.slice(0, Math.max(0, comma))) ?? [];
+  const [, type = '', encoding] =
+    /^data:([^;,]*)(?:;[^;,]+)*?(;base64)?$/.exec(text.slice(0, Math.max(0, comma))) ?? [];
   if (comma === -1 || !text.startsWith('data:')) {
     throw new InvalidMediaError('must be a data URL: data:<media type>;base64,<data>');
   }
   if (encoding === undefined) throw new InvalidMediaError('the data URL must be in base64');
   const data = text.slice(comma + 1);
   if (data.length * 0.75 - 2 > maxBytes) throw new PayloadTooLargeError(maxBytes);
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data)) throw new InvalidMediaError('the base64 is malformed');
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data))
+    throw new InvalidMediaError('the base64 is malformed');
   return { type, bytes: Buffer.from(data, 'base64') };
 }
 

@@ -51,109 +51,138 @@ type ActiveState =
   | { status: 'queued'; reason: QueueReason | null; report: AttemptReport | null; attempt: number }
   | { status: 'processing' | 'canceling'; report: AttemptReport | null; attempt: number };
 
-export type PredictionReader = ReturnType<typeof createPredictionReader>;
+export class PredictionReader {
+  readonly #dependencies: ReaderDependencies;
 
-export function createPredictionReader(dependencies: ReaderDependencies) {
-  const { engine, load, resultTtlMs } = dependencies;
+  constructor(dependencies: ReaderDependencies) {
+    this.#dependencies = dependencies;
+  }
 
-  const expiresAtMs = (ended: Ended): number => Date.parse(ended.completed_at) + resultTtlMs;
-  const isExpired = (ended: Ended): boolean => Date.now() > expiresAtMs(ended);
+  /** The record of one prediction; throws `PredictionNotFoundError` and the problem `expired`. */
+  async read(id: string): Promise<Prediction> {
+    const { description, accepted, ended } = await this.#describe(id);
+    if (ended !== null) return await this.#finalRecord(accepted, ended, true);
+    return await this.#activeRecord(accepted, this.#activeState(description));
+  }
 
-  const activeRecord = async (accepted: Accepted, state: ActiveState): Promise<Running> => {
-    const { report, attempt } = state;
+  /** The two halves of a record, for what needs its payloads. */
+  async find(id: string): Promise<Found> {
+    return await this.#describe(id);
+  }
+
+  /** The record of a prediction whose end is known without asking Temporal again. */
+  async ended(accepted: Accepted, ended: Ended): Promise<Prediction> {
+    return await this.#finalRecord(accepted, ended, true);
+  }
+
+  /** The record of one that was accepted a moment ago. */
+  async justAccepted(accepted: Accepted): Promise<Prediction> {
+    return await this.#activeRecord(accepted, NOT_STARTED);
+  }
+
+  /** A row of a list; null for what has expired, or is an earlier run of the same prediction. */
+  async readListed(row: ListedExecution): Promise<Prediction | null> {
+    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended);
+    const current = await this.#dependencies.engine.describe(row.id).catch((error: unknown) => {
+      if (error instanceof PredictionNotFoundError) return null;
+      throw error;
+    });
+    if (current === null || current.runId !== row.runId) return null;
+    const { accepted, ended } = foundIn(current, row.id);
+    if (ended !== null) return await this.#listedRecord(accepted, ended);
+    return await this.#activeRecord(accepted, this.#activeState(current));
+  }
+
+  async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
+    return this.#isExpired(ended) ? null : await this.#finalRecord(accepted, ended, false);
+  }
+
+  async #describe(id: string) {
+    const description = await this.#dependencies.engine.describe(id);
+    const found = foundIn(description, id);
+    if (found.ended !== null && this.#isExpired(found.ended)) {
+      const at = new Date(this.#expiresAtMs(found.ended)).toISOString();
+      throw new Problem('expired', `the result of ${id} expired at ${at}`);
+    }
+    return { description, ...found };
+  }
+
+  async #activeRecord(accepted: Accepted, state: ActiveState): Promise<Running> {
+    const { status, report, attempt } = state;
     const base = {
-      ...recordBase(accepted, dependencies.publicUrl),
+      ...recordBase(accepted, status, this.#dependencies.publicUrl),
       attempt,
       started_at: report?.started_at ?? null,
       ...NOT_FINAL,
     };
-    if (state.status !== 'queued') {
-      return { ...base, status: state.status, progress: report?.progress ?? null, queue: null };
+    if (status !== 'queued') {
+      return { ...base, status, progress: report?.progress ?? null, queue: null };
     }
     const model = { name: accepted.model, version: accepted.version };
-    const queue = await load.queueOf(model);
-    const reason = state.reason ?? queue.reason;
-    return { ...base, status: 'queued', progress: null, queue: { depth: queue.depth, reason } };
-  };
+    const { depth, reason } = await this.#dependencies.load.queueOf(model);
+    return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
+  }
 
-  const finalRecord = async (
-    accepted: Accepted,
-    ended: Ended,
-    readOutput: boolean,
-  ): Promise<Prediction> => {
+  async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
     const base = {
-      ...recordBase(accepted, dependencies.publicUrl),
+      ...recordBase(accepted, ended.status, this.#dependencies.publicUrl),
       attempt: ended.attempt,
       started_at: ended.started_at,
       completed_at: ended.completed_at,
-      expires_at: new Date(expiresAtMs(ended)).toISOString(),
+      expires_at: new Date(this.#expiresAtMs(ended)).toISOString(),
       ...FINAL,
     };
     switch (ended.status) {
       case 'succeeded': {
-        const output = await outputMembers(ended.output, base.urls.output, readOutput, dependencies);
-        return { ...base, status: 'succeeded', ...output, error: null, metrics: ended.metrics };
+        const url = base.urls.output;
+        const output = await outputMembers(ended.output, url, readOutput, this.#dependencies);
+        return { ...base, status: ended.status, ...output, error: null, metrics: ended.metrics };
       }
       case 'failed':
       case 'aborted':
         return { ...base, status: ended.status, ...NO_OUTPUT, error: ended.error };
       case 'canceled':
-        return { ...base, status: 'canceled', ...NO_OUTPUT, error: null };
+        return { ...base, status: ended.status, ...NO_OUTPUT, error: null };
     }
-  };
+  }
 
-  const describe = async (id: string) => {
-    const description = await engine.describe(id);
-    const found = await foundIn(description, id);
-    if (found.ended !== null && isExpired(found.ended)) {
-      const at = new Date(expiresAtMs(found.ended)).toISOString();
-      throw new Problem('expired', `the result of ${id} expired at ${at}`);
+  /** Reads a running one, in the order the design lays down. */
+  #activeState(description: WorkflowExecutionDescription): ActiveState {
+    const { raw, executionTime, historyLength } = description;
+    const [pending] = raw.pendingActivities ?? [];
+    const details = pending?.heartbeatDetails?.payloads?.[0];
+    const latest = (this.#dependencies.engine.decode(details) ?? null) as AttemptReport | null;
+    const attempt = Math.max(latest?.attempt ?? 0, pending?.attempt ?? 0);
+    // The details of an earlier attempt stay until the current one has sent its own.
+    const report = latest?.attempt === attempt ? latest : null;
+    if (raw.workflowExtendedInfo?.cancelRequested === true) {
+      return { status: 'canceling', report, attempt };
     }
-    return { description, ...found };
-  };
+    if (executionTime !== undefined && executionTime.getTime() > Date.now()) {
+      return { ...NOT_STARTED, reason: 'scheduled' };
+    }
+    if (pending === undefined) {
+      if (historyLength <= QUEUED_HISTORY_LENGTH) return NOT_STARTED;
+      return { status: 'processing', report, attempt };
+    }
+    const activity = Number(pending.state);
+    if (activity === ACTIVITY_PAUSED)
+      return { status: 'queued', reason: 'paused', report, attempt };
+    if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
+    if ((pending.attempt ?? 1) <= 1) return NOT_STARTED;
+    return { status: 'queued', reason: 'retrying', report: null, attempt };
+  }
 
-  return {
-    /** The record of one prediction; throws `PredictionNotFoundError` and the problem `expired`. */
-    async read(id: string): Promise<Prediction> {
-      const { description, accepted, ended } = await describe(id);
-      if (ended !== null) return await finalRecord(accepted, ended, true);
-      return await activeRecord(accepted, activeState(description, engine.decode));
-    },
+  #expiresAtMs(ended: Ended): number {
+    return Date.parse(ended.completed_at) + this.#dependencies.resultTtlMs;
+  }
 
-    /** The two halves of a record, for what needs its payloads. */
-    async find(id: string): Promise<Found> {
-      return await describe(id);
-    },
-
-    /** The record of a prediction whose end is known without asking Temporal again. */
-    async ended(accepted: Accepted, ended: Ended): Promise<Prediction> {
-      return await finalRecord(accepted, ended, true);
-    },
-
-    /** The record of one that was accepted a moment ago. */
-    async justAccepted(accepted: Accepted): Promise<Prediction> {
-      const state = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
-      return await activeRecord(accepted, state);
-    },
-
-    /** A row of a list; null for what has expired, or is an earlier run of the same prediction. */
-    async readListed(row: ListedExecution): Promise<Prediction | null> {
-      if (row.ended !== null) {
-        return isExpired(row.ended) ? null : await finalRecord(row.accepted, row.ended, false);
-      }
-      const current = await engine.describe(row.id).catch((error: unknown) => {
-        if (error instanceof PredictionNotFoundError) return null;
-        throw error;
-      });
-      if (current === null || current.runId !== row.runId) return null;
-      const { accepted, ended } = await foundIn(current, row.id);
-      if (ended !== null) return await finalRecord(accepted, ended, false);
-      return await activeRecord(accepted, activeState(current, engine.decode));
-    },
-  };
+  #isExpired(ended: Ended): boolean {
+    return Date.now() > this.#expiresAtMs(ended);
+  }
 }
 
-async function foundIn(description: WorkflowExecutionDescription, id: string): Promise<Found> {
+function foundIn(description: WorkflowExecutionDescription, id: string): Found {
   const memo = description.memo ?? {};
   const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
   if (accepted === undefined) throw new PredictionNotFoundError(id); // not one of ours
@@ -174,41 +203,7 @@ function endedFromOutside(description: WorkflowExecutionDescription): Ended {
   };
 }
 
-/** Reads a running one, in the order the design lays down. */
-function activeState(
-  { raw, executionTime, historyLength }: WorkflowExecutionDescription,
-  decode: PredictionEngine['decode'],
-): ActiveState {
-  const [pending] = raw.pendingActivities ?? [];
-  const latest = (decode(pending?.heartbeatDetails?.payloads?.[0]) ?? null) as AttemptReport | null;
-  const attempt = Math.max(latest?.attempt ?? 0, pending?.attempt ?? 0);
-  // The details of an earlier attempt stay until the current one has sent its own.
-  const report = latest?.attempt === attempt ? latest : null;
-  if (raw.workflowExtendedInfo?.cancelRequested === true) {
-    return { status: 'canceling', report, attempt };
-  }
-  if (executionTime !== undefined && executionTime.getTime() > Date.now()) {
-    return { status: 'queued', reason: 'scheduled', report: null, attempt: 0 };
-  }
-  if (pending === undefined) {
-    if (historyLength > QUEUED_HISTORY_LENGTH) return { status: 'processing', report, attempt };
-    return { status: 'queued', reason: null, report: null, attempt: 0 };
-  }
-  if (pending.state === ACTIVITY_PAUSED) {
-    return { status: 'queued', reason: 'paused', report, attempt };
-  }
-  if (pending.state === ACTIVITY_SCHEDULED) {
-    const isRetry = (pending.attempt ?? 1) > 1;
-    return {
-      status: 'queued',
-      reason: isRetry ? 'retrying' : null,
-      report,
-      attempt: isRetry ? attempt : 0,
-    };
-  }
-  return { status: 'processing', report, attempt };
-}
-
+const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
 const NOT_FINAL = {
   output: null,
   output_url: null,
@@ -220,7 +215,7 @@ const NOT_FINAL = {
 const FINAL = { progress: null, queue: null } as const;
 const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
 
-function recordBase(accepted: Accepted, publicUrl: string) {
+function recordBase(accepted: Accepted, status: Prediction['status'], publicUrl: string) {
   const { id } = accepted;
   const url = `${publicUrl}/v1/predictions/${id}`;
   return {
@@ -228,6 +223,7 @@ function recordBase(accepted: Accepted, publicUrl: string) {
     object: 'prediction',
     model: accepted.model,
     version: accepted.version,
+    status,
     input: Object.fromEntries(
       Object.entries(accepted.input).map(([field, stored]) => [
         field,
@@ -251,7 +247,10 @@ function recordBase(accepted: Accepted, publicUrl: string) {
   } as const;
 }
 
-function inputReference({ claim }: Extract<Stored, { claim: unknown }>, url: string): InputReference {
+function inputReference(
+  { claim }: Extract<Stored, { claim: unknown }>,
+  url: string,
+): InputReference {
   return { url, bytes: claim.bytes, sha256: claim.sha256, media_type: claim.media_type };
 }
 

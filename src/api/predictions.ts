@@ -23,7 +23,6 @@ export interface PredictionsDependencies {
   readonly acceptance: Acceptance;
   readonly reader: PredictionReader;
   readonly engine: PredictionEngine;
-  readonly store: PayloadStore;
   readonly maxJsonBytes: number;
 }
 
@@ -61,13 +60,30 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     sendRecord(response, 200, record);
   });
 
+  router.post('/predictions/:id/cancel', async (request, response) => {
+    const id = parseId(request.params.id);
+    const { ended } = await reader.find(id);
+    if (ended === null) await engine.cancel(id);
+    const record = await reader.read(id);
+    sendRecord(response, ended === null ? 202 : 200, record);
+  });
+  return router;
+}
+
+/** What a prediction was given and what it gave, as they are. */
+export function payloadsRouter(dependencies: {
+  readonly reader: PredictionReader;
+  readonly store: PayloadStore;
+}): Router {
+  const { reader, store } = dependencies;
+  const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parseId(request.params.id);
     const { ended } = await reader.find(id);
     if (ended === null) {
       sendRecord(response, 202, await reader.read(id));
     } else if (ended.status === 'succeeded') {
-      await sendStored(response, ended.output, dependencies.store);
+      await sendStored(response, ended.output, store);
     } else {
       const why = 'error' in ended ? `: ${ended.error.code}, ${ended.error.message}` : '';
       throw new Problem('not_ready', `${id} ended ${ended.status}${why}`);
@@ -81,16 +97,9 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     if (stored === undefined) {
       throw new Problem('not_found', `${accepted.id} has no input ${field}`);
     }
-    await sendStored(response, stored, dependencies.store);
+    await sendStored(response, stored, store);
   });
 
-  router.post('/predictions/:id/cancel', async (request, response) => {
-    const id = parseId(request.params.id);
-    const { ended } = await reader.find(id);
-    if (ended === null) await engine.cancel(id);
-    const record = await reader.read(id);
-    sendRecord(response, ended === null ? 202 : 200, record);
-  });
   return router;
 }
 
@@ -121,7 +130,10 @@ async function acceptRaw(
 ): Promise<Accepted> {
   const fields = Object.entries(version.schema.media);
   const [first] = fields;
-  const accepted = [JSON_MEDIA_TYPE, ...(first !== undefined && fields.length === 1 ? first[1].accept : [])];
+  const accepted = [
+    JSON_MEDIA_TYPE,
+    ...(first !== undefined && fields.length === 1 ? first[1].accept : []),
+  ];
   if (first === undefined || !request.is([...accepted.slice(1), 'application/octet-stream'])) {
     const given = request.get('Content-Type') ?? 'no Content-Type';
     throw new Problem(
@@ -138,7 +150,7 @@ async function acceptRaw(
 function parseRequestParameter(text: unknown): unknown {
   if (text === undefined) return {};
   try {
-    return JSON.parse(String(text));
+    return JSON.parse(text as string); // an array, when given twice, is not JSON either
   } catch (error) {
     throw new Problem('malformed_request', 'the query parameter request is not JSON', {
       cause: error,
@@ -148,7 +160,10 @@ function parseRequestParameter(text: unknown): unknown {
 
 function requireJson(request: Request): void {
   if (request.is(JSON_MEDIA_TYPE)) return;
-  if (request.headers['content-type'] === undefined && request.get('Content-Length') === undefined) {
+  if (
+    request.headers['content-type'] === undefined &&
+    request.get('Content-Length') === undefined
+  ) {
     throw new Problem('malformed_request', 'the body is empty: send JSON');
   }
   throw new Problem(
@@ -160,7 +175,10 @@ function requireJson(request: Request): void {
 
 function parseId(text: string): string {
   if (isPredictionId(text)) return text;
-  throw new Problem('malformed_request', `${text} is not a prediction id (pred_ and 26 characters)`);
+  throw new Problem(
+    'malformed_request',
+    `${text} is not a prediction id (pred_ and 26 characters)`,
+  );
 }
 
 function sendRecord(response: Response, status: number, record: Prediction): void {

@@ -3,7 +3,11 @@ import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { FailureCode } from '../contract/failure.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
-import { PayloadNotFoundError, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
+import {
+  PayloadNotFoundError,
+  PayloadTooLargeError,
+  StorageError,
+} from '../storage/payload-store.ts';
 import { EngineUnavailableError, PredictionNotFoundError } from '../temporal/prediction-engine.ts';
 
 /** Codes that only HTTP knows; failures of predictions share the vocabulary. */

@@ -6,7 +6,7 @@ import { ModelRepository, RepositoryError } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
-import { createPredictionEngine } from '../temporal/prediction-engine.ts';
+import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { createApp } from './app.ts';
 
 const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h: no restart can help
@@ -32,7 +32,7 @@ async function serve(): Promise<void> {
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   const app = createApp({
-    engine: createPredictionEngine(client),
+    engine: new PredictionEngine(client),
     store,
     repository,
     logger,

@@ -62,7 +62,11 @@ interface EndedBase {
 
 /** What is known of a prediction when it has ended; the memo key `ended`. */
 export type Ended =
-  | (EndedBase & { readonly status: 'succeeded'; readonly output: Stored; readonly metrics: Metrics })
+  | (EndedBase & {
+      readonly status: 'succeeded';
+      readonly output: Stored;
+      readonly metrics: Metrics;
+    })
   | (EndedBase & { readonly status: 'failed' | 'aborted'; readonly error: PredictionError })
   | (EndedBase & { readonly status: 'canceled' });
 
@@ -73,7 +77,13 @@ export interface Progress {
 }
 
 export type QueueReason =
-  'no_worker' | 'model_loading' | 'model_unavailable' | 'capacity' | 'retrying' | 'scheduled' | 'paused';
+  | 'no_worker'
+  | 'model_loading'
+  | 'model_unavailable'
+  | 'capacity'
+  | 'retrying'
+  | 'scheduled'
+  | 'paused';
 
 /** Media or a larger value of an input, as a record shows it. */
 export interface InputReference {
@@ -181,5 +191,4 @@ export const predictionError = (
 /** A memo over 2 MiB would fail the workflow task for ever, so each half has a limit far below. */
 export const MAX_ACCEPTED_BYTES = 24 * 1024;
 
-export const acceptedBytes = (accepted: Accepted): number =>
-  jsonBytes(accepted as unknown as Json);
+export const acceptedBytes = (accepted: Accepted): number => jsonBytes(accepted as unknown as Json);

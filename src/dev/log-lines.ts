@@ -25,14 +25,14 @@ function readable(line: string): string {
     const level = entry['level'] === 'info' ? '' : `${String(entry['level']).toUpperCase()} `;
     const fields = Object.entries(entry)
       .filter(([name]) => !HIDDEN.has(name))
-      .map(([name, value]) => ` ${name}=${typeof value === 'object' ? errorText(value) : value}`);
+      .map(([name, value]) => ` ${name}=${fieldText(value)}`);
     return `${level}${entry['msg']}${fields.join('')}`;
   } catch {
     return line;
   }
 }
 
-const errorText = (value: unknown): string => {
-  const error = value as { stack?: string } | null;
-  return error?.stack ?? JSON.stringify(value);
-};
+function fieldText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return (value as { stack?: string } | null)?.stack ?? JSON.stringify(value);
+}

@@ -12,88 +12,89 @@ const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h: no restart can help
 const STABLE_AFTER_MS = 10_000; // up for this long: the next death is the first again
 
 export interface ProcessOptions {
-  readonly name: string;
   readonly command: Command;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether it sends `{type: 'ready'}` over IPC. */
   readonly saysReady: boolean;
-  /** Prints one line for this process. */
+  /** Prints one line of its output, or about it. */
   readonly print: (line: string) => void;
   /** Called when it ended because of its configuration: restarting cannot help. */
   readonly onFatal: () => void;
 }
 
-export interface ManagedProcess {
-  readonly name: string;
+export class ManagedProcess {
   /** Resolves when it is ready for the first time. */
   readonly ready: Promise<void>;
-  readonly pid: () => number | undefined;
+  readonly #options: ProcessOptions;
+  #child: ChildProcess;
+  #markReady: () => void = () => {};
+  #isStopping = false;
+  #deaths = 0;
+  #restartTimer: NodeJS.Timeout | undefined;
+
+  /** Starts it. */
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    this.ready = new Promise((resolve) => {
+      this.#markReady = resolve;
+    });
+    this.#child = this.#launch();
+  }
+
   /** Asks it to end and waits; kills it when it takes longer than `patienceMs`. */
-  stop(patienceMs: number): Promise<void>;
+  async stop(patienceMs: number): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#restartTimer);
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
   /** Kills it at once. */
-  kill(): void;
-}
+  kill(): void {
+    this.#isStopping = true;
+    clearTimeout(this.#restartTimer);
+    this.#child.kill('SIGKILL');
+  }
 
-export function startProcess(options: ProcessOptions): ManagedProcess {
-  const { name, command, environment, print } = options;
-  let child: ChildProcess;
-  let isStopping = false;
-  let deaths = 0;
-  let restartTimer: NodeJS.Timeout | undefined;
-  let markReady: () => void;
-  const ready = new Promise<void>((resolve) => {
-    markReady = resolve;
-  });
-
-  const launch = () => {
+  #launch(): ChildProcess {
+    const { command, environment, saysReady, print } = this.#options;
     const startedAtMs = Date.now();
     const tied = tieToParent(command, environment['PATH'] ?? '');
-    const isUntied = tied === command && !options.saysReady; // nor will it see a disconnect
+    const isUntied = tied === command && !saysReady; // nor will it see a disconnect
     const { file, args } = isUntied ? watchParent(command) : tied;
-    const stdio = ['ignore', 'pipe', 'pipe', ...(options.saysReady ? (['ipc'] as const) : [])];
-    child = spawn(file, args, {
+    const child = spawn(file, args, {
       env: environment,
-      stdio: stdio as ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...(saysReady ? (['ipc'] as const) : [])],
       detached: true, // a process group of its own: Ctrl-C reaches only us, and we stop in order
     });
     forwardLines(child.stdout, print);
     forwardLines(child.stderr, print);
-    child.on('message', () => markReady());
+    child.on('message', () => this.#markReady());
     child.once('error', (error) => print(`cannot be started: ${error.message}`));
     child.once('exit', (code, signal) => {
-      if (isStopping) return;
-      if (code === EXIT_CONFIG) {
-        options.onFatal();
-        return;
-      }
-      deaths = Date.now() - startedAtMs > STABLE_AFTER_MS ? 1 : deaths + 1;
-      const delayMs = backoffDelayMs(deaths);
-      print(`ended (${signal ?? `exit code ${code}`}); starting it again in ${delayMs} ms`);
-      restartTimer = setTimeout(launch, delayMs);
+      const how = signal ?? `exit code ${code}`;
+      if (!this.#isStopping) this.#onDeath(code, how, Date.now() - startedAtMs);
     });
-  };
-  launch();
+    return child;
+  }
 
-  return {
-    name,
-    ready,
-    pid: () => child.pid,
-    async stop(patienceMs) {
-      isStopping = true;
-      clearTimeout(restartTimer);
-      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
-      await ended;
-      clearTimeout(timer);
-    },
-    kill() {
-      isStopping = true;
-      clearTimeout(restartTimer);
-      child.kill('SIGKILL');
-    },
-  };
+  #onDeath(code: number | null, how: string, uptimeMs: number): void {
+    if (code === EXIT_CONFIG) {
+      this.#options.onFatal();
+      return;
+    }
+    this.#deaths = uptimeMs > STABLE_AFTER_MS ? 1 : this.#deaths + 1;
+    const delayMs = backoffDelayMs(this.#deaths);
+    this.#options.print(`ended (${how}); starting it again in ${delayMs} ms`);
+    this.#restartTimer = setTimeout(() => {
+      this.#child = this.#launch();
+    }, delayMs);
+  }
 }
 
 function forwardLines(stream: Readable | null, print: (line: string) => void): void {

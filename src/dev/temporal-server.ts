@@ -31,12 +31,17 @@ const SQLITE_PRAGMAS = ['journal_mode=WAL', 'synchronous=NORMAL'];
 
 export function temporalServerCommand(options: TemporalServerOptions): Command {
   const { binary, databaseFile, port, uiPort } = options;
-  const ui = uiPort === null ? ['--headless'] : ['--ui-port', String(uiPort), '--ui-disable-news-fetch'];
+  const ui = uiPort === null ? ['--headless'] : [`--ui-port=${uiPort}`, '--ui-disable-news-fetch'];
   return {
     file: binary,
     args: [
-      ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), ...ui],
-      ...['--db-filename', databaseFile, '--log-level', 'error'],
+      'server',
+      'start-dev',
+      '--ip=127.0.0.1',
+      `--port=${port}`,
+      `--db-filename=${databaseFile}`,
+      '--log-level=error',
+      ...ui,
       ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma]),
       ...DYNAMIC_CONFIG.flatMap((entry) => ['--dynamic-config-value', entry]),
     ],

@@ -20,8 +20,7 @@ import { Supervisor, type SupervisorStatus } from './supervisor.ts';
  * One inference running and one ready to follow for each replica: the device never waits for the
  * engine's round trip between two of them.
  */
-export const slotsOf = (version: ModelVersion): number =>
-  2 * version.manifest.resources.replicas;
+export const slotsOf = (version: ModelVersion): number => 2 * version.manifest.resources.replicas;
 
 export interface ProcessRuntimeOptions {
   readonly versions: readonly ModelVersion[];

@@ -6,7 +6,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline as pump } from 'node:stream/promises';
-import { InvalidInputError, type Pipeline, PIPELINES, type PipelineSchema } from '../pipelines/index.ts';
+import {
+  InvalidInputError,
+  type Pipeline,
+  PIPELINES,
+  type PipelineSchema,
+} from '../pipelines/index.ts';
 import type { FieldValue, FromProcess, LoadSettings, ToProcess } from './protocol.ts';
 
 interface Loaded {
@@ -40,7 +45,8 @@ async function load(settings: LoadSettings): Promise<void> {
 }
 
 async function infer(request: Extract<ToProcess, { type: 'infer' }>): Promise<void> {
-  if (loaded === null) return send({ type: 'error', kind: 'internal', message: 'nothing is loaded' });
+  if (loaded === null)
+    return send({ type: 'error', kind: 'internal', message: 'nothing is loaded' });
   const { pipeline, schema, settings } = loaded;
   try {
     const input = Object.fromEntries(

@@ -20,9 +20,7 @@ export interface LoadSettings {
 
 /** An input field on its way: a JSON value, media bytes, or the bytes of a JSON value. */
 export type FieldValue =
-  | { readonly json: Json }
-  | { readonly media: Uint8Array }
-  | { readonly jsonBytes: Uint8Array };
+  { readonly json: Json } | { readonly media: Uint8Array } | { readonly jsonBytes: Uint8Array };
 
 /** Supervisor → process. The first message is `load`; then one `infer` at a time. */
 export type ToProcess =

@@ -17,11 +17,9 @@ import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.
 import { readGraphSignature } from './onnx-file.ts';
 
 const manifestSchema = z.strictObject({
-  pipeline: z
-    .string()
-    .refine((name) => Object.hasOwn(PIPELINES, name), {
-      error: `must be one of ${Object.keys(PIPELINES).join(', ')}`,
-    }),
+  pipeline: z.string().refine((name) => Object.hasOwn(PIPELINES, name), {
+    error: `must be one of ${Object.keys(PIPELINES).join(', ')}`,
+  }),
   description: z.string().max(1000).default(''),
   files: z
     .record(
@@ -89,7 +87,9 @@ export class ModelRepository {
           if (twin !== undefined) throw new Error(`${twin.folder} already is this version`);
           versions.push(await readVersion(found.ref, found.folder));
         } catch (error) {
-          problems.push(`${found.folder}: ${error instanceof Error ? error.message : String(error)}`);
+          problems.push(
+            `${found.folder}: ${error instanceof Error ? error.message : String(error)}`,
+          );
         }
       }
     }
@@ -99,9 +99,7 @@ export class ModelRepository {
 
   /** Every version, by name and newest first. */
   all(): readonly ModelVersion[] {
-    return [...this.#versions.values()]
-      .flat()
-      .sort((a, b) => a.ref.name.localeCompare(b.ref.name));
+    return [...this.#versions.values()].flat().sort((a, b) => a.ref.name.localeCompare(b.ref.name));
   }
 
   /** The versions of one model, newest first; empty when there is no such model. */

@@ -66,7 +66,8 @@ function executionProvider(device: string): InferenceSession.ExecutionProviderCo
 }
 
 function toSpec(metadata: InferenceSession.ValueMetadata): TensorSpec {
-  if (!metadata.isTensor) throw new Error(`${metadata.name} is not a tensor, which is not supported`);
+  if (!metadata.isTensor)
+    throw new Error(`${metadata.name} is not a tensor, which is not supported`);
   return {
     name: metadata.name,
     datatype: datatypeOf(metadata.type),

@@ -95,7 +95,8 @@ export class Supervisor {
   /** Runs one inference; only when the state is `ready`. */
   async run(request: InferenceRequest): Promise<Inference> {
     const phase = this.#phase;
-    if (phase.name !== 'ready') throw new Error(`${this.#options.label} is ${phase.name}, not ready`);
+    if (phase.name !== 'ready')
+      throw new Error(`${this.#options.label} is ${phase.name}, not ready`);
     const { child } = phase;
     return await new Promise<Inference>((resolve, reject) => {
       const kill = (reason: unknown) => {

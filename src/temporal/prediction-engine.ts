@@ -23,6 +23,7 @@ import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 
 const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
+const CHECK_DEADLINE_MS = 2000;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
 /** Temporal did not answer, or not in time. */
@@ -40,15 +41,12 @@ export class PredictionNotFoundError extends Error {
   }
 }
 
-/** An execution as a list shows it: which status it has, and its memo. */
+/** An execution as a list shows it. */
 export interface ListedExecution {
   readonly id: string;
   readonly runId: string;
-  readonly isRunning: boolean;
   readonly accepted: Accepted;
   readonly ended: Ended | null;
-  /** RFC 3339; null while it runs. */
-  readonly closedAt: string | null;
 }
 
 export interface ExecutionPage {
@@ -62,129 +60,129 @@ export interface QueueState {
   readonly backlog: number | null;
 }
 
+/** temporal.api.enums.v1.TaskQueueType */
+const TASK_QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
+
 type Payload = Parameters<
   Client['options']['loadedDataConverter']['payloadConverter']['fromPayload']
 >[0];
-interface ProtoTime {
-  readonly seconds?: { toString(): string } | null;
-  readonly nanos?: number | null;
-}
-
-export type PredictionEngine = ReturnType<typeof createPredictionEngine>;
 
 /** The API's view of the engine. The client stays its owner's to close. */
-export function createPredictionEngine(client: Client) {
-  const { namespace } = client.options;
-  const service = client.workflowService;
-  const timely = async <T>(call: () => Promise<T>, deadlineMs = CALL_DEADLINE_MS): Promise<T> =>
-    await client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
-  const decode = (payload: Payload | null | undefined): unknown =>
-    payload ? client.options.loadedDataConverter.payloadConverter.fromPayload(payload) : undefined;
+export class PredictionEngine {
+  readonly #client: Client;
 
-  return {
-    /** Starts a prediction's workflow; resolves once Temporal has acknowledged it. */
-    async start(request: PredictionRequest): Promise<void> {
-      const { accepted } = request;
-      await timely(async () => {
-        await client.workflow.start(PREDICTION_WORKFLOW, {
-          workflowId: accepted.id,
-          taskQueue: ORCHESTRATION_QUEUE,
-          args: [request],
-          memo: { [MEMO_ACCEPTED]: accepted },
-          searchAttributes: {
-            [SEARCH_ATTRIBUTES.model.name]: [accepted.model],
-            [SEARCH_ATTRIBUTES.version.name]: [String(accepted.version)],
-            [SEARCH_ATTRIBUTES.tenant.name]: [accepted.tenant],
-          },
-          staticSummary: `${accepted.model}@${accepted.version}`,
-          workflowIdReusePolicy: 'REJECT_DUPLICATE',
-          workflowIdConflictPolicy: 'FAIL',
-          workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
-        });
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** Starts a prediction's workflow; resolves once Temporal has acknowledged it. */
+  async start(request: PredictionRequest): Promise<void> {
+    const { accepted } = request;
+    await this.#timely(async () => {
+      await this.#client.workflow.start(PREDICTION_WORKFLOW, {
+        workflowId: accepted.id,
+        taskQueue: ORCHESTRATION_QUEUE,
+        args: [request],
+        memo: { [MEMO_ACCEPTED]: accepted },
+        searchAttributes: {
+          [SEARCH_ATTRIBUTES.model.name]: [accepted.model],
+          [SEARCH_ATTRIBUTES.version.name]: [String(accepted.version)],
+          [SEARCH_ATTRIBUTES.tenant.name]: [accepted.tenant],
+        },
+        staticSummary: `${accepted.model}@${accepted.version}`,
+        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       });
-    },
+    });
+  }
 
-    /** What Temporal says of a prediction; throws `PredictionNotFoundError`. */
-    async describe(id: string): Promise<WorkflowExecutionDescription> {
-      return await timely(async () => await client.workflow.getHandle(id).describe());
-    },
+  /** What Temporal says of a prediction; throws `PredictionNotFoundError`. */
+  async describe(id: string): Promise<WorkflowExecutionDescription> {
+    return await this.#timely(async () => await this.#client.workflow.getHandle(id).describe());
+  }
 
-    /**
-     * Waits until a prediction ends or `signal` aborts. Null when it ended in a way that only
-     * `describe` can tell, or did not end.
-     */
-    async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {
-      try {
-        return await client.withAbortSignal(
-          signal,
-          async () => (await client.workflow.getHandle(id).result()) as Ended,
-        );
-      } catch (error) {
-        const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
-        if (!(cause instanceof ApplicationFailure)) return null;
-        return (cause.details?.[0] as Ended | undefined) ?? null;
-      }
-    },
-
-    async cancel(id: string): Promise<void> {
-      await timely(async () => await client.workflow.getHandle(id).cancel());
-    },
-
-    /** One page of executions that match a visibility query, in Temporal's order. */
-    async list(query: string, pageSize: number, token: Uint8Array | null): Promise<ExecutionPage> {
-      const page = await timely(
-        async () =>
-          await service.listWorkflowExecutions({
-            namespace,
-            query,
-            pageSize,
-            ...(token === null ? {} : { nextPageToken: token }),
-          }),
+  /**
+   * Waits until a prediction ends or `signal` aborts. Null when it ended in a way that only
+   * `describe` can tell, or did not end.
+   */
+  async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {
+    try {
+      return await this.#client.withAbortSignal(
+        signal,
+        async () => (await this.#client.workflow.getHandle(id).result()) as Ended,
       );
-      return {
-        executions: page.executions.map((execution) => ({
-          id: execution.execution?.workflowId ?? '',
-          runId: execution.execution?.runId ?? '',
-          isRunning: execution.closeTime == null,
-          accepted: decode(execution.memo?.fields?.[MEMO_ACCEPTED]) as Accepted,
-          ended: (decode(execution.memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null,
-          closedAt: toTime(execution.closeTime),
-        })),
-        nextPageToken: page.nextPageToken?.length ? page.nextPageToken : null,
-      };
-    },
+    } catch (error) {
+      const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
+      if (!(cause instanceof ApplicationFailure)) return null;
+      return (cause.details?.[0] as Ended | undefined) ?? null;
+    }
+  }
 
-    /** A payload of a description, such as heartbeat details; undefined when there is none. */
-    decode,
+  /** Asks a prediction to stop; no error when it has ended. */
+  async cancel(id: string): Promise<void> {
+    await this.#timely(async () => await this.#client.workflow.getHandle(id).cancel());
+  }
 
-    /** Whether anybody polls a task queue for activities (or workflows), and how much waits. */
-    async queueState(queue: string, kind: 'activities' | 'workflows'): Promise<QueueState> {
-      const taskQueueType = kind === 'workflows' ? 1 : 2;
-      const { pollers, stats } = await timely(
-        async () =>
-          await service.describeTaskQueue({
-            namespace,
-            taskQueue: { name: queue },
-            taskQueueType,
-            reportStats: true,
-          }),
-      );
-      const backlog = stats?.approximateBacklogCount;
-      return {
-        isPolled: (pollers?.length ?? 0) > 0,
-        backlog: backlog === undefined || backlog === null ? null : Number(backlog),
-      };
-    },
+  /** One page of executions that match a visibility query, in Temporal's order. */
+  async list(query: string, pageSize: number, token: Uint8Array | null): Promise<ExecutionPage> {
+    const { namespace } = this.#client.options;
+    const page = await this.#timely(
+      async () =>
+        await this.#client.workflowService.listWorkflowExecutions({
+          namespace,
+          query,
+          pageSize,
+          ...(token === null ? {} : { nextPageToken: token }),
+        }),
+    );
+    return {
+      executions: page.executions.map((execution) => ({
+        id: execution.execution?.workflowId ?? '',
+        runId: execution.execution?.runId ?? '',
+        accepted: this.decode(execution.memo?.fields?.[MEMO_ACCEPTED]) as Accepted,
+        ended: (this.decode(execution.memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null,
+      })),
+      nextPageToken: page.nextPageToken?.length ? page.nextPageToken : null,
+    };
+  }
 
-    /** Throws `EngineUnavailableError` unless the server answers for our namespace. */
-    async check(): Promise<void> {
-      await timely(async () => await service.describeNamespace({ namespace }), 2000);
-    },
-  };
+  /** A payload of a description, such as heartbeat details; undefined when there is none. */
+  decode(payload: Payload | null | undefined): unknown {
+    const { payloadConverter } = this.#client.options.loadedDataConverter;
+    return payload ? payloadConverter.fromPayload(payload) : undefined;
+  }
+
+  /** Whether anybody polls a task queue for activities (or workflows), and how much waits. */
+  async queueState(queue: string, kind: keyof typeof TASK_QUEUE_TYPES): Promise<QueueState> {
+    const { namespace } = this.#client.options;
+    const { pollers, stats } = await this.#timely(
+      async () =>
+        await this.#client.workflowService.describeTaskQueue({
+          namespace,
+          taskQueue: { name: queue },
+          taskQueueType: TASK_QUEUE_TYPES[kind],
+          reportStats: true,
+        }),
+    );
+    const backlog = stats?.approximateBacklogCount;
+    return {
+      isPolled: (pollers?.length ?? 0) > 0,
+      backlog: backlog === undefined || backlog === null ? null : Number(backlog),
+    };
+  }
+
+  /** Throws `EngineUnavailableError` unless the server answers for our namespace. */
+  async check(): Promise<void> {
+    const { namespace } = this.#client.options;
+    const call = async () => await this.#client.workflowService.describeNamespace({ namespace });
+    await this.#timely(call, CHECK_DEADLINE_MS);
+  }
+
+  async #timely<T>(call: () => Promise<T>, deadlineMs = CALL_DEADLINE_MS): Promise<T> {
+    return await this.#client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
+  }
 }
-
-const toTime = (time: ProtoTime | null | undefined): string | null =>
-  time ? new Date(Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1e6).toISOString() : null;
 
 function rethrow(error: unknown): never {
   if (error instanceof WorkflowNotFoundError) {

@@ -21,7 +21,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { ActivityNotFoundError, ApplicationFailure, type Client } from '@temporalio/client';
 import type { InFlightAttempts } from '../activities/inference.ts';
-import { FAILURES } from '../contract/failure.ts';
+import type { FailureCode } from '../contract/failure.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 const OWNER_FILE = 'owner.json';
@@ -103,7 +103,7 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
     if (text === '') continue; // it died while writing it: the heartbeat timeout will tell
     const { prediction, token } = JSON.parse(text) as Token;
     const failure = ApplicationFailure.create({
-      type: 'worker_lost' satisfies keyof typeof FAILURES,
+      type: 'worker_lost' satisfies FailureCode,
       message: 'its worker died',
       category: 'BENIGN',
     });

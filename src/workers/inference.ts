@@ -90,5 +90,8 @@ function modelEnvironment(config: Config): Record<string, string | undefined> {
     ([name]) => !name.startsWith('BUZZER_') && !name.startsWith('TEMPORAL_'),
   );
   const [, gpu] = config.device.split('cuda:');
-  return { ...Object.fromEntries(kept), ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }) };
+  return {
+    ...Object.fromEntries(kept),
+    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }),
+  };
 }

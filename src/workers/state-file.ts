@@ -1,8 +1,10 @@
-import { payloadKeys } from '../contract/payload.ts';
+import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import { WORKER_STATE_INTERVAL_MS, type WorkerState } from '../contract/worker-state.ts';
 import type { ModelRuntime } from '../model/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+
+const JSON_PAYLOAD = { mediaType: JSON_MEDIA_TYPE };
 
 export interface StateFileOptions {
   readonly runtime: ModelRuntime;
@@ -26,9 +28,7 @@ export function startStateFile({ runtime, store, worker, logger }: StateFileOpti
       models: runtime.states(),
     };
     writing = writing
-      .then(async () => {
-        await store.put(key, Buffer.from(JSON.stringify(state)), { mediaType: 'application/json' });
-      })
+      .then(async () => await store.put(key, Buffer.from(JSON.stringify(state)), JSON_PAYLOAD))
       .catch((error: unknown) => logger.warn({ err: error }, 'cannot write the worker state'));
   };
   runtime.onStateChange(() => {

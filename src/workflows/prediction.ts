@@ -85,7 +85,11 @@ function succeeded(accepted: Accepted, { output, report, metrics }: InferResult)
 function failed(error: unknown, latest: AttemptReport | null): Ended {
   if (isDeadline(error)) return deadlineEnd(latest);
   if (isTimeout(error, TimeoutType.START_TO_CLOSE)) {
-    return failure('run_timeout', 'the attempt was given up: its worker no longer answered', latest);
+    return failure(
+      'run_timeout',
+      'the attempt was given up: its worker no longer answered',
+      latest,
+    );
   }
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -106,7 +110,11 @@ function canceledEnd(latest: AttemptReport | null): Ended {
 function deadlineEnd(latest: AttemptReport | null): Ended {
   const message = 'the deadline passed before there was a result';
   if (latest !== null) return failure('deadline_exceeded', message, latest);
-  return { status: 'aborted', error: predictionError('deadline_exceeded', message, 0), ...end(null) };
+  return {
+    status: 'aborted',
+    error: predictionError('deadline_exceeded', message, 0),
+    ...end(null),
+  };
 }
 
 function queueEnd(accepted: Accepted, isPastDeadline: boolean): Ended {

@@ -3,7 +3,6 @@
  * of which finds lines and the second reads each of them.
  */
 import { readFile } from 'node:fs/promises';
-import type { Json } from '../../contract/payload.ts';
 import { openSession } from '../../model/session.ts';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
 import { decodeImage, UnreadableImageError } from '../shared/image.ts';
@@ -58,7 +57,7 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
         lines,
         page: { width: image.width, height: image.height },
       };
-      return output as Json;
+      return output;
     },
   };
 }

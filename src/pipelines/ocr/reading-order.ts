@@ -6,7 +6,12 @@ export function inReadingOrder(boxes: readonly Box[]): Box[] {
   for (const box of boxes.toSorted((a, b) => middle(a) - middle(b))) {
     const row = rows.at(-1);
     const first = row?.[0];
-    if (row !== undefined && first !== undefined && middle(box) < first.bottom && middle(first) > box.top) {
+    if (
+      row !== undefined &&
+      first !== undefined &&
+      middle(box) < first.bottom &&
+      middle(first) > box.top
+    ) {
       row.push(box);
     } else {
       rows.push([box]);

@@ -1,0 +1,63 @@
+/* What must be true before `npm start` starts anything. */
+import { open, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+
+/** Something that a person has to change first; the message says what. */
+export class LaunchError extends Error {
+  override readonly name = 'LaunchError';
+}
+
+/** Says which port is taken and how to choose another, before anything is started. */
+export async function checkPorts(config: Config): Promise<void> {
+  const wanted: [setting: string, what: string, host: string, port: number][] = [
+    ['BUZZER_PORT', 'the API', config.host, config.port],
+  ];
+  if (!config.temporal.isExternal) {
+    wanted.push(
+      ['BUZZER_TEMPORAL_PORT', 'the Temporal server', '127.0.0.1', config.temporalPort],
+      ['BUZZER_UI_PORT', 'the Temporal Web UI', '127.0.0.1', config.uiPort],
+    );
+  }
+  for (const [setting, what, host, port] of wanted) {
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        const isTaken = error.code === 'EADDRINUSE';
+        const problem = isTaken ? 'is in use' : `cannot be used (${error.code})`;
+        const advice = `choose another with ${setting}=<port>`;
+        reject(new LaunchError(`Port ${port} of ${host}, for ${what}, ${problem}: ${advice}.`));
+      });
+      server.listen(port, host, resolve);
+    });
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+  }
+}
+
+/** Two servers on one database would destroy it. Returns what gives the folder free again. */
+export async function lockDataFolder(dataDir: string): Promise<() => Promise<void>> {
+  const path = join(dataDir, 'launcher.pid');
+  const holder = Number(await readFile(path, 'utf8').catch(() => '0'));
+  if (holder > 0 && holder !== process.pid && (await isLauncher(holder))) {
+    const advice = 'stop it, or set BUZZER_DATA_DIR to another folder';
+    throw new LaunchError(`npm start (process ${holder}) is using ${dataDir}: ${advice}.`);
+  }
+  const file = await open(path, 'w');
+  await file.writeFile(String(process.pid));
+  await file.close();
+  return async () => await rm(path, { force: true });
+}
+
+/** A process of that number may be a stranger: after a crash, numbers are used again. */
+async function isLauncher(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (process.platform !== 'linux') return true;
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('start.js');
+}
