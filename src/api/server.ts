@@ -2,14 +2,13 @@
 import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
 import { ConfigError, readConfig } from '../config.ts';
+import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository, RepositoryError } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { createApp } from './app.ts';
-
-const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h: no restart can help
 
 let logger = createLogger('api', 'info');
 process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone

@@ -13,10 +13,6 @@
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import { type Json, jsonBytes, type Stored } from './payload.ts';
 
-export const TERMINAL_STATUSES = ['succeeded', 'failed', 'canceled', 'aborted'] as const;
-export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
-export type ActiveStatus = 'queued' | 'processing' | 'canceling';
-
 /** What is known of a prediction when it is accepted; the memo key `accepted`. */
 export interface Accepted {
   readonly id: string;

@@ -76,13 +76,10 @@ async function launch(config: Config): Promise<void> {
   console.log(banner(config));
 }
 
-const serverCommand = (binary: string, { dataDir, temporalPort, uiPort }: Config) =>
-  temporalServerCommand({
-    binary,
-    databaseFile: join(dataDir, 'temporal.db'),
-    port: temporalPort,
-    uiPort,
-  });
+function serverCommand(binary: string, { dataDir, temporalPort, uiPort }: Config) {
+  const databaseFile = join(dataDir, 'temporal.db');
+  return temporalServerCommand({ binary, databaseFile, port: temporalPort, uiPort });
+}
 
 /** Stops everything in order, last started first; asked again, at once. Listens to signals. */
 function stopper(

@@ -40,4 +40,4 @@ export type FromProcess =
   | { readonly type: 'error'; readonly kind: InferenceErrorKind; readonly message: string };
 
 /** What a run can answer instead of a result; its process is well and goes on. */
-export type InferenceErrorKind = 'invalid_input' | 'output_too_large' | 'internal';
+type InferenceErrorKind = 'invalid_input' | 'output_too_large' | 'internal';

@@ -10,7 +10,6 @@ export {
   type MediaLimits,
   type Pipeline,
   type PipelineSchema,
-  type PipelineSettings,
 } from './definition.ts';
 
 interface PipelineEntry {

@@ -7,11 +7,10 @@ import {
   Runtime,
 } from '@temporalio/worker';
 import { type Config, ConfigError, readConfig } from '../config.ts';
+import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { RepositoryError } from '../model/repository.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
-/** Exit status of a process that no restart can help: something must be changed first. */
-export const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
 const CONNECT_PATIENCE_MS = 60_000;
 const CONNECT_RETRY_MS = 250;
 
