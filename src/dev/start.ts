@@ -17,6 +17,7 @@ const ENTRIES = {
 } as const;
 const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * 86_400_000;
 const SERVER_PATIENCE_MS = 30_000;
+const PARENT_CHECK_MS = 1000;
 const STOP_MARGIN_MS = 5000; // beyond the grace time that each process grants its work
 
 try {
@@ -39,7 +40,9 @@ async function launch(config: Config): Promise<void> {
   const isColored = process.stdout.isTTY && environment['NO_COLOR'] === undefined;
   const printer = createPrinter(['temporal', ...Object.keys(ENTRIES)], isColored);
   const running: ManagedProcess[] = [];
-  const stopAll = stopper(running, config.shutdownGraceMs + STOP_MARGIN_MS, unlock);
+  const isUnderNpm = environment['npm_lifecycle_event'] === 'start';
+  const patienceMs = config.shutdownGraceMs + STOP_MARGIN_MS;
+  const stopAll = stopper(running, patienceMs, unlock, isUnderNpm);
   const start = (name: string, command: { file: string; args: readonly string[] }) => {
     const managed = new ManagedProcess({
       command,
@@ -86,6 +89,7 @@ function stopper(
   running: readonly ManagedProcess[],
   patienceMs: number,
   unlock: () => Promise<void>,
+  isUnderNpm: boolean,
 ): (exitCode: number) => Promise<void> {
   let isStopping = false;
   const stopAll = async (exitCode: number) => {
@@ -103,6 +107,12 @@ function stopper(
       console.log(isStopping ? 'Stopping at once.' : 'Stopping; once more stops at once …');
       void stopAll(0);
     });
+  }
+  if (isUnderNpm) {
+    const parent = process.ppid;
+    setInterval(() => {
+      if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM'); // npm was killed
+    }, PARENT_CHECK_MS);
   }
   return stopAll;
 }

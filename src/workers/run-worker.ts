@@ -11,6 +11,8 @@ import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { RepositoryError } from '../model/repository.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
+/** Each of our workers runs either workflows or activities. */
+const EXPECTED_WARNING = /^No (?:workflows|activities) registered/;
 const CONNECT_PATIENCE_MS = 60_000;
 const CONNECT_RETRY_MS = 250;
 
@@ -78,6 +80,7 @@ const stopsForGood = (error: unknown): error is Error =>
 
 function installRuntime(logger: Logger): void {
   const write = ({ level, message, meta }: LogEntry) => {
+    if (EXPECTED_WARNING.test(message)) return;
     const { taskToken: _secret, sdkComponent: _noise, ...fields } = meta ?? {};
     const name = level.toLowerCase() as Lowercase<LogEntry['level']>;
     logger[name === 'warn' ? 'warn' : name](fields, message);
