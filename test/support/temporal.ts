@@ -1,0 +1,73 @@
+/* A real Temporal dev server on a free port, with the flags of `npm start`. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { prepareNamespace, temporalServerCommand } from '../../src/dev/temporal-server.ts';
+import { tieToParent } from '../../src/model/tied-process.ts';
+
+export const NAMESPACE = 'buzzer';
+
+export interface TemporalServer {
+  readonly address: string;
+  readonly pid: number;
+  kill(): Promise<void>;
+  /** On the same port and the same database. */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The `temporal` CLI that `npm test` found. */
+export function temporalBinary(): string {
+  const binary = process.env['BUZZER_TEST_TEMPORAL'];
+  if (binary === undefined) throw new Error('BUZZER_TEST_TEMPORAL is not set: run npm test');
+  return binary;
+}
+
+export async function startTemporal(): Promise<TemporalServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'buzzer-temporal-'));
+  const port = await freePort();
+  const address = `127.0.0.1:${port}`;
+  const command = temporalServerCommand({
+    binary: temporalBinary(),
+    databaseFile: join(folder, 'temporal.db'),
+    port,
+    uiPort: null,
+  });
+  const tied = tieToParent(command, process.env['PATH'] ?? '');
+  let child: ChildProcess;
+  const start = async () => {
+    child = spawn(tied.file, tied.args, { stdio: 'ignore' });
+    const retentionMs = 86_400_000;
+    const connection = { address };
+    await prepareNamespace({ connection, namespace: NAMESPACE, retentionMs, patienceMs: 20_000 });
+  };
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  };
+  await start();
+  return {
+    address,
+    get pid() {
+      return child.pid ?? 0;
+    },
+    kill,
+    start,
+    async close() {
+      await kill();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
