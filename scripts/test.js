@@ -4,10 +4,14 @@ import { prepare } from './prepare.js';
 
 prepare();
 const { findTemporal } = await import('../dist/dev/temporal-binary.js');
-const temporal = await findTemporal(process.env.PATH ?? '');
+const { measureBurnRate } = await import('../dist/dev/burn-rate.js');
 const jest = ['node_modules/jest/bin/jest.js', '--runInBand', ...process.argv.slice(2)];
 const { status } = spawnSync(process.execPath, jest, {
   stdio: 'inherit',
-  env: { ...process.env, BUZZER_TEST_TEMPORAL: temporal },
+  env: {
+    ...process.env,
+    BUZZER_TEST_TEMPORAL: await findTemporal(process.env.PATH ?? ''),
+    BUZZER_TEST_BURN_RATE: String(await measureBurnRate()),
+  },
 });
 process.exit(status ?? 1);

@@ -1,6 +1,5 @@
 /* Media on its way into the payload store: looked at while it arrives, counted and hashed. */
-import { Readable, Transform, type TransformCallback } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
 import { InvalidMediaError, type MediaField, type MediaLimits } from '../pipelines/index.ts';
 import { type PayloadStore, PayloadTooLargeError } from '../storage/payload-store.ts';
@@ -19,23 +18,38 @@ export interface MediaUpload {
  * known, and leaves nothing behind.
  */
 export async function storeMedia(store: PayloadStore, upload: MediaUpload): Promise<Claim> {
-  const inspector = new MediaInspector(upload.field, upload.limits);
-  const arriving = pipeline(upload.body, inspector);
-  const [claim] = await Promise.all([
-    store.put(upload.key, inspector, {
-      mediaType: upload.field.accept[0] ?? 'application/octet-stream',
-      maxBytes: upload.limits.maxBytes,
-    }),
-    arriving,
-  ]).catch((error: unknown) => {
-    inspector.destroy();
-    throw error;
+  const found = { mediaType: upload.field.accept[0] ?? 'application/octet-stream' };
+  const claim = await store.put(upload.key, inspected(upload, found), {
+    mediaType: found.mediaType,
+    maxBytes: upload.limits.maxBytes,
   });
-  if (claim.bytes === 0) {
-    await store.delete(upload.key);
-    throw new InvalidMediaError('the media is empty');
+  return { ...claim, media_type: found.mediaType };
+}
+
+/** Passes bytes on once it knows from the first of them what they are and that they may pass. */
+async function* inspected(
+  { body, field, limits }: MediaUpload,
+  found: { mediaType: string },
+): AsyncGenerator<Uint8Array> {
+  // Leaving early must not destroy a request: it is yet to be answered.
+  const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  let head: Buffer | null = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (head === null) {
+      yield chunk;
+      continue;
+    }
+    head = Buffer.concat([head, chunk]);
+    const mediaType = field.inspect(head, limits);
+    if (mediaType === null && head.length < MAX_HEAD_BYTES) continue;
+    found.mediaType = mediaType ?? found.mediaType;
+    yield head;
+    head = null;
   }
-  return { ...claim, media_type: inspector.mediaType ?? claim.media_type };
+  if (head === null) return;
+  throw new InvalidMediaError(
+    head.length === 0 ? 'the media is empty' : 'the media ends before its header does',
+  );
 }
 
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */
@@ -52,44 +66,6 @@ export function decodeDataUrl(text: string, maxBytes: number): { type: string; b
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data))
     throw new InvalidMediaError('the base64 is malformed');
   return { type, bytes: Buffer.from(data, 'base64') };
-}
-
-/** Passes bytes on once it knows from the first of them that they may be accepted. */
-class MediaInspector extends Transform {
-  mediaType: string | null = null;
-  readonly #field: MediaField;
-  readonly #limits: MediaLimits;
-  #head: Buffer | null = Buffer.alloc(0);
-
-  constructor(field: MediaField, limits: MediaLimits) {
-    super();
-    this.#field = field;
-    this.#limits = limits;
-  }
-
-  override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
-    if (this.#head === null) {
-      done(null, chunk);
-      return;
-    }
-    try {
-      const head = Buffer.concat([this.#head, chunk]);
-      this.mediaType = this.#field.inspect(head, this.#limits);
-      const isDecided = this.mediaType !== null || head.length >= MAX_HEAD_BYTES;
-      this.#head = isDecided ? null : head;
-      done(null, isDecided ? head : undefined);
-    } catch (error) {
-      done(error as Error);
-    }
-  }
-
-  override _flush(done: TransformCallback): void {
-    if (this.#head === null || this.#head.length === 0) {
-      done();
-      return;
-    }
-    done(new InvalidMediaError('the media ends before its header does'));
-  }
 }
 
 /** Bytes in memory as the stream that `storeMedia` takes. */

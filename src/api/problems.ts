@@ -88,6 +88,7 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
 export const problemHandler =
   (logger: Logger): ErrorRequestHandler =>
   (error, request, response, next) => {
+    if (response.destroyed) return; // the client hung up: nobody listens
     const problem = toProblem(error);
     if (problem.code === 'internal') {
       logger.error({ err: error, request_id: response.locals['requestId'] }, 'a request failed');
@@ -125,8 +126,7 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
   response.write(body);
   const finish = () => {
     clearTimeout(timer);
-    response.end();
-    request.socket.destroySoon();
+    response.end(); // which also ends the connection
   };
   const timer = setTimeout(finish, 1000);
   request.once('end', finish).once('close', finish).resume();

@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
 import {
   PayloadNotFoundError,
@@ -37,7 +37,11 @@ export class FilePayloadStore implements PayloadStore {
     return store;
   }
 
-  async put(key: string, body: Uint8Array | Readable, options: PutOptions): Promise<Claim> {
+  async put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<Claim> {
     const path = this.#path(key);
     const temporary = join(this.#incoming, randomBytes(12).toString('hex'));
     try {
@@ -108,18 +112,18 @@ export class FilePayloadStore implements PayloadStore {
 
 async function writeSynced(
   path: string,
-  body: Uint8Array | Readable,
+  body: Uint8Array | AsyncIterable<Uint8Array>,
   maxBytes: number | undefined,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
   let bytes = 0;
   const file = await open(path, 'wx', 0o600);
   try {
-    for await (const chunk of body instanceof Readable ? body : [body]) {
-      bytes += (chunk as Uint8Array).length;
+    for await (const chunk of body instanceof Uint8Array ? [body] : body) {
+      bytes += chunk.length;
       if (maxBytes !== undefined && bytes > maxBytes) throw new PayloadTooLargeError(maxBytes);
-      hash.update(chunk as Uint8Array);
-      await file.writeFile(chunk as Uint8Array);
+      hash.update(chunk);
+      await file.writeFile(chunk);
     }
     await file.sync();
   } finally {

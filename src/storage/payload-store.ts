@@ -13,7 +13,11 @@ export interface PutOptions {
  */
 export interface PayloadStore {
   /** Stores a payload, replacing one of the same key, and returns the claim on it. */
-  put(key: string, body: Uint8Array | Readable, options: PutOptions): Promise<Claim>;
+  put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<Claim>;
   /** The whole payload; throws `PayloadNotFoundError`. */
   get(key: string): Promise<Buffer>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
