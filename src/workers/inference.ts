@@ -11,13 +11,13 @@ import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { checkDevice } from './device-check.ts';
 import { openInFlight } from './in-flight.ts';
-import { runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
+import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 import { startStateFile } from './state-file.ts';
 
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
 await runWorkerProcess('inference', hostname(), async (context) => {
-  const { config, logger, identity, stop, ready } = context;
+  const { config, logger, identity } = context;
   const repository = await ModelRepository.open(config.modelFolders);
   const versions = repository.all();
   if (versions.length === 0) {
@@ -54,13 +54,8 @@ await runWorkerProcess('inference', hostname(), async (context) => {
   const workers = await Promise.all(
     versions.map(async (version) => await createWorker(version, activities, context)),
   );
-  const running = Promise.all(workers.map(async (worker) => await worker.run()));
-  stop.addEventListener('abort', () => workers.forEach((worker) => worker.shutdown()), {
-    once: true,
-  });
   runtime.preload();
-  ready();
-  await running; // after a stop: when every run has finished, or its grace time has passed
+  await runUntilStopped(workers, context);
   await runtime.close();
   await stateFile.close();
   await inFlight.close();

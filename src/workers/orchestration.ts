@@ -4,13 +4,13 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from '@temporalio/worker';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { runWorkerProcess, SetupError } from './run-worker.ts';
+import { runUntilStopped, runWorkerProcess, SetupError } from './run-worker.ts';
 
 const CACHED_WORKFLOWS = 500; // about 0.1 MB each; a workflow that falls out is replayed
 const WORKFLOW_BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
 
 await runWorkerProcess('orchestration', hostname(), async (context) => {
-  const { config, connection, identity, stop, ready } = context;
+  const { config, connection, identity } = context;
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
@@ -24,8 +24,5 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
     stickyQueueScheduleToStartTimeout: '2s', // how long a lost worker's workflows wait for it
     shutdownGraceTime: config.shutdownGraceMs,
   });
-  const running = worker.run();
-  stop.addEventListener('abort', () => worker.shutdown(), { once: true });
-  ready();
-  await running;
+  await runUntilStopped([worker], context);
 });

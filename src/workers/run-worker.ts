@@ -5,6 +5,7 @@ import {
   NativeConnection,
   type NativeConnectionOptions,
   Runtime,
+  type Worker,
 } from '@temporalio/worker';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
@@ -64,6 +65,20 @@ export async function runWorkerProcess(
   } catch (error) {
     process.exit(reportFatal(error, logger));
   }
+}
+
+/** Runs workers until `stop`; resolves when what they ran has ended or its grace time has passed. */
+export async function runUntilStopped(
+  workers: readonly Worker[],
+  { stop, ready }: WorkerContext,
+): Promise<void> {
+  if (stop.aborted) return; // asked to stop while still starting
+  const running = Promise.all(workers.map(async (worker) => await worker.run()));
+  stop.addEventListener('abort', () => workers.forEach((worker) => worker.shutdown()), {
+    once: true,
+  });
+  ready();
+  await running;
 }
 
 function reportFatal(error: unknown, logger: Logger): number {

@@ -1,0 +1,185 @@
+/* `npm start` as a person uses it, on an already built clone. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { until } from '../support/conditions.ts';
+import { isAlive } from '../support/service.ts';
+import { freePort, temporalBinary } from '../support/temporal.ts';
+
+let folder: string;
+let environment: Record<string, string>;
+const launched: Launcher[] = [];
+
+class Launcher {
+  readonly child: ChildProcess;
+  output = '';
+
+  constructor(more: Record<string, string> = {}) {
+    this.child = spawn(process.execPath, ['scripts/start.js'], {
+      env: { ...environment, ...more },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        this.output += chunk.toString();
+      });
+    }
+    launched.push(this);
+  }
+
+  async says(text: string): Promise<void> {
+    await until(`"${text}" in ${this.output.slice(-500)}`, () =>
+      this.output.includes(text) ? true : undefined,
+    );
+  }
+
+  async ends(): Promise<number | null> {
+    if (this.child.exitCode !== null) return this.child.exitCode;
+    return await new Promise((resolve) => this.child.once('exit', (code) => resolve(code)));
+  }
+
+  /** Every process below the launcher. */
+  family(): number[] {
+    const table = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number));
+    const below = (parent: number): number[] =>
+      table.filter(([, ppid]) => ppid === parent).flatMap(([pid = 0]) => [pid, ...below(pid)]);
+    return below(this.child.pid ?? 0).filter((pid) => isAlive(pid));
+  }
+}
+
+const allGone = async (pids: readonly number[]) =>
+  await until('every process to be gone', () => (pids.some(isAlive) ? undefined : true), 10_000);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'buzzer-start-'));
+  environment = {
+    PATH: [dirname(temporalBinary()), process.env['PATH'] ?? ''].join(delimiter),
+    HOME: process.env['HOME'] ?? '',
+    BUZZER_DATA_DIR: folder,
+    BUZZER_PORT: String(await freePort()),
+    BUZZER_TEMPORAL_PORT: String(await freePort()),
+    BUZZER_UI_PORT: String(await freePort()),
+  };
+});
+afterEach(async () => {
+  for (const launcher of launched.splice(0)) {
+    launcher.child.kill('SIGKILL');
+    await allGone(launcher.family());
+  }
+});
+afterAll(async () => await rm(folder, { recursive: true, maxRetries: 5 }));
+
+test('it starts everything, says so with a curl line that works as pasted, and stops in order', async () => {
+  const launcher = new Launcher();
+  await launcher.says('Buzzer is ready.');
+  const curl = /^ {2}(curl .*)$/m.exec(launcher.output)?.[1] ?? '';
+  const answer = execFileSync('sh', ['-c', curl], { encoding: 'utf8' });
+  const ui = await fetch(`http://127.0.0.1:${environment['BUZZER_UI_PORT']}/`);
+  const family = launcher.family();
+  launcher.child.kill('SIGINT');
+  const exitCode = await launcher.ends();
+
+  expect(answer).toContain('The kitchen closed at half past nine.');
+  expect(ui.status).toBe(200);
+  expect(family.length).toBeGreaterThanOrEqual(5); // temporal, two workers, api, a model process
+  expect(exitCode).toBe(0);
+  await allGone(family);
+  const order = ['api', 'inference', 'orchestration'].map((name) =>
+    launcher.output.search(new RegExp(`${name} +shutting down`)),
+  );
+  expect(order).toEqual(order.toSorted((a, b) => a - b));
+});
+
+test('the second start is ready in ten seconds; what dies is started again and said so', async () => {
+  const startedAt = Date.now();
+  const launcher = new Launcher();
+  await launcher.says('Buzzer is ready.');
+  const tookMs = Date.now() - startedAt;
+  const api = launcher
+    .family()
+    .find((pid) => execFileSync('ps', ['-o', 'args=', '-p', String(pid)]).includes('api/server'));
+  process.kill(api ?? 0, 'SIGKILL');
+  await launcher.says('ended (SIGKILL); starting it again in 100 ms');
+  await until('the API to be back', async () =>
+    fetch(`http://127.0.0.1:${environment['BUZZER_PORT']}/healthz`).catch(() => undefined),
+  );
+
+  expect(tookMs).toBeLessThan(4 * 10_000);
+});
+
+test('killed -9, it leaves no process behind', async () => {
+  const launcher = new Launcher();
+  await launcher.says('Buzzer is ready.');
+  const family = launcher.family();
+  launcher.child.kill('SIGKILL');
+
+  await allGone(family);
+});
+
+test('a port in use is named, with how to choose another', async () => {
+  const server = createServer();
+  const port = Number(environment['BUZZER_PORT']);
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const launcher = new Launcher();
+  const exitCode = await launcher.ends();
+  await new Promise((resolve) => server.close(resolve));
+
+  expect(exitCode).toBe(1);
+  expect(launcher.output.trim()).toBe(
+    `Port ${port} of 127.0.0.1, for the API, is in use: choose another with BUZZER_PORT=<port>.`,
+  );
+});
+
+test('two launchers do not share a data folder', async () => {
+  const first = new Launcher();
+  await first.says('Buzzer is ready.');
+  const second = new Launcher({
+    BUZZER_PORT: String(await freePort()),
+    BUZZER_TEMPORAL_PORT: String(await freePort()),
+    BUZZER_UI_PORT: String(await freePort()),
+  });
+
+  expect(await second.ends()).toBe(1);
+  expect(second.output).toContain(`is using ${folder}`);
+});
+
+test.each([
+  [{ BUZZER_PORT: 'eighty' }, 'BUZZER_PORT=eighty: must be a port'],
+  [{ BUZZER_HOST: '0.0.0.0' }, 'BUZZER_ALLOW_ANONYMOUS=true'],
+  [{ BUZZER_COLOUR: 'red' }, 'BUZZER_COLOUR: no such setting'],
+  [{ BUZZER_DEADLINE: 'soon' }, 'BUZZER_DEADLINE=soon: must be a duration'],
+])('the wrong setting %j ends it with one line', async (setting, message) => {
+  const launcher = new Launcher(setting);
+
+  expect(await launcher.ends()).toBe(1);
+  expect(launcher.output).toContain(message);
+  expect(launcher.output.trim().split('\n')).toHaveLength(1);
+});
+
+test('a device that is not there is one clear error, not a crash loop', async () => {
+  const launcher = new Launcher({ BUZZER_DEVICE: 'cuda:0' });
+  const exitCode = await launcher.ends();
+
+  expect(exitCode).toBe(1);
+  expect(launcher.output).toContain('BUZZER_DEVICE=cuda:0 cannot be used');
+  expect(launcher.output).not.toContain('starting it again');
+});
+
+test('a manifest that is wrong ends it with a line that names it', async () => {
+  const models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(join(models, 'broken', '1'), { recursive: true });
+  const manifest = join(models, 'broken', '1', 'model.json');
+  await writeFile(manifest, '{"pipeline": "tensor", "resources": {"threads": 0}}');
+  const launcher = new Launcher({ BUZZER_MODELS: models });
+  const exitCode = await launcher.ends();
+  await rm(models, { recursive: true });
+
+  expect(exitCode).toBe(1);
+  expect(launcher.output).toContain('model.json resources.threads');
+});
