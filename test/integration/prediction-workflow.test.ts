@@ -1,0 +1,282 @@
+/*
+ * The workflow on a real server, with an infer activity that behaves as each test wants. The
+ * orchestration worker runs the bundle that production runs.
+ */
+import { resolve } from 'node:path';
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { AttemptReport, FailureCode } from '../../src/contract/failure.ts';
+import {
+  type InferRequest,
+  type InferResult,
+  MEMO_ENDED,
+  type PredictionRequest,
+} from '../../src/contract/messages.ts';
+import type { Accepted, Ended } from '../../src/contract/prediction.ts';
+import { inferenceQueue, ORCHESTRATION_QUEUE } from '../../src/contract/task-queues.ts';
+import { PredictionEngine } from '../../src/temporal/prediction-engine.ts';
+import { until } from '../support/conditions.ts';
+import { NAMESPACE, startTemporal, type TemporalServer } from '../support/temporal.ts';
+
+let temporal: TemporalServer;
+let native: NativeConnection;
+let client: Client;
+let engine: PredictionEngine;
+let orchestration: { worker: Worker; running: Promise<void> };
+let count = 0;
+
+beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  temporal = await startTemporal();
+  native = await NativeConnection.connect({ address: temporal.address });
+  client = new Client({
+    connection: await Connection.connect({ address: temporal.address }),
+    namespace: NAMESPACE,
+  });
+  engine = new PredictionEngine(client);
+  const worker = await Worker.create({
+    connection: native,
+    namespace: NAMESPACE,
+    taskQueue: ORCHESTRATION_QUEUE,
+    workflowBundle: { codePath: resolve('dist/workflow-bundle.js') },
+  });
+  orchestration = { worker, running: worker.run() };
+});
+afterAll(async () => {
+  orchestration.worker.shutdown();
+  await orchestration.running;
+  await native.close();
+  await client.connection.close();
+  await temporal.close();
+});
+
+type Infer = (request: InferRequest) => Promise<InferResult>;
+
+/** Serves the model of one test until the function it returns is called. */
+async function serve(model: string, infer: Infer): Promise<() => Promise<void>> {
+  const worker = await Worker.create({
+    connection: native,
+    namespace: NAMESPACE,
+    taskQueue: inferenceQueue({ name: model, version: 1 }),
+    activities: { infer },
+    maxHeartbeatThrottleInterval: 100,
+  });
+  const running = worker.run();
+  return async () => {
+    worker.shutdown();
+    await running;
+  };
+}
+
+async function start(model: string, more: Partial<Accepted> = {}, deadlineMs = 60_000) {
+  const nowMs = Date.now();
+  const accepted: Accepted = {
+    id: `pred_${String((count += 1)).padStart(26, '0')}`,
+    tenant: 'default',
+    model,
+    version: 1,
+    input: { x: { inline: 1 } },
+    options: {},
+    queue_ttl: '1m',
+    run_timeout: '1m',
+    deadline: '1m',
+    created_at: new Date(nowMs).toISOString(),
+    deadline_at: new Date(nowMs + deadlineMs).toISOString(),
+    ...more,
+  };
+  const request: PredictionRequest = { accepted, heartbeatTimeoutMs: 2000 };
+  await engine.start(request);
+  return accepted.id;
+}
+
+/** The end that the memo holds once the workflow is closed, and Temporal's own status. */
+async function endOf(id: string): Promise<{ ended: Ended; status: string }> {
+  return await until(`${id} to end`, async () => {
+    const description = await engine.describe(id);
+    if (description.closeTime === undefined) return undefined;
+    return { ended: description.memo?.[MEMO_ENDED] as Ended, status: description.status.name };
+  });
+}
+
+function report(request: InferRequest): AttemptReport {
+  return {
+    attempt: request.earlier.attempts + Context.current().info.attempt,
+    started_at: new Date().toISOString(),
+    worker: 'test',
+    deaths: 0,
+    progress: null,
+  };
+}
+
+const result = (request: InferRequest): InferResult => ({
+  output: { inline: 'done' },
+  report: report(request),
+  metrics: { queue_ms: 1, inference_ms: 1, batch_size: 1, device: 'cpu', worker: 'test' },
+});
+
+const failure = (request: InferRequest, code: FailureCode, isRetried: boolean) =>
+  ApplicationFailure.create({
+    type: code,
+    message: `it was ${code}`,
+    nonRetryable: !isRetried,
+    details: [report(request)],
+    nextRetryDelay: 200,
+  });
+
+test('a result ends it as succeeded, in the memo and for Temporal alike', async () => {
+  const stop = await serve('good', async (request) => result(request));
+  const { ended, status } = await endOf(await start('good'));
+  await stop();
+
+  expect(status).toBe('COMPLETED');
+  expect(ended).toMatchObject({ status: 'succeeded', output: { inline: 'done' }, attempt: 1 });
+});
+
+test('a terminal failure ends it after one attempt', async () => {
+  const stop = await serve('bad', async (request) => {
+    throw failure(request, 'invalid_input', false);
+  });
+  const { ended, status } = await endOf(await start('bad'));
+  await stop();
+
+  expect(status).toBe('FAILED');
+  expect(ended).toMatchObject({
+    status: 'failed',
+    error: { code: 'invalid_input', message: 'it was invalid_input', attempt: 1 },
+  });
+});
+
+test('a retryable failure costs attempts only', async () => {
+  const stop = await serve('flaky', async (request) => {
+    if (Context.current().info.attempt < 3) throw failure(request, 'model_unavailable', true);
+    return result(request);
+  });
+  const { ended } = await endOf(await start('flaky'));
+  await stop();
+
+  expect(ended).toMatchObject({ status: 'succeeded', attempt: 3 });
+});
+
+test('what nobody starts within its queue_ttl is aborted, and found by its outcome', async () => {
+  const id = await start('nobody', { queue_ttl: '1s' });
+  const { ended, status } = await endOf(id);
+  const listed = await until('the list to show it', async () => {
+    const page = await engine.list("BuzzerOutcome = 'aborted'", 10, null);
+    return page.executions.some((execution) => execution.id === id) ? true : undefined;
+  });
+
+  expect(status).toBe('FAILED');
+  expect(listed).toBe(true);
+  expect(ended).toMatchObject({
+    status: 'aborted',
+    attempt: 0,
+    started_at: null,
+    error: { code: 'queue_timeout', retryable: true },
+  });
+});
+
+test('a deadline that passes before anything started aborts it', async () => {
+  const { ended } = await endOf(await start('nobody', {}, 1000));
+
+  expect(ended).toMatchObject({ status: 'aborted', error: { code: 'deadline_exceeded' } });
+});
+
+test('a deadline that passes during a run fails it', async () => {
+  const stop = await serve('endless', async (request) => {
+    for (;;) {
+      Context.current().heartbeat(report(request));
+      await Context.current().sleep(50);
+    }
+  });
+  const { ended } = await endOf(await start('endless', {}, 1500));
+  await stop();
+
+  expect(ended).toMatchObject({
+    status: 'failed',
+    attempt: 1,
+    error: { code: 'deadline_exceeded', attempt: 1 },
+  });
+});
+
+test('a deadline that passes between attempts fails it', async () => {
+  const stop = await serve('broken', async (request) => {
+    Context.current().heartbeat(report(request));
+    throw failure(request, 'model_unavailable', true);
+  });
+  const { ended } = await endOf(await start('broken', {}, 1500));
+  await stop();
+
+  expect(ended).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' } });
+  expect(ended.attempt).toBeGreaterThan(1);
+});
+
+test('the queue_ttl is for the first start only: a retry may wait longer', async () => {
+  const once = await serve('interrupted', async (request) => {
+    Context.current().heartbeat(report(request));
+    throw failure(request, 'worker_lost', true);
+  });
+  const id = await start('interrupted', { queue_ttl: '2s' });
+  await until('the first attempt', async () => {
+    const { raw } = await engine.describe(id);
+    return raw.pendingActivities?.[0]?.lastFailure ? true : undefined;
+  });
+  await once();
+  await until('the queue_ttl to pass and infer to be scheduled again', async () => {
+    const history = await client.workflow.getHandle(id).fetchHistory();
+    const scheduled = history.events?.filter((event) => event.activityTaskScheduledEventAttributes);
+    return (scheduled?.length ?? 0) >= 2 ? true : undefined;
+  });
+  const again = await serve('interrupted', async (request) => result(request));
+  const { ended } = await endOf(id);
+  await again();
+
+  expect(ended.status).toBe('succeeded');
+  expect(ended.attempt).toBeGreaterThanOrEqual(2);
+});
+
+test('a result that arrives after the cancel is kept: the cancel came too late', async () => {
+  const stop = await serve('late', async (request) => {
+    await untilCanceled(request);
+    return result(request);
+  });
+  const id = await start('late');
+  await runningOf(id);
+  await engine.cancel(id);
+  const { ended, status } = await endOf(id);
+  await stop();
+
+  expect(status).toBe('COMPLETED');
+  expect(ended.status).toBe('succeeded');
+});
+
+test.each(['acknowledged', 'failed'])('a cancel that is %s ends it as canceled', async (how) => {
+  const stop = await serve(how, async (request) => {
+    await untilCanceled(request);
+    if (how === 'failed') throw failure(request, 'internal', false);
+    throw new CancelledFailure('canceled', [report(request)]);
+  });
+  const id = await start(how);
+  await runningOf(id);
+  await engine.cancel(id);
+  const { ended, status } = await endOf(id);
+  await stop();
+
+  expect(status).toBe('CANCELLED'); // the SDK's spelling of Canceled
+  expect(ended).toMatchObject({ status: 'canceled', attempt: 1 });
+});
+
+/** Heartbeats, which is how an activity learns of a cancel. */
+async function untilCanceled(request: InferRequest): Promise<void> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(report(request)), 50);
+  await context.cancelled.catch(() => {});
+  clearInterval(beat);
+}
+
+async function runningOf(id: string): Promise<void> {
+  await until('the activity to run', async () => {
+    const [pending] = (await engine.describe(id)).raw.pendingActivities ?? [];
+    return pending?.heartbeatDetails ? true : undefined;
+  });
+}
