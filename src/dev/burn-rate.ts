@@ -6,7 +6,7 @@ import { createLogger } from '../telemetry/logger.ts';
 const ITERATIONS = 10_000;
 
 /** How many iterations of the `burn` model this machine does in a second, on one core. */
-export async function measureBurnRate(): Promise<number> {
+export async function measureBurnRate(processFile?: string): Promise<number> {
   const models = fileURLToPath(new URL('../../examples/models', import.meta.url));
   const runtime = new ProcessModelRuntime({
     versions: (await ModelRepository.open([models])).all(),
@@ -15,6 +15,7 @@ export async function measureBurnRate(): Promise<number> {
     maxOutputBytes: 1024 ** 2,
     environment: {},
     logger: createLogger('burn-rate', 'silent'),
+    ...(processFile === undefined ? {} : { processFile }),
   });
   const x = { name: 'x', datatype: 'FP32', shape: [1, 512], data: Array(512).fill(0) as number[] };
   const iterations = { name: 'iterations', datatype: 'INT64', shape: [], data: [ITERATIONS] };

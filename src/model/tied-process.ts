@@ -17,13 +17,12 @@ export function tieToParent(command: Command, searchPath: string): Command {
   return { file: setpriv, args: ['--pdeathsig', 'KILL', command.file, ...command.args] };
 }
 
-/** Runs "$@", passes a TERM on, and kills it within a second of the parent's death. */
+/** Runs "$@", passes a TERM on, and kills it within a second of the death of process $0. */
 const WATCHER = `
-parent=$PPID
-"$0" "$@" &
+"$@" &
 child=$!
 trap 'kill -TERM $child' TERM INT
-(while kill -0 $parent 2>/dev/null; do sleep 1; done; kill -KILL $child) 2>/dev/null &
+(while kill -0 $0 2>/dev/null; do sleep 1; done; kill -KILL $child) 2>/dev/null &
 watcher=$!
 wait $child; status=$?
 while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
@@ -33,7 +32,7 @@ exit $status`;
 /** What `tieToParent` does, by a shell that looks every second; for where there is no setpriv. */
 export const watchParent = (command: Command): Command => ({
   file: 'sh',
-  args: ['-c', WATCHER, command.file, ...command.args],
+  args: ['-c', WATCHER, String(process.pid), command.file, ...command.args],
 });
 
 /** The executable `name` on a PATH; null when there is none. */

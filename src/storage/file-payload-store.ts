@@ -133,7 +133,7 @@ async function writeSynced(
 }
 
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && 'code' in error && 'syscall' in error;
+  typeof error === 'object' && error !== null && 'syscall' in error;
 
 function rethrow(error: unknown, key: string): never {
   if (isSystemError(error)) {

@@ -11,7 +11,7 @@ test.each(readdirSync(folder))('the saved history %s replays on this code', asyn
 
   await Worker.runReplayHistory(
     { workflowBundle: { codePath: resolve('dist/workflow-bundle.js') } },
-    history as Parameters<typeof Worker.runReplayHistory>[1],
+    history,
   );
 });
 

@@ -42,7 +42,12 @@ await save('crash-and-retry', crash.id);
 const reset = await service.submit('burn', burn(0.2));
 const first = await service.ended(reset.id);
 await service.temporalCli(
-  ...['workflow', 'reset', '-w', reset.id, '--type', 'FirstWorkflowTask', '--reason', 'saved'],
+  'workflow',
+  'reset',
+  '--workflow-id',
+  reset.id,
+  '--type=FirstWorkflowTask',
+  '--reason=saved',
 );
 await service.readUntil(reset.id, 'to end again', ({ completed_at: at }) => {
   return at !== null && at !== first.completed_at;

@@ -92,7 +92,7 @@ test('a killed orchestration worker delays the end and costs no attempt', async 
 test('a killed API loses nothing: the record is there when it is back', async () => {
   const { id } = await service.submit('burn', burn(2));
   await service.api.signal('SIGKILL');
-  await expect(fetch(`${service.url}/v1/predictions/${id}`)).rejects.toThrow();
+  await expect(fetch(`${service.url}/v1/predictions/${id}`)).rejects.toThrow('fetch failed');
   await service.api.start();
 
   expect(await service.ended(id)).toMatchObject({ status: 'succeeded', attempt: 1 });

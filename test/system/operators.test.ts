@@ -36,7 +36,12 @@ test('temporal workflow reset runs an ended prediction again under the same id',
   const { id } = await service.submit('burn', burn(0.3));
   const first = await service.ended(id);
   await service.temporalCli(
-    ...['workflow', 'reset', '-w', id, '--type', 'FirstWorkflowTask', '--reason', 'test'],
+    'workflow',
+    'reset',
+    '--workflow-id',
+    id,
+    '--type=FirstWorkflowTask',
+    '--reason=test',
   );
   const second = await service.readUntil(id, 'to end again', (record) => {
     return record.completed_at !== null && record.completed_at !== first.completed_at;

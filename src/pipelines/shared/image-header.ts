@@ -31,7 +31,7 @@ export const imageField: MediaField = {
 };
 
 /** Null while more bytes are needed; throws when they can become neither a PNG nor a JPEG. */
-export function readImageHeader(head: Uint8Array): ImageHeader | null {
+function readImageHeader(head: Uint8Array): ImageHeader | null {
   if (startsLike(head, PNG_SIGNATURE)) return readPngHeader(head);
   if (startsLike(head, JPEG_SIGNATURE)) return readJpegHeader(head);
   throw new InvalidMediaError('these bytes are neither a PNG nor a JPEG image');

@@ -1,0 +1,108 @@
+/* Latency and throughput, each against the least that the same machine could do. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { Client, Connection } from '@temporalio/client';
+import { affine, Service } from '../test/support/service.ts';
+import { NAMESPACE } from '../test/support/temporal.ts';
+import { inPairs, latencyMs, throughput } from './pairs.ts';
+
+const PAIRS = 7;
+const PAGES = 8;
+
+export async function measureSpeed(): Promise<void> {
+  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' });
+  const floorWorker = await startChild(
+    'bench/floor-worker.ts',
+    service.temporal.address,
+    NAMESPACE,
+  );
+  const connection = await Connection.connect({ address: service.temporal.address });
+  const client = new Client({ connection, namespace: NAMESPACE });
+  let count = 0;
+  const floor = async () =>
+    await client.workflow.execute('floorWorkflow', {
+      taskQueue: 'floor',
+      workflowId: `floor-${(count += 1)}`,
+      args: [[20]],
+    });
+  const ours = async () => {
+    const response = await service.post({ model: 'affine', input: affine(20) }, { Prefer: 'wait' });
+    if (response.status !== 200) throw new Error(await response.text());
+    await response.json();
+  };
+
+  console.log('affine, Prefer: wait, against one workflow with one trivial activity');
+  const latency = await inPairs(
+    PAIRS,
+    async () => await latencyMs(30, ours),
+    async () => await latencyMs(30, floor),
+  );
+  print('  one at a time, p50', latency, 'ms');
+  for (const [atOnce, calls] of [
+    [16, 160],
+    [64, 256],
+  ] as const) {
+    const rate = await inPairs(
+      PAIRS,
+      async () => await throughput(calls, atOnce, ours),
+      async () => await throughput(calls, atOnce, floor),
+    );
+    print(`  ${atOnce} at once`, rate, '/s');
+  }
+
+  console.log('GET of an ended prediction, against a bare describe');
+  const { id } = await service.submit('affine', affine());
+  await service.ended(id);
+  const get = async () => await (await fetch(`${service.url}/v1/predictions/${id}`)).json();
+  const describe = async () => await client.workflow.getHandle(id).describe();
+  for (const atOnce of [1, 16]) {
+    const rate = await inPairs(
+      PAIRS,
+      async () => await throughput(400, atOnce, get),
+      async () => await throughput(400, atOnce, describe),
+    );
+    print(`  ${atOnce} at once`, rate, '/s');
+  }
+  floorWorker.kill('SIGKILL');
+
+  console.log('OCR of a page of 768×384, against a plain loop over the same sessions');
+  const loop = await startChild('bench/plain-loop.ts', String(PAGES));
+  const page = await readFile('examples/page.png');
+  const readPage = async () => {
+    const response = await fetch(`${service.url}/v1/models/ocr/predictions`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'image/png', Prefer: 'wait' },
+      body: page,
+    });
+    if (response.status !== 200) throw new Error(await response.text());
+    await response.json();
+  };
+  const ocr = await inPairs(
+    PAIRS,
+    async () => await throughput(PAGES, 4, readPage),
+    async () =>
+      await new Promise<number>((resolve) => {
+        loop.once('message', (rate) => resolve(Number(rate)));
+        loop.send('go');
+      }),
+  );
+  print('  pages', ocr, '/s');
+  loop.kill('SIGKILL');
+  await connection.close();
+  await service.close();
+}
+
+function print(
+  what: string,
+  { ours, floor, ratio }: { ours: number; floor: number; ratio: number },
+  unit: string,
+): void {
+  const numbers = [ours, floor].map((value) => `${value.toFixed(1)} ${unit}`);
+  console.log(`${what}: ${numbers.join(' against ')}, ratio ${ratio.toFixed(2)}`);
+}
+
+async function startChild(file: string, ...args: readonly string[]): Promise<ChildProcess> {
+  const child = fork(file, args, { execArgv: ['--import', 'tsx'] });
+  await new Promise((resolve) => child.once('message', resolve));
+  return child;
+}

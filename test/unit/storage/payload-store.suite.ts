@@ -1,0 +1,88 @@
+/* What every payload store must do. Each adapter's test runs this. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import {
+  PayloadNotFoundError,
+  type PayloadStore,
+  PayloadTooLargeError,
+} from '../../../src/storage/payload-store.ts';
+
+const text = { mediaType: 'text/plain' };
+
+async function readAll(stream: Readable): Promise<Buffer> {
+  return Buffer.concat((await stream.toArray()) as Buffer[]);
+}
+
+export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
+  let store: PayloadStore;
+  beforeEach(async () => {
+    store = await open();
+  });
+
+  test('a payload comes back as it was put, with size and hash', async () => {
+    const bytes = Buffer.from('grüße');
+    const claim = await store.put('predictions/a/input/x.1', bytes, text);
+
+    expect(claim).toEqual({
+      key: 'predictions/a/input/x.1',
+      bytes: 7,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      media_type: 'text/plain',
+    });
+    expect(await store.get(claim.key)).toEqual(bytes);
+    expect(await readAll(await store.open(claim.key))).toEqual(bytes);
+  });
+
+  test('a stream is stored in order, an empty one too', async () => {
+    const chunks = Array.from({ length: 100 }, (_, index) => Buffer.alloc(10_000, index));
+    await store.put('a/stream', Readable.from(chunks), text);
+    await store.put('a/empty', Buffer.alloc(0), text);
+
+    expect(await store.get('a/stream')).toEqual(Buffer.concat(chunks));
+    expect(await store.get('a/empty')).toHaveLength(0);
+  });
+
+  test('a stream over the limit is refused and leaves nothing', async () => {
+    const body = Readable.from([Buffer.alloc(600), Buffer.alloc(600)]);
+    const put = store.put('b/large', body, { ...text, maxBytes: 1000 });
+
+    await expect(put).rejects.toThrow(PayloadTooLargeError);
+    expect(await store.list('b')).toEqual([]);
+  });
+
+  test('a stream that breaks off leaves nothing', async () => {
+    const body = (async function* () {
+      yield Buffer.from('some');
+      throw new Error('the client hung up');
+    })();
+
+    await expect(store.put('b/broken', body, text)).rejects.toThrow('the client hung up');
+    expect(await store.list('b')).toEqual([]);
+  });
+
+  test('an unknown key is told apart from a store that fails', async () => {
+    await expect(store.get('c/nothing')).rejects.toThrow(PayloadNotFoundError);
+    await expect(store.open('c/nothing')).rejects.toThrow(PayloadNotFoundError);
+  });
+
+  test('deleting a folder deletes what is below it, and nothing else', async () => {
+    await store.put('d/one/x', Buffer.from('1'), text);
+    await store.put('d/one/y/z', Buffer.from('2'), text);
+    await store.put('d/two', Buffer.from('3'), text);
+    await store.delete('d/one');
+    await store.delete('d/one');
+
+    expect(await store.list('d')).toEqual(['d/two']);
+  });
+
+  test.each(['../escape', '/absolute', 'a/../../b', 'a//b', '', 'a/.hidden/', 'a\0b'])(
+    'the key %j is refused',
+    async (key) => {
+      await expect(store.put(key, Buffer.from('x'), text)).rejects.toThrow(TypeError);
+    },
+  );
+
+  test('it says that it can be written', async () => {
+    await expect(store.check()).resolves.toBeUndefined();
+  });
+}
