@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { affine, Service } from '../test/support/service.ts';
 import { NAMESPACE } from '../test/support/temporal.ts';
+import { call } from './http-client.ts';
 import { inPairs, latencyMs, throughput } from './pairs.ts';
 
 const PAIRS = 7;
@@ -25,11 +26,10 @@ export async function measureSpeed(): Promise<void> {
       workflowId: `floor-${(count += 1)}`,
       args: [[20]],
     });
-  const ours = async () => {
-    const response = await service.post({ model: 'affine', input: affine(20) }, { Prefer: 'wait' });
-    if (response.status !== 200) throw new Error(await response.text());
-    await response.json();
-  };
+  const json = { 'Content-Type': 'application/json', Prefer: 'wait' };
+  const affineRequest = JSON.stringify({ model: 'affine', input: affine(20) });
+  const predictions = `${service.url}/v1/predictions`;
+  const ours = async () => await call('POST', predictions, json, affineRequest);
 
   console.log('affine, Prefer: wait, against one workflow with one trivial activity');
   const latency = await inPairs(
@@ -53,7 +53,7 @@ export async function measureSpeed(): Promise<void> {
   console.log('GET of an ended prediction, against a bare describe');
   const { id } = await service.submit('affine', affine());
   await service.ended(id);
-  const get = async () => await (await fetch(`${service.url}/v1/predictions/${id}`)).json();
+  const get = async () => await call('GET', `${predictions}/${id}`);
   const describe = async () => await client.workflow.getHandle(id).describe();
   for (const atOnce of [1, 16]) {
     const rate = await inPairs(
@@ -68,15 +68,9 @@ export async function measureSpeed(): Promise<void> {
   console.log('OCR of a page of 768×384, against a plain loop over the same sessions');
   const loop = await startChild('bench/plain-loop.ts', String(PAGES));
   const page = await readFile('examples/page.png');
-  const readPage = async () => {
-    const response = await fetch(`${service.url}/v1/models/ocr/predictions`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'image/png', Prefer: 'wait' },
-      body: page,
-    });
-    if (response.status !== 200) throw new Error(await response.text());
-    await response.json();
-  };
+  const png = { 'Content-Type': 'image/png', Prefer: 'wait' };
+  const ocrPredictions = `${service.url}/v1/models/ocr/predictions`;
+  const readPage = async () => await call('POST', ocrPredictions, png, page);
   const ocr = await inPairs(
     PAIRS,
     async () => await throughput(PAGES, 4, readPage),

@@ -34,14 +34,14 @@ export function createApp(dependencies: AppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger));
-  app.use(healthRouter({ engine, store }));
+  app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader })); // the busiest first
+  app.use('/v1', payloadsRouter({ reader, store }));
+  app.use('/v1', predictionListRouter({ engine, reader }));
+  app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
   });
-  app.use('/v1', predictionListRouter({ engine, reader }));
-  app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader }));
-  app.use('/v1', payloadsRouter({ reader, store }));
-  app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
+  app.use(healthRouter({ engine, store }));
   app.use(unknownRoute);
   app.use(problemHandler(logger));
   return app;
@@ -64,7 +64,8 @@ const requestLog =
     const startedAt = performance.now();
     const requestId = randomUUID();
     response.locals['requestId'] = requestId;
-    response.set({ 'X-Request-Id': requestId, 'X-Content-Type-Options': 'nosniff' });
+    response.setHeader('X-Request-Id', requestId);
+    response.setHeader('X-Content-Type-Options', 'nosniff');
     response.once('close', () => {
       const { method, originalUrl } = request;
       const ms = Math.round(performance.now() - startedAt);

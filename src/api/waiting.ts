@@ -23,9 +23,23 @@ export function preferredWait(request: Request, response: Response): number | nu
   return null;
 }
 
-/** Aborts after so many seconds, and when the client hangs up. */
-export function waitSignal(response: Response, seconds: number): AbortSignal {
-  const hangUp = new AbortController();
-  response.once('close', () => hangUp.abort());
-  return AbortSignal.any([hangUp.signal, AbortSignal.timeout(seconds * 1000)]);
+/**
+ * Runs `wait` with a signal that aborts after so many seconds, and when the client hangs up. (Not
+ * with AbortSignal.any and .timeout: on Node 20 what they refer to outlives the wait.)
+ */
+export async function boundedWait<T>(
+  response: Response,
+  seconds: number,
+  wait: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  const timer = setTimeout(abort, seconds * 1000);
+  response.once('close', abort);
+  try {
+    return await wait(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    response.off('close', abort);
+  }
 }
