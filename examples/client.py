@@ -1,0 +1,31 @@
+"""Submit a page, wait, read its text: python3 examples/client.py [image] [url]
+
+Needs nothing but Python's standard library.
+"""
+
+import json
+import sys
+import urllib.request
+
+image = sys.argv[1] if len(sys.argv) > 1 else "examples/page.png"
+url = sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8080"
+
+
+def call(target, data=None, headers=None):
+    request = urllib.request.Request(target, data=data, headers=headers or {})
+    with urllib.request.urlopen(request) as response:  # raises on 4xx and 5xx
+        return json.load(response)
+
+
+with open(image, "rb") as file:
+    prediction = call(
+        f"{url}/v1/models/ocr/predictions", file.read(), {"Content-Type": "image/png"}
+    )
+print(prediction["id"], "is", prediction["status"])
+
+# Each request waits up to a minute on the server: no polling, and nothing is lost when it breaks.
+while prediction["completed_at"] is None:
+    prediction = call(prediction["urls"]["get"] + "?wait=60")
+if prediction["error"]:
+    sys.exit(f"{prediction['error']['code']}: {prediction['error']['message']}")
+print(prediction["output"]["text"])
