@@ -38,6 +38,8 @@ export interface InFlightOptions {
   readonly namespace: string;
   readonly identity: string;
   readonly logger: Logger;
+  /** Told the identity of a worker that was found dead, once its attempts are reported. */
+  readonly onDead: (identity: string) => Promise<void>;
 }
 
 interface Owner {
@@ -89,8 +91,12 @@ export async function openInFlight(
 async function reportTheDead(options: InFlightOptions, owner: Owner, own: string): Promise<void> {
   for (const name of await readdir(options.folder)) {
     const folder = join(options.folder, name);
-    if (folder === own || !(await isOurs(folder, owner))) continue;
-    if ((await probe(folder)) === 'refused') await reportAll(folder, options);
+    if (folder === own) continue;
+    const other = await readOwner(folder);
+    if (other === null || !isSameEngine(other, owner)) continue;
+    if ((await probe(folder)) !== 'refused') continue;
+    await reportAll(folder, options);
+    await options.onDead(other.identity);
   }
 }
 
@@ -121,16 +127,13 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
   await rm(folder, { recursive: true, force: true });
 }
 
-async function isOurs(folder: string, owner: Owner): Promise<boolean> {
-  const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => null);
-  if (text === null || text === '') return false;
-  const found = JSON.parse(text) as Owner;
-  return (
-    found.bootId === owner.bootId && // F3
-    found.address === owner.address &&
-    found.namespace === owner.namespace
-  );
+async function readOwner(folder: string): Promise<Owner | null> {
+  const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
+  return text === '' ? null : (JSON.parse(text) as Owner);
 }
+
+const isSameEngine = (a: Owner, b: Owner): boolean =>
+  a.bootId === b.bootId && a.address === b.address && a.namespace === b.namespace; // F3
 
 /** `refused`: the socket is there and nobody listens on it any more. */
 async function probe(folder: string): Promise<'alive' | 'refused' | 'unknown'> {

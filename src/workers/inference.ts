@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { Config } from '../config.ts';
+import { payloadKeys } from '../contract/payload.ts';
 import { inferenceQueue } from '../contract/task-queues.ts';
 import { ProcessModelRuntime, slotsOf } from '../model/process-runtime.ts';
 import { ModelRepository, type ModelVersion } from '../model/repository.ts';
@@ -42,6 +43,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     namespace: config.temporal.namespace,
     identity,
     logger,
+    onDead: async (dead) => await store.delete(payloadKeys.worker(dead)), // it serves nothing now
   });
   const activities = createInferenceActivities({
     runtime,
