@@ -5,7 +5,7 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { parseDurationMs } from './contract/duration.ts';
+import { formatDuration, parseDurationMs } from './contract/duration.ts';
 import { LOG_LEVELS } from './telemetry/logger.ts';
 
 const BYTE_UNITS: Readonly<Record<string, number>> = {
@@ -14,17 +14,23 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   MiB: 1024 ** 2,
   GiB: 1024 ** 3,
 };
+/** `ended`, which holds the output, has 8 KiB; `accepted`, which holds the input, 24 KiB. */
+const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
+const DAY_MS = 86_400_000;
+const YEAR_MS = 365 * DAY_MS;
+
 /** Milliseconds, written as `90s` or `1h30m`. */
-const duration = (fallback: string) =>
+const duration = (fallback: string, maxMs = YEAR_MS) =>
   z
     .string()
     .default(fallback)
     .transform((text, context) => {
       const durationMs = parseDurationMs(text);
-      if (durationMs !== null && durationMs > 0) return durationMs;
-      context.addIssue('must be a duration such as 90s or 1h30m');
+      if (durationMs !== null && durationMs > 0 && durationMs <= maxMs) return durationMs;
+      const most = formatDuration(maxMs);
+      context.addIssue(`must be a duration such as 90s or 1h30m, at most ${most}`);
       return z.NEVER;
     });
 
@@ -68,7 +74,7 @@ const environmentSchema = z
     BUZZER_PORT: port(8080),
     BUZZER_PUBLIC_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
     BUZZER_DATA_DIR: z.string().min(1).default('.buzzer'),
-    BUZZER_MODELS: z.string().min(1).optional(),
+    BUZZER_MODELS: z.string().min(1, 'must name at least one folder').optional(),
     BUZZER_DEVICE: z
       .string()
       .regex(/^(?:cpu|webgpu|cuda:\d{1,2})$/, 'must be cpu, webgpu or cuda:<number>')
@@ -80,8 +86,11 @@ const environmentSchema = z
     BUZZER_QUEUE_TTL: duration('24h').optional(),
     BUZZER_HEARTBEAT_TIMEOUT: duration('5s'),
     BUZZER_RESULT_TTL: duration('96h'),
-    BUZZER_SHUTDOWN_GRACE: duration('30s'),
-    BUZZER_ENGINE_INLINE_LIMIT: bytes('2KiB'),
+    BUZZER_SHUTDOWN_GRACE: duration('30s', DAY_MS),
+    BUZZER_ENGINE_INLINE_LIMIT: bytes('2KiB').refine(
+      (limit) => limit <= MAX_ENGINE_INLINE_LIMIT,
+      'must be at most 6KiB: more does not fit into a memo',
+    ),
     BUZZER_RESPONSE_INLINE_LIMIT: bytes('1MiB'),
     BUZZER_MAX_JSON: bytes('10MiB'),
     BUZZER_MAX_UPLOAD: bytes('100MiB'),
@@ -156,13 +165,13 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     maxOutputBytes: env.BUZZER_MAX_OUTPUT,
     maxPixels: env.BUZZER_MAX_PIXELS,
     logLevel: env.BUZZER_LOG_LEVEL,
-    temporal: readTemporal(environment),
+    temporal: readTemporal(environment, env.BUZZER_TEMPORAL_PORT),
     environment,
   });
 }
 
 /** Temporal's standard environment (TEMPORAL_*), with our two defaults. */
-function readTemporal(environment: NodeJS.ProcessEnv) {
+function readTemporal(environment: NodeJS.ProcessEnv, devServerPort: number) {
   try {
     const { namespace, connectionOptions } = loadClientConnectConfig({
       overrideEnvVars: Object.fromEntries(
@@ -171,14 +180,13 @@ function readTemporal(environment: NodeJS.ProcessEnv) {
         ),
       ),
     });
-    const port = environment['BUZZER_TEMPORAL_PORT'] ?? '7233';
     return {
       /** False: `npm start` brings its own server. */
       isExternal: connectionOptions.address !== undefined,
       namespace: namespace ?? 'buzzer',
       connection: {
         ...connectionOptions,
-        address: connectionOptions.address ?? `127.0.0.1:${port}`,
+        address: connectionOptions.address ?? `127.0.0.1:${devServerPort}`,
       },
     };
   } catch (error) {

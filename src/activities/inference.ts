@@ -108,6 +108,7 @@ function startAttempt(request: InferRequest, worker: string): Attempt {
   const before = context.info.heartbeatDetails as AttemptReport | undefined;
   let report: AttemptReport = {
     attempt: request.earlier.attempts + context.info.attempt,
+    activity_attempt: context.info.attempt,
     started_at: new Date().toISOString(),
     worker,
     deaths: before?.deaths ?? request.earlier.deaths,

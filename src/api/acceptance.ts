@@ -59,7 +59,7 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const known = repository.all().map((each) => formatModelRef(each.ref));
       throw new Problem(
         'model_not_found',
-        `there is no model ${text}; served: ${known.join(', ')}`,
+        `there is no model ${text.slice(0, 100)}; served: ${known.join(', ')}`,
       );
     },
 
@@ -180,7 +180,7 @@ async function storeInput(
 function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
   if (value === undefined) return null;
   try {
-    return streamOf(decodeDataUrl(value as string, maxBytes).bytes);
+    return streamOf(decodeDataUrl(value as string, maxBytes));
   } catch (error) {
     return nameField(name, false)(error);
   }

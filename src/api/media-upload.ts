@@ -53,11 +53,11 @@ async function* inspected(
 }
 
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */
-export function decodeDataUrl(text: string, maxBytes: number): { type: string; bytes: Buffer } {
+export function decodeDataUrl(text: string, maxBytes: number): Buffer {
   const comma = text.indexOf(',');
-  const [, type = '', encoding] =
-    /^data:([^;,]*)(?:;[^;,]+)*?(;base64)?$/.exec(text.slice(0, Math.max(0, comma))) ?? [];
-  if (comma === -1 || !text.startsWith('data:')) {
+  const [, encoding] =
+    /^data:[^;,]*(?:;[^;,]+)*?(;base64)?$/i.exec(text.slice(0, Math.max(0, comma))) ?? [];
+  if (comma === -1 || !/^data:/i.test(text)) {
     throw new InvalidMediaError('must be a data URL: data:<media type>;base64,<data>');
   }
   if (encoding === undefined) throw new InvalidMediaError('the data URL must be in base64');
@@ -65,7 +65,7 @@ export function decodeDataUrl(text: string, maxBytes: number): { type: string; b
   if (data.length * 0.75 - 2 > maxBytes) throw new PayloadTooLargeError(maxBytes);
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(data))
     throw new InvalidMediaError('the base64 is malformed');
-  return { type, bytes: Buffer.from(data, 'base64') };
+  return Buffer.from(data, 'base64');
 }
 
 /** Bytes in memory as the stream that `storeMedia` takes. */

@@ -50,7 +50,7 @@ function modelResource(
     media: Object.fromEntries(
       Object.entries(schema.media).map(([field, { accept }]) => [field, accept]),
     ),
-    input_schema: z.toJSONSchema(schema.input, { io: 'input' }),
+    input_schema: z.toJSONSchema(schema.input), // what it is checked against last and in full
     options_schema: z.toJSONSchema(schema.options, { io: 'input' }),
     output_schema: z.toJSONSchema(schema.output),
     graphs,

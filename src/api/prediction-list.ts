@@ -1,4 +1,5 @@
 /* GET /v1/predictions: a page of records, in Temporal's order. */
+import { createHash } from 'node:crypto';
 import { Router } from 'express';
 import type { z } from 'zod';
 import { PREDICTION_WORKFLOW, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
@@ -18,7 +19,7 @@ export function predictionListRouter(dependencies: {
   const router = Router();
   router.get('/predictions', async (request, response) => {
     const query = parseQuery(listQuerySchema, request.query);
-    const token = query.cursor === undefined ? null : Buffer.from(query.cursor, 'base64url');
+    const token = query.cursor === undefined ? null : readCursor(query.cursor);
     const page = await engine.list(visibilityQuery(query), query.limit, token);
     const records = await Promise.all(
       page.executions.map(async (execution) => await reader.readListed(execution)),
@@ -34,10 +35,25 @@ export function predictionListRouter(dependencies: {
       object: 'list',
       data,
       has_more: next !== null,
-      next_cursor: next === null ? null : Buffer.from(next).toString('base64url'),
+      next_cursor: next === null ? null : writeCursor(next),
     });
   });
   return router;
+}
+
+const CHECKSUM_BYTES = 6;
+const checksum = (token: Uint8Array): Buffer =>
+  createHash('sha256').update(token).digest().subarray(0, CHECKSUM_BYTES);
+
+/** The server's token behind a checksum: it takes seconds to refuse one that it did not give. */
+const writeCursor = (token: Uint8Array): string =>
+  Buffer.concat([checksum(token), token]).toString('base64url');
+
+function readCursor(cursor: string): Buffer {
+  const bytes = Buffer.from(cursor, 'base64url');
+  const token = bytes.subarray(CHECKSUM_BYTES);
+  if (checksum(token).equals(bytes.subarray(0, CHECKSUM_BYTES))) return token;
+  throw new Problem('malformed_request', 'query: the cursor is not one that a list gave');
 }
 
 /** Values reach the query only as quoted literals of checked shape. */

@@ -119,7 +119,9 @@ export class PredictionReader {
       return { ...base, status, progress: report?.progress ?? null, queue: null };
     }
     const model = { name: accepted.model, version: accepted.version };
-    const { depth, reason } = await this.#dependencies.load.queueOf(model);
+    // A record is never refused because nobody can tell why it waits.
+    const unknown = { depth: null, reason: null };
+    const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
     return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
   }
 
@@ -152,9 +154,14 @@ export class PredictionReader {
     const [pending] = raw.pendingActivities ?? [];
     const details = pending?.heartbeatDetails?.payloads?.[0];
     const latest = (this.#dependencies.engine.decode(details) ?? null) as AttemptReport | null;
-    const attempt = Math.max(latest?.attempt ?? 0, pending?.attempt ?? 0);
+    const activity = Number(pending?.state);
+    const current = pending?.attempt ?? 0;
     // The details of an earlier attempt stay until the current one has sent its own.
-    const report = latest?.attempt === attempt ? latest : null;
+    const report = latest?.activity_attempt === current ? latest : null;
+    const isWaiting = activity === ACTIVITY_SCHEDULED || activity === ACTIVITY_PAUSED;
+    const hasStarted = current > 1 || !isWaiting;
+    const before = latest === null ? 0 : latest.attempt - latest.activity_attempt;
+    const attempt = hasStarted ? before + current : 0;
     if (raw.workflowExtendedInfo?.cancelRequested === true) {
       return { status: 'canceling', report, attempt };
     }
@@ -165,7 +172,6 @@ export class PredictionReader {
       if (historyLength <= QUEUED_HISTORY_LENGTH) return NOT_STARTED;
       return { status: 'processing', report, attempt };
     }
-    const activity = Number(pending.state);
     if (activity === ACTIVITY_PAUSED)
       return { status: 'queued', reason: 'paused', report, attempt };
     if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };

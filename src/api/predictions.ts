@@ -1,4 +1,5 @@
 /* /v1/predictions and /v1/models/{model}/predictions */
+import { pipeline } from 'node:stream/promises';
 import express, { type Request, type Response, Router } from 'express';
 import { isPredictionId } from '../contract/messages.ts';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
@@ -35,17 +36,19 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
 
   router.post('/predictions', json, async (request, response) => {
     requireJson(request);
+    const waitS = preferredWait(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body);
     const accepted = await acceptance.accept(acceptance.resolve(model), rest, null);
-    await answerAccepted(request, response, accepted, dependencies);
+    await answerAccepted(response, accepted, waitS, dependencies);
   });
 
   router.post('/models/:model/predictions', json, async (request, response) => {
+    const waitS = preferredWait(request, response);
     const version = acceptance.resolve(request.params.model);
     const accepted = request.is(JSON_MEDIA_TYPE)
       ? await acceptance.accept(version, parseBody(modelRequestSchema, request.body), null)
       : await acceptRaw(request, version, acceptance);
-    await answerAccepted(request, response, accepted, dependencies);
+    await answerAccepted(response, accepted, waitS, dependencies);
   });
 
   router.get('/predictions/:id', async (request, response) => {
@@ -103,24 +106,33 @@ export function payloadsRouter(dependencies: {
   return router;
 }
 
-/** 202 with the record, or 200 with the final one when the client waits and it ends in time. */
+/**
+ * 202 with the record, or 200 with the final one when the client waits and it ends in time. It has
+ * been accepted: whatever fails from here on, the client learns its id.
+ */
 async function answerAccepted(
-  request: Request,
   response: Response,
   accepted: Accepted,
+  waitS: number | null,
   { reader, engine }: PredictionsDependencies,
 ): Promise<void> {
-  const seconds = preferredWait(request, response);
-  let record: Prediction;
-  if (seconds === null) {
-    record = await reader.justAccepted(accepted);
-  } else {
-    const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
-    const ended = await boundedWait(response, seconds, wait);
-    record = ended === null ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
-  }
+  const record = await afterWaiting(response, accepted, waitS, { reader, engine }).catch(
+    async () => await reader.justAccepted(accepted),
+  );
   response.set('Location', record.urls.get);
   sendRecord(response, isFinal(record) ? 200 : 202, record);
+}
+
+async function afterWaiting(
+  response: Response,
+  accepted: Accepted,
+  waitS: number | null,
+  { reader, engine }: Pick<PredictionsDependencies, 'reader' | 'engine'>,
+): Promise<Prediction> {
+  if (waitS === null) return await reader.justAccepted(accepted);
+  const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
+  const ended = await boundedWait(response, waitS, wait);
+  return ended === null ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
 }
 
 /** The body is the model's single media input; `?request=` holds the rest as JSON. */
@@ -129,18 +141,16 @@ async function acceptRaw(
   version: ModelVersion,
   acceptance: Acceptance,
 ): Promise<Accepted> {
-  const fields = Object.entries(version.schema.media);
-  const [first] = fields;
-  const accepted = [
-    JSON_MEDIA_TYPE,
-    ...(first !== undefined && fields.length === 1 ? first[1].accept : []),
-  ];
-  if (first === undefined || !request.is([...accepted.slice(1), 'application/octet-stream'])) {
+  requireBody(request);
+  const [first, ...others] = Object.entries(version.schema.media);
+  const mediaTypes = first === undefined || others.length > 0 ? [] : first[1].accept;
+  if (first === undefined || !request.is([...mediaTypes, 'application/octet-stream'])) {
+    const accepted = [JSON_MEDIA_TYPE, ...mediaTypes].join(', ');
     const given = request.get('Content-Type') ?? 'no Content-Type';
     throw new Problem(
       'unsupported_media_type',
-      `${version.ref.name} takes ${accepted.join(', ')}, not ${given}`,
-      { headers: { Accept: accepted.join(', ') } },
+      `${version.ref.name} takes ${accepted}; this came with ${given}`,
+      { headers: { Accept: accepted } },
     );
   }
   const rest = parseBody(restSchema, parseRequestParameter(request.query['request']));
@@ -160,18 +170,19 @@ function parseRequestParameter(text: unknown): unknown {
 }
 
 function requireJson(request: Request): void {
+  requireBody(request);
   if (request.is(JSON_MEDIA_TYPE)) return;
-  if (
-    request.headers['content-type'] === undefined &&
-    request.get('Content-Length') === undefined
-  ) {
-    throw new Problem('malformed_request', 'the body is empty: send JSON');
-  }
   throw new Problem(
     'unsupported_media_type',
-    `send application/json here; media bytes go to /v1/models/{model}/predictions`,
+    'send application/json here; media bytes go to /v1/models/{model}/predictions',
     { headers: { Accept: JSON_MEDIA_TYPE } },
   );
+}
+
+/** `is` answers null, whatever it is asked, when there is no body. */
+function requireBody(request: Request): void {
+  if (request.is('*/*') !== null || request.headers['content-type'] === undefined) return;
+  throw new Problem('malformed_request', 'the body is empty');
 }
 
 function parseId(text: string): string {
@@ -204,7 +215,5 @@ async function sendStored(response: Response, stored: Stored, store: PayloadStor
     ETag: `"${sha256}"`,
     'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
   });
-  body.pipe(response);
-  body.once('error', () => response.destroy());
-  response.once('close', () => body.destroy());
+  await pipeline(body, response).catch(() => response.destroy()); // it broke off, at either end
 }

@@ -150,20 +150,30 @@ function toProblem(error: unknown): Problem {
     return new Problem('payload_too_large', `the body may have at most ${error.maxBytes} bytes`);
   }
   if (error instanceof InvalidMediaError) return new Problem('invalid_input', error.message);
-  return bodyParserProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');
+  return expressProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');
 }
 
-/** What Express's own parsers throw; they mark their errors with `type` and `status`. */
-function bodyParserProblem(error: unknown): Problem | null {
+/** What Express's router and body parser throw; they mark their errors with `status`. */
+function expressProblem(error: unknown): Problem | null {
   if (!(error instanceof Error) || !('status' in error)) return null;
+  const { type, limit } = error as { type?: unknown; limit?: unknown };
   const { message } = error;
+  if (error instanceof URIError) {
+    return new Problem('malformed_request', 'the path is not validly percent-encoded');
+  }
   switch (error.status) {
     case 413:
-      return new Problem('payload_too_large', `the JSON body is too large (BUZZER_MAX_JSON)`);
+      return new Problem(
+        'payload_too_large',
+        `the JSON body may have at most ${String(limit)} bytes (BUZZER_MAX_JSON)`,
+      );
     case 415:
       return new Problem('unsupported_media_type', message);
-    case 400:
-      return new Problem('malformed_request', `the body is not the JSON it says it is: ${message}`);
+    case 400: {
+      const isJson = type === 'entity.parse.failed';
+      const what = isJson ? 'the body is not the JSON it says it is' : 'the body cannot be read';
+      return new Problem('malformed_request', `${what}: ${message}`);
+    }
     default:
       return null;
   }

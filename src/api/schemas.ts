@@ -2,6 +2,9 @@
 import { z } from 'zod';
 import { Problem, type ProblemDetail } from './problems.ts';
 
+/** A problem names this many places at most: the first say what is wrong. */
+const MAX_ERRORS = 20;
+
 /** `POST /v1/models/{model}/predictions` */
 export const modelRequestSchema = z.strictObject({
   input: z.record(z.string(), z.unknown()),
@@ -26,14 +29,20 @@ export const listQuerySchema = z.strictObject({
 
 /** `?wait=` of `GET /v1/predictions/{id}`, in seconds. */
 export const waitQuerySchema = z.strictObject({
-  wait: z.coerce.number().min(0).max(60).optional(),
+  wait: z
+    .string()
+    .regex(/^(?:\d{1,2}(?:\.\d{1,3})?)?$/, 'must be a number of seconds, 0 to 60')
+    .transform((text) => (text === '' ? 60 : Number(text)))
+    .refine((seconds) => seconds <= 60, 'must be at most 60 seconds')
+    .optional(),
 });
 
 /** Parses well-formed JSON; what does not fit is a 422 that names every place. */
 export function parseBody<T>(schema: z.ZodType<T>, value: unknown, at: readonly string[] = []): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.flatMap((issue) => detailsOf(issue, at));
+  const { issues } = parsed.error;
+  const errors = issues.slice(0, MAX_ERRORS).flatMap((issue) => detailsOf(issue, at));
   const where = errors.map(({ pointer, detail }) => `${pointer || '(body)'}: ${detail}`);
   throw new Problem('invalid_input', where.slice(0, 3).join('; '), { errors });
 }
@@ -49,7 +58,7 @@ export function parseQuery<T>(schema: z.ZodType<T>, query: unknown): T {
 function detailsOf(issue: z.core.$ZodIssue, at: readonly string[]): ProblemDetail[] {
   const path = [...at, ...issue.path.map(String)];
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
+    return issue.keys.slice(0, MAX_ERRORS).map((key) => ({
       pointer: toPointer([...path, key]),
       detail: 'is not known here',
     }));

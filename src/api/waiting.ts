@@ -36,6 +36,7 @@ export async function boundedWait<T>(
   const abort = () => controller.abort();
   const timer = setTimeout(abort, seconds * 1000);
   response.once('close', abort);
+  if (response.destroyed) abort(); // it hung up before we listened
   try {
     return await wait(controller.signal);
   } finally {

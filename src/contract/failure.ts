@@ -34,6 +34,8 @@ export const POISON_DEATHS = 3;
 export interface AttemptReport {
   /** 1 for the first execution of the activity, counted over rescheduling. */
   readonly attempt: number;
+  /** The same as Temporal counts it, from 1 for each time the activity is scheduled. */
+  readonly activity_attempt: number;
   /** When it began, RFC 3339. */
   readonly started_at: string;
   /** The worker that ran it. */

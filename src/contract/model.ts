@@ -4,6 +4,9 @@ export interface ModelRef {
   readonly version: number;
 }
 
+/** A model that is not ready after this long hangs: even a large one on a slow disk is. */
+export const LOAD_TIMEOUT_MS = 120_000;
+
 const MODEL_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 const MODEL_VERSION = /^[1-9]\d{0,8}$/;
 

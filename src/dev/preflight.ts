@@ -20,6 +20,13 @@ export async function checkPorts(config: Config): Promise<void> {
       ['BUZZER_UI_PORT', 'the Temporal Web UI', '127.0.0.1', config.uiPort],
     );
   }
+  for (const [index, [setting, , , port]] of wanted.entries()) {
+    if (port === 0) throw new LaunchError(`${setting}=0: npm start needs a port of its own.`);
+    const twin = wanted.slice(0, index).find(([, , , other]) => other === port);
+    if (twin !== undefined) {
+      throw new LaunchError(`${twin[0]} and ${setting} are both ${port}: choose two ports.`);
+    }
+  }
   for (const [setting, what, host, port] of wanted) {
     const server = createServer();
     await new Promise<void>((resolve, reject) => {

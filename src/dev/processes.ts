@@ -28,7 +28,7 @@ export class ManagedProcess {
   readonly #options: ProcessOptions;
   #child: ChildProcess;
   #markReady: () => void = () => {};
-  #isStopping = false;
+  #isRetired = false;
   #deaths = 0;
   #restartTimer: NodeJS.Timeout | undefined;
 
@@ -41,10 +41,15 @@ export class ManagedProcess {
     this.#child = this.#launch();
   }
 
+  /** From now on its death is its end: it is not started again. */
+  retire(): void {
+    this.#isRetired = true;
+    clearTimeout(this.#restartTimer);
+  }
+
   /** Asks it to end and waits; kills it when it takes longer than `patienceMs`. */
   async stop(patienceMs: number): Promise<void> {
-    this.#isStopping = true;
-    clearTimeout(this.#restartTimer);
+    this.retire();
     const child = this.#child;
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -56,8 +61,7 @@ export class ManagedProcess {
 
   /** Kills it at once. */
   kill(): void {
-    this.#isStopping = true;
-    clearTimeout(this.#restartTimer);
+    this.retire();
     this.#child.kill('SIGKILL');
   }
 
@@ -78,7 +82,7 @@ export class ManagedProcess {
     child.once('error', (error) => print(`cannot be started: ${error.message}`));
     child.once('exit', (code, signal) => {
       const how = signal ?? `exit code ${code}`;
-      if (!this.#isStopping) this.#onDeath(code, how, Date.now() - startedAtMs);
+      if (!this.#isRetired) this.#onDeath(code, how, Date.now() - startedAtMs);
     });
     return child;
   }

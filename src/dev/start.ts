@@ -33,7 +33,9 @@ try {
 
 async function launch(config: Config): Promise<void> {
   const { environment, temporal } = config;
-  await mkdir(config.dataDir, { recursive: true });
+  await mkdir(config.dataDir, { recursive: true }).catch((error: unknown) => {
+    throw new LaunchError(`BUZZER_DATA_DIR=${config.dataDir} cannot be made: ${String(error)}`);
+  });
   await checkPorts(config);
   const unlock = await lockDataFolder(config.dataDir);
   const binary = temporal.isExternal ? null : await findTemporal(environment['PATH'] ?? '');
@@ -42,7 +44,7 @@ async function launch(config: Config): Promise<void> {
   const running: ManagedProcess[] = [];
   const isUnderNpm = environment['npm_lifecycle_event'] === 'start';
   const patienceMs = config.shutdownGraceMs + STOP_MARGIN_MS;
-  const stopAll = stopper(running, patienceMs, unlock, isUnderNpm);
+  const { stopAll, isStopping } = stopper(running, patienceMs, unlock, isUnderNpm);
   const start = (name: string, command: { file: string; args: readonly string[] }) => {
     const managed = new ManagedProcess({
       command,
@@ -69,8 +71,9 @@ async function launch(config: Config): Promise<void> {
     });
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
-    await stopAll(1);
+    await stopAll(1); // which ends this process
   }
+  if (isStopping()) return; // asked to stop while the server was starting
   const started = Object.entries(ENTRIES).map(([name, file]) => {
     const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
     return start(name, { file: process.execPath, args: [path] });
@@ -90,21 +93,19 @@ function stopper(
   patienceMs: number,
   unlock: () => Promise<void>,
   isUnderNpm: boolean,
-): (exitCode: number) => Promise<void> {
-  let isStopping = false;
-  const stopAll = async (exitCode: number) => {
-    if (isStopping) {
-      for (const managed of running) managed.kill();
-      return;
-    }
-    isStopping = true;
+): { stopAll: (exitCode: number) => Promise<void>; isStopping: () => boolean } {
+  let stopping: Promise<void> | null = null;
+  const stop = async (exitCode: number) => {
+    for (const managed of running) managed.retire();
     for (const managed of running.toReversed()) await managed.stop(patienceMs);
     await unlock();
     process.exit(exitCode);
   };
+  const stopAll = async (exitCode: number) => await (stopping ??= stop(exitCode));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      console.log(isStopping ? 'Stopping at once.' : 'Stopping; once more stops at once …');
+      console.log(stopping === null ? 'Stopping; once more stops at once …' : 'Stopping at once.');
+      if (stopping !== null) for (const managed of running) managed.kill();
       void stopAll(0);
     });
   }
@@ -114,7 +115,7 @@ function stopper(
       if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM'); // npm was killed
     }, PARENT_CHECK_MS);
   }
-  return stopAll;
+  return { stopAll, isStopping: () => stopping !== null };
 }
 
 function banner({ publicUrl, temporal, uiPort }: Config): string {

@@ -22,6 +22,9 @@ import { Supervisor, type SupervisorStatus } from './supervisor.ts';
  */
 export const slotsOf = (version: ModelVersion): number => 2 * version.manifest.resources.replicas;
 
+/** How soon a model that failed to load is asked for again, at the earliest. */
+const RELOAD_PATIENCE_MS = 1000;
+
 export interface ProcessRuntimeOptions {
   readonly versions: readonly ModelVersion[];
   readonly device: string;
@@ -178,7 +181,7 @@ class ModelPool {
       const label = formatModelRef(this.#version.ref);
       const error = new ModelUnavailableError(
         `${label} cannot be loaded: ${problem.reason}`,
-        Math.max(100, problem.retryAtMs - Date.now()),
+        Math.max(RELOAD_PATIENCE_MS, problem.retryAtMs - Date.now()),
       );
       for (const { reject } of this.#waiting) reject(error);
       this.#waiting = [];

@@ -185,7 +185,7 @@ function ancestors(folder: string): string[] {
 async function foldersIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(
     (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
       throw new RepositoryError(`${folder} cannot be read: ${error.message}`, { cause: error });
     },
   );

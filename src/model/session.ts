@@ -34,12 +34,16 @@ export interface SessionOptions {
   readonly device: string;
   /** How many threads one run may use. */
   readonly threads: number;
+  /** What the API has read out of the file; a session that differs is refused. */
+  readonly graph: GraphSignature | undefined;
 }
 
 export interface Session {
   readonly signature: GraphSignature;
   /** Runs the graph; `inputs` by name. The thread is blocked until it is done. */
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** The same for a graph with one input, of which the first output is wanted. */
+  runOne(input: Tensor): Promise<Tensor>;
 }
 
 /** Loads the graph at `path`; throws when the file or the device cannot be used. */
@@ -50,13 +54,26 @@ export async function openSession(path: string, options: SessionOptions): Promis
     interOpNumThreads: 1,
     logSeverityLevel: 3, // errors only: its warnings are for the authors of graphs
   });
-  return {
-    signature: {
-      inputs: session.inputMetadata.map(toSpec),
-      outputs: session.outputMetadata.map(toSpec),
-    },
-    run: async (inputs) => await session.run(inputs),
+  const signature: GraphSignature = {
+    inputs: session.inputMetadata.map(toSpec),
+    outputs: session.outputMetadata.map(toSpec),
   };
+  checkSignature(signature, options.graph);
+  const [input = ''] = session.inputNames;
+  const [output = ''] = session.outputNames;
+  return {
+    signature,
+    run: async (inputs) => await session.run(inputs),
+    runOne: async (tensor) => (await session.run({ [input]: tensor }))[output] as Tensor,
+  };
+}
+
+function checkSignature(session: GraphSignature, file: GraphSignature | undefined): void {
+  if (file === undefined) return;
+  const text = ({ inputs, outputs }: GraphSignature): string =>
+    [...inputs, ...outputs].map(({ name, datatype }) => `${name} ${datatype}`).join(', ');
+  if (text(session) === text(file)) return;
+  throw new Error(`the graph has ${text(session)}, but its file was read as ${text(file)}`);
 }
 
 function executionProvider(device: string): InferenceSession.ExecutionProviderConfig {

@@ -8,9 +8,10 @@
  *      The run is settled only when the process is gone, so that the device is free.
  *  S4  Deaths and failed loads in a row back off from 100 ms to 30 s; a success resets that. A
  *      process that we killed ourselves is replaced at once.
- *  S5  No model process survives its worker.
+ *  S5  No model process survives its worker. (Without setpriv a busy one sees it only after its run.)
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
 import type { FromProcess, LoadSettings, ToProcess } from './protocol.ts';
@@ -24,8 +25,6 @@ import {
   RunTimeoutError,
 } from './runtime.ts';
 import { tieToParent } from './tied-process.ts';
-
-const LOAD_TIMEOUT_MS = 120_000; // a large model from a slow disk; longer means that it hangs
 
 export interface SupervisorOptions {
   /** For messages: `ocr@1`. */
@@ -64,7 +63,6 @@ type Phase =
       readonly name: 'backing_off';
       readonly timer: NodeJS.Timeout;
       readonly retryAtMs: number;
-      readonly loadError: string | null;
     };
 
 export class Supervisor {
@@ -158,9 +156,11 @@ export class Supervisor {
       loading.error = `it was not ready after ${LOAD_TIMEOUT_MS / 1000} s`;
       child.kill('SIGKILL');
     }, LOAD_TIMEOUT_MS);
-    child.once('error', (error) => {
-      loading.error ??= `its process cannot be started: ${error.message}`;
-      if (child.pid === undefined) this.#onExit(child, 'without having run'); // no exit event comes
+    child.on('error', (error) => {
+      if (child.pid !== undefined) return; // a message that could not be sent: the exit will tell
+      clearTimeout(timer);
+      loading.error = `its process cannot be started: ${error.message}`;
+      this.#onExit(child, 'without having run');
     });
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
@@ -243,7 +243,6 @@ export class Supervisor {
       name: 'backing_off',
       timer,
       retryAtMs: Date.now() + delayMs,
-      loadError: this.#loadError,
     });
   }
 

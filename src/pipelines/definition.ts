@@ -59,7 +59,8 @@ interface InferenceContext {
 /** A loaded pipeline. It is given one inference at a time. */
 export interface Pipeline {
   /**
-   * Media fields of `input` are `Uint8Array`, everything else is as the schema parsed it. Throws
+   * Media fields of `input` are `Uint8Array`, everything else is JSON that the schema has accepted;
+   * `options` have their defaults filled in. Throws
    * `InvalidInputError` for what only decoding or running could find.
    */
   infer(

@@ -66,13 +66,13 @@ export class FilePayloadStore implements PayloadStore {
     return createReadStream('', { fd: handle });
   }
 
-  async list(prefix: string): Promise<readonly string[]> {
-    const entries = await readdir(this.#path(prefix), {
+  async list(folder: string): Promise<readonly string[]> {
+    const entries = await readdir(this.#path(folder), {
       recursive: true,
       withFileTypes: true,
     }).catch((error: unknown) => {
       if (isSystemError(error) && error.code === 'ENOENT') return [];
-      return rethrow(error, prefix);
+      return rethrow(error, folder);
     });
     return entries
       .filter((entry) => entry.isFile())
@@ -81,7 +81,9 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   async delete(key: string): Promise<void> {
-    await rm(this.#path(key), { recursive: true, force: true });
+    await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) =>
+      rethrow(error, key),
+    );
   }
 
   async check(): Promise<void> {
@@ -140,7 +142,7 @@ function rethrow(error: unknown, key: string): never {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'EISDIR') {
       throw new PayloadNotFoundError(key, { cause: error });
     }
-    throw new StorageError(`cannot read ${key}: ${error.message}`, { cause: error });
+    throw new StorageError(`cannot use ${key}: ${error.message}`, { cause: error });
   }
   throw error;
 }

@@ -22,8 +22,8 @@ export interface PayloadStore {
   get(key: string): Promise<Buffer>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
   open(key: string): Promise<Readable>;
-  /** The keys below a prefix, which ends at a `/`. */
-  list(prefix: string): Promise<readonly string[]>;
+  /** The keys below a key that is a folder; empty when there is none. */
+  list(folder: string): Promise<readonly string[]>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
   /** Throws when the store cannot be written. */

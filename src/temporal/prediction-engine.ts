@@ -137,12 +137,12 @@ export class PredictionEngine {
         }),
     );
     return {
-      executions: page.executions.map((execution) => ({
-        id: execution.execution?.workflowId ?? '',
-        runId: execution.execution?.runId ?? '',
-        accepted: this.decode(execution.memo?.fields?.[MEMO_ACCEPTED]) as Accepted,
-        ended: (this.decode(execution.memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null,
-      })),
+      executions: page.executions.flatMap(({ execution, memo }) => {
+        const accepted = this.decode(memo?.fields?.[MEMO_ACCEPTED]) as Accepted | undefined;
+        if (accepted === undefined) return []; // a workflow that somebody started by hand
+        const ended = (this.decode(memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null;
+        return [{ id: accepted.id, runId: execution?.runId ?? '', accepted, ended }];
+      }),
       nextPageToken: page.nextPageToken?.length ? page.nextPageToken : null,
     };
   }

@@ -66,22 +66,30 @@ export async function openInFlight(
   const { address, namespace, identity } = options;
   const owner: Owner = { bootId, address, namespace, identity };
   await writeFile(join(own, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
-  const scan = async () =>
-    await reportTheDead(options, owner, own).catch((error: unknown) => {
-      options.logger.warn({ err: error }, 'cannot look for attempts of dead workers');
-    });
-  await scan();
-  const timer = setInterval(() => void scan(), SCAN_INTERVAL_MS);
+  let isOpen = true;
+  let timer: NodeJS.Timeout | undefined;
+  const scan = async () => {
+    await reportTheDead(options, owner, own);
+    if (isOpen) timer = setTimeout(() => (scanning = scan()), SCAN_INTERVAL_MS);
+  };
+  let scanning = scan();
+  await scanning;
   let count = 0;
+  const unrecorded = (error: unknown) => {
+    // Without a record a crash is noticed by the heartbeat timeout: no reason to fail an attempt.
+    options.logger.warn({ err: error }, 'cannot record an attempt in flight');
+  };
   return {
     async enter(taskToken, prediction) {
       const path = join(own, `${(count += 1)}.json`);
       const token: Token = { prediction, token: Buffer.from(taskToken).toString('base64') };
-      await writeFile(path, JSON.stringify(token), { mode: 0o600 });
-      return async () => await rm(path, { force: true });
+      await writeFile(path, JSON.stringify(token), { mode: 0o600 }).catch(unrecorded);
+      return async () => await rm(path, { force: true }).catch(unrecorded);
     },
     async close() {
-      clearInterval(timer);
+      isOpen = false;
+      clearTimeout(timer);
+      await scanning;
       await rm(own, { recursive: true, force: true });
       socket.close();
     },
@@ -89,14 +97,19 @@ export async function openInFlight(
 }
 
 async function reportTheDead(options: InFlightOptions, owner: Owner, own: string): Promise<void> {
-  for (const name of await readdir(options.folder)) {
+  for (const name of await readdir(options.folder).catch(() => [])) {
     const folder = join(options.folder, name);
     if (folder === own) continue;
-    const other = await readOwner(folder);
-    if (other === null || !isSameEngine(other, owner)) continue;
-    if ((await probe(folder)) !== 'refused') continue;
-    await reportAll(folder, options);
-    await options.onDead(other.identity);
+    try {
+      const other = await readOwner(folder);
+      if (other === null || !isSameEngine(other, owner)) continue;
+      if ((await probe(folder)) !== 'refused') continue;
+      await reportAll(folder, options);
+      await options.onDead(other.identity);
+    } catch (error) {
+      // A sibling may be at it, the server may be away: the next look will tell.
+      options.logger.warn({ err: error, folder }, 'cannot report the attempts of a dead worker');
+    }
   }
 }
 
@@ -105,9 +118,9 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
   const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
   for (const name of names) {
     const path = join(folder, name);
-    const text = await readFile(path, 'utf8').catch(() => '');
-    if (text === '') continue; // it died while writing it: the heartbeat timeout will tell
-    const { prediction, token } = JSON.parse(text) as Token;
+    const found = await readJson<Token>(path);
+    if (found === null) continue; // it died while writing it: the heartbeat timeout will tell
+    const { prediction, token } = found;
     const failure = ApplicationFailure.create({
       type: 'worker_lost' satisfies FailureCode,
       message: 'its worker died',
@@ -127,9 +140,16 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
   await rm(folder, { recursive: true, force: true });
 }
 
-async function readOwner(folder: string): Promise<Owner | null> {
-  const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
-  return text === '' ? null : (JSON.parse(text) as Owner);
+const readOwner = async (folder: string): Promise<Owner | null> =>
+  await readJson<Owner>(join(folder, OWNER_FILE));
+
+/** Null for what is not there, or was not written to its end. */
+async function readJson<T>(path: string): Promise<T | null> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch {
+    return null;
+  }
 }
 
 const isSameEngine = (a: Owner, b: Owner): boolean =>

@@ -12,8 +12,8 @@ import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { RepositoryError } from '../model/repository.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
-/** Each of our workers runs either workflows or activities. */
-const EXPECTED_WARNING = /^No (?:workflows|activities) registered/;
+/** Each of our workers runs either workflows or activities; and predictions may fail. */
+const EXPECTED_WARNING = /^No (?:workflows|activities) registered|^Workflow failed/;
 const CONNECT_PATIENCE_MS = 60_000;
 const CONNECT_RETRY_MS = 250;
 
@@ -63,7 +63,7 @@ export async function runWorkerProcess(
     await connection.close();
     process.exit(0);
   } catch (error) {
-    process.exit(reportFatal(error, logger));
+    process.exit(stop.signal.aborted ? 0 : reportFatal(error, logger)); // stopped while starting
   }
 }
 
@@ -109,11 +109,13 @@ async function connect(config: Config, logger: Logger, stop: AbortSignal) {
   const options = connection as NativeConnectionOptions;
   const giveUpAtMs = Date.now() + CONNECT_PATIENCE_MS;
   for (;;) {
+    let native: NativeConnection | undefined;
     try {
-      const native = await NativeConnection.connect(options);
+      native = await NativeConnection.connect(options);
       await native.workflowService.describeNamespace({ namespace });
       return native;
     } catch (error) {
+      await native?.close();
       stop.throwIfAborted();
       if (Date.now() > giveUpAtMs) {
         throw new Error(`no Temporal server with namespace ${namespace} at ${options.address}`, {

@@ -2,7 +2,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { TERMINAL_FAILURES } from '../contract/failure.ts';
-import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import { formatModelRef, LOAD_TIMEOUT_MS, type ModelRef } from '../contract/model.ts';
 import { inferenceQueue } from '../contract/task-queues.ts';
 
 export interface InferLimits {
@@ -14,13 +14,19 @@ export interface InferLimits {
   readonly queueTtlMs: number | null;
 }
 
+/**
+ * The supervisor measures the run itself; this only catches an attempt that is stuck for good. An
+ * attempt may have to wait for the run before it (a worker takes two per replica) and for a load.
+ */
+const backstopMs = (runTimeoutMs: number): number => 2 * runTimeoutMs + LOAD_TIMEOUT_MS + 60_000;
+
 /** The infer activity on the queue of one model version. */
 export const inferOn = (model: ModelRef, limits: InferLimits) =>
   proxyActivities<InferenceActivities>({
     taskQueue: inferenceQueue(model),
     summary: formatModelRef(model),
     heartbeatTimeout: limits.heartbeatTimeoutMs,
-    startToCloseTimeout: limits.runTimeoutMs + 60_000, // a backstop: the supervisor measures the run
+    startToCloseTimeout: backstopMs(limits.runTimeoutMs),
     scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
     ...(limits.queueTtlMs === null ? {} : { scheduleToStartTimeout: limits.queueTtlMs }),
     cancellationType: 'WAIT_CANCELLATION_COMPLETED', // canceled means: the device is free

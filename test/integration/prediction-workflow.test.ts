@@ -102,6 +102,7 @@ async function endOf(id: string): Promise<{ ended: Ended; status: string }> {
 function report(request: InferRequest): AttemptReport {
   return {
     attempt: request.earlier.attempts + Context.current().info.attempt,
+    activity_attempt: Context.current().info.attempt,
     started_at: new Date().toISOString(),
     worker: 'test',
     deaths: 0,

@@ -98,6 +98,21 @@ test.each([
   ['a wrong length', tensor({ data: [1] }), 422, 'invalid_input'],
   ['null among the numbers', tensor({ data: [1, null] }), 422, 'invalid_input'],
   [
+    'a hundred thousand tensors',
+    { model: 'affine', input: { inputs: Array.from({ length: 1e5 }, () => ({})) } },
+    422,
+    'invalid_input',
+  ],
+  [
+    'data nested without end',
+    JSON.stringify(tensor({ data: 0 })).replace(
+      '"data":0',
+      `"data":${'['.repeat(9000)}${']'.repeat(9000)}`,
+    ),
+    422,
+    'invalid_input',
+  ],
+  [
     'a body over the limit',
     { ...tensor({}), pad: 'x'.repeat(1_200_000) },
     413,
@@ -198,12 +213,23 @@ test.each([
   ['/v1/predictions/nonsense', 400, 'malformed_request'],
   ['/v1/predictions/pred_00000000000000000000000000', 404, 'not_found'],
   ['/v1/predictions/pred_00000000000000000000000000?wait=61', 400, 'malformed_request'],
+  ['/v1/predictions?cursor=AAAA', 400, 'malformed_request'],
+  ['/v1/predictions/%zz', 400, 'malformed_request'],
   ['/v1/predictions?limit=0', 400, 'malformed_request'],
   ['/v1/predictions?colour=red', 400, 'malformed_request'],
   ['/v1/models/nothing', 404, 'model_not_found'],
   ['/v1/nothing', 404, 'not_found'],
 ])('GET %s is %i', async (path, status, code) => {
   expect(await problemOf(await fetch(`${service.url}${path}`))).toMatchObject({ status, code });
+});
+
+test('a Prefer header that cannot be understood is refused before anything is accepted', async () => {
+  const response = await service.post(
+    { model: 'affine', input: affine() },
+    { Prefer: 'wait=soon' },
+  );
+
+  expect(await problemOf(response)).toMatchObject({ status: 400, code: 'malformed_request' });
 });
 
 test('a method that a path does not take is 405 and names those it takes', async () => {

@@ -19,13 +19,10 @@ export async function detectLines(session: Session, page: RgbImage): Promise<Box
   const size = networkSize(page);
   const planes = new Float32Array(3 * size.width * size.height);
   toPlanes(await resizeRegion(page, size), NORMAL, planes);
-  const [inputName, outputName] = [session.signature.inputs[0], session.signature.outputs[0]].map(
-    (spec) => spec?.name ?? '',
-  ) as [string, string];
-  const outputs = await session.run({
-    [inputName]: new Tensor('float32', planes, [1, 3, size.height, size.width]),
-  });
-  const probabilities = outputs[outputName]?.data as Float32Array;
+  const output = await session.runOne(
+    new Tensor('float32', planes, [1, 3, size.height, size.width]),
+  );
+  const probabilities = output.data as Float32Array;
   const scale = { x: page.width / size.width, y: page.height / size.height };
   return findKernels(probabilities, size.width, size.height)
     .map((kernel) => grow(kernel))

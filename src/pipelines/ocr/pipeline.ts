@@ -16,12 +16,12 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
   const [detectionFile, recognitionFile, dictionaryFile] = OCR_FILES.map(
     (role) => settings.files[role] ?? '',
   ) as [string, string, string];
-  const sessionOptions = {
-    device: settings.device,
-    threads: settings.manifest.resources.threads,
-  };
-  const detection = await openSession(detectionFile, sessionOptions);
-  const recognition = await openSession(recognitionFile, sessionOptions);
+  const { device, manifest, graphs } = settings;
+  const { threads } = manifest.resources;
+  const [detection, recognition] = [
+    await openSession(detectionFile, { device, threads, graph: graphs['detection'] }),
+    await openSession(recognitionFile, { device, threads, graph: graphs['recognition'] }),
+  ];
   const alphabet = await readAlphabet(dictionaryFile);
   return {
     async infer(input, options, context) {

@@ -27,13 +27,9 @@ export async function recognizeLine(
   const line = await resizeRegion(page, { width, height: LINE_HEIGHT }, box);
   const planes = new Float32Array(3 * LINE_HEIGHT * paddedWidth);
   toPlanes(line, NORMAL, planes, paddedWidth);
-  const [inputName, outputName] = [session.signature.inputs[0], session.signature.outputs[0]].map(
-    (spec) => spec?.name ?? '',
-  ) as [string, string];
-  const outputs = await session.run({
-    [inputName]: new Tensor('float32', planes, [1, 3, LINE_HEIGHT, paddedWidth]),
-  });
-  const output = outputs[outputName] as Tensor;
+  const output = await session.runOne(
+    new Tensor('float32', planes, [1, 3, LINE_HEIGHT, paddedWidth]),
+  );
   const [, steps = 0, classes = 0] = output.dims;
   return decode(output.data as Float32Array, steps, classes, alphabet);
 }

@@ -11,11 +11,9 @@ const INTEGER_RANGES: Partial<Record<Datatype, readonly [min: bigint, max: bigin
   INT64: [-9_223_372_036_854_775_808n, 9_223_372_036_854_775_807n],
 };
 
-/** The elements of `data`, which may be nested as its shape is. */
-export const flatten = <T>(data: readonly T[]): readonly T[] =>
-  data.some((element) => Array.isArray(element))
-    ? (data.flat(Number.POSITIVE_INFINITY) as T[])
-    : data;
+/** The elements of `data`, which may be nested as deep as its shape is long. */
+export const flatten = <T>(data: readonly T[], rank: number): readonly T[] =>
+  data.some((element) => Array.isArray(element)) ? (data.flat(rank) as T[]) : data;
 
 /** Why `element` is no element of a tensor of this datatype, for the client; null when it is. */
 export function elementProblem(element: unknown, datatype: Datatype): string | null {
@@ -29,12 +27,19 @@ export function elementProblem(element: unknown, datatype: Datatype): string | n
     case 'FP16':
     case 'FP32':
     case 'FP64':
-      return typeof element === 'number' && Number.isFinite(element)
-        ? null
-        : 'must be a finite number';
+      return floatProblem(element, datatype);
     default:
       return `${datatype} cannot be sent`;
   }
+}
+
+/** The largest finite values of IEEE 754. */
+const FLOAT_LIMITS = { FP16: 65_504, FP32: (2 - 2 ** -23) * 2 ** 127, FP64: Number.MAX_VALUE };
+
+function floatProblem(element: unknown, datatype: keyof typeof FLOAT_LIMITS): string | null {
+  if (typeof element !== 'number' || !Number.isFinite(element)) return 'must be a finite number';
+  const isInRange = Math.abs(element) <= FLOAT_LIMITS[datatype];
+  return isInRange ? null : `is outside the range of ${datatype}`;
 }
 
 function integerProblem(

@@ -10,6 +10,7 @@ export async function openTensor(settings: PipelineSettings): Promise<Pipeline> 
   const session = await openSession(settings.files[TENSOR_FILE] ?? '', {
     device: settings.device,
     threads: settings.manifest.resources.threads,
+    graph: settings.graphs[TENSOR_FILE],
   });
   return {
     async infer(input) {
@@ -22,7 +23,7 @@ export async function openTensor(settings: PipelineSettings): Promise<Pipeline> 
 }
 
 function toOrt({ datatype, shape, data }: JsonTensor): Tensor {
-  return new Tensor(ortTypeOf(datatype), elementsOf(datatype, flatten(data)), shape);
+  return new Tensor(ortTypeOf(datatype), elementsOf(datatype, flatten(data, shape.length)), shape);
 }
 
 function elementsOf(datatype: Datatype, data: readonly Json[]): Tensor.DataType {
@@ -46,8 +47,8 @@ function elementsOf(datatype: Datatype, data: readonly Json[]): Tensor.DataType 
       return Int32Array.from(numbers);
     case 'INT64':
       return BigInt64Array.from(data as readonly (number | string)[], BigInt);
+    case 'BF16': // Node has no bfloat16: `ortTypeOf` refuses it first
     case 'FP16':
-    case 'BF16':
       return Uint16Array.from(numbers, toHalf);
     case 'FP32':
       return Float32Array.from(numbers);

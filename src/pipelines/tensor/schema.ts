@@ -9,10 +9,12 @@ import {
 import type { DescribePipeline } from '../definition.ts';
 import { elementProblem, flatten } from './elements.ts';
 
+const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
+
 const tensorSchema = z.strictObject({
   name: z.string(),
   datatype: z.enum(DATATYPES),
-  shape: z.array(z.int().min(0)),
+  shape: z.array(z.int().min(0).max(MAX_DIMENSION)),
   data: z.array(z.unknown()).describe('Row-major, flat or nested as the shape.'),
 });
 
@@ -27,7 +29,7 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
   if (manifest.files[TENSOR_FILE] === undefined || graph === undefined) {
     throw new Error(`files: the tensor pipeline needs ${TENSOR_FILE}, an .onnx file`);
   }
-  const inputs = z
+  const tensors = z
     .array(tensorSchema)
     .superRefine((tensors, context) =>
       checkTensors(tensors, graph, (path, message) =>
@@ -35,6 +37,12 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
       ),
     )
     .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
+  const count = graph.inputs.length;
+  // Counted before any is looked at: a body of a million tensors must not cost more than one.
+  const inputs = z
+    .array(z.unknown())
+    .max(count, `this model takes ${count} tensor${count === 1 ? '' : 's'}`)
+    .pipe(tensors);
   const output = z.object({
     outputs: z
       .array(tensorSchema)
@@ -79,7 +87,7 @@ function checkTensor(
     issue(['shape'], `must be ${formatShape(spec.shape)}`);
     return;
   }
-  const flat = flatten(tensor.data);
+  const flat = flatten(tensor.data, tensor.shape.length);
   const expected = elementCount(tensor.shape);
   if (flat.length !== expected) {
     issue(['data'], `has ${flat.length} elements, but the shape holds ${expected}`);

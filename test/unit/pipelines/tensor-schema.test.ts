@@ -34,12 +34,19 @@ test('tensors that fit the graph are accepted, nested data and large integers to
 
 test.each([
   ['a missing tensor', [x], 'n INT64 [batch] is missing'],
-  ['one given twice', [x, x, n], 'x is given twice'],
-  ['an unknown one', [x, n, { ...n, name: 'z' }], 'no such input: this model takes x, n'],
+  ['one given twice', [x, x], 'x is given twice'],
+  ['too many', [x, n, n], 'this model takes 2 tensors'],
+  ['an unknown one', [x, { ...n, name: 'z' }], 'no such input: this model takes x, n'],
   ['a wrong datatype', [{ ...x, datatype: 'FP64' }, n], 'must be FP32'],
   ['a wrong size', [{ ...x, shape: [1, 3], data: [1, 2, 3] }, n], 'must be [batch, 2]'],
   ['a named size that differs', [x, { ...n, shape: [2], data: [1, 2] }], 'must be [batch]'],
   ['too few elements', [{ ...x, data: [1] }, n], 'has 1 elements, but the shape holds 2'],
+  ['a number too large for FP32', [{ ...x, data: [1, 1e39] }, n], 'is outside the range of FP32'],
+  [
+    'data nested too deep',
+    [{ ...x, data: [[[[1, 2]]]] }, n],
+    'has 1 elements, but the shape holds 2',
+  ],
   ['no number', [{ ...x, data: [1, 'NaN'] }, n], 'must be a finite number'],
   [
     'a fraction',
@@ -48,13 +55,11 @@ test.each([
   ],
   ['out of range', [x, { ...n, data: ['9223372036854775808'] }], 'is outside the range of INT64'],
 ])('%s is refused', (_name, inputs, message) => {
-  expect(messages(inputs)).toEqual([message]);
+  expect(messages(inputs)).toContain(message);
 });
 
 test('it has a JSON schema that names the tensors', () => {
-  expect(JSON.stringify(z.toJSONSchema(schema.input, { io: 'input' }))).toContain(
-    'x FP32 [batch, 2]',
-  );
+  expect(JSON.stringify(z.toJSONSchema(schema.input))).toContain('x FP32 [batch, 2]');
 });
 
 test('a manifest without its file is refused', () => {
