@@ -180,7 +180,18 @@ export class PredictionEngine {
   }
 
   async #timely<T>(call: () => Promise<T>, deadlineMs = CALL_DEADLINE_MS): Promise<T> {
-    return await this.#client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
+    const answer = this.#client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      // The SDK sleeps between its retries, also beyond the deadline.
+      const error = new EngineUnavailableError(`the engine did not answer within ${deadlineMs} ms`);
+      timer = setTimeout(() => reject(error), deadlineMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

@@ -22,6 +22,9 @@ const ENTRIES = {
   inference: 'dist/workers/inference.js',
 } as const;
 
+/** A process that has used more CPU time than this (in 10 ms) is past loading its model. */
+const LOADED_CPU_TICKS = 100;
+
 export type Environment = Readonly<Record<string, string>>;
 
 /** One process of the service. */
@@ -192,12 +195,14 @@ export class Service {
     return await this.readUntil(id, 'to run', ({ status }) => status === 'processing');
   }
 
-  /** The model process that is busy, once there is one. */
+  /** The model process that runs an inference, once there is one; one that loads is no such. */
   async busyModelProcess(worker: ServiceProcess = this.inference): Promise<number> {
     return await until('a busy model process', async () => {
       const before = modelProcesses(worker.pid).map((pid) => [pid, cpuTicks(pid)] as const);
       await new Promise((done) => setTimeout(done, 150));
-      return before.find(([pid, ticks]) => cpuTicks(pid) - ticks >= 8)?.[0];
+      return before.find(([pid, ticks]) => {
+        return ticks >= LOADED_CPU_TICKS && cpuTicks(pid) - ticks >= 8;
+      })?.[0];
     });
   }
 
