@@ -5,6 +5,7 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { messageOf } from './contract/failure.ts';
 import { formatDuration, parseDurationMs } from './contract/duration.ts';
 import { LOG_LEVELS } from './telemetry/logger.ts';
 
@@ -190,6 +191,6 @@ function readTemporal(environment: NodeJS.ProcessEnv, devServerPort: number) {
       },
     };
   } catch (error) {
-    throw new ConfigError(`TEMPORAL_*: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ConfigError(`TEMPORAL_*: ${messageOf(error)}`);
   }
 }

@@ -1,6 +1,12 @@
 /* The one place where an adapter's error becomes what Temporal retries or not. */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import { type AttemptReport, cutMessage, FAILURES, type FailureCode } from '../contract/failure.ts';
+import {
+  messageOf,
+  type AttemptReport,
+  cutMessage,
+  FAILURES,
+  type FailureCode,
+} from '../contract/failure.ts';
 import {
   InvalidInputError,
   ModelCrashedError,
@@ -32,7 +38,7 @@ function translate(error: unknown): Translation {
 /** What the infer activity throws for `error`; `report` travels along to the workflow. */
 export function toApplicationFailure(error: unknown, report: AttemptReport): ApplicationFailure {
   const { code, retryAfterMs, isSurprise = false } = translate(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return applicationFailure(code, message, {
     report,
     isSurprise,

@@ -1,5 +1,6 @@
 /* /healthz: the process answers. /readyz: it can accept predictions. */
 import { Router } from 'express';
+import { messageOf } from '../contract/failure.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 
@@ -27,5 +28,5 @@ export function healthRouter(dependencies: {
 const verdict = async (check: Promise<void>): Promise<string> =>
   await check.then(
     () => 'ok',
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    (error: unknown) => messageOf(error),
   );

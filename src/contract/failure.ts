@@ -56,3 +56,7 @@ const MAX_MESSAGE_CHARS = 1024;
 /** Cuts a message so that it fits into a memo. */
 export const cutMessage = (message: string): string =>
   message.length <= MAX_MESSAGE_CHARS ? message : `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…`;
+
+/** What a caught value says, for people. */
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { messageOf } from '../contract/failure.ts';
 import { findOnPath } from '../model/tied-process.ts';
 
 const run = promisify(execFile);
@@ -58,7 +59,7 @@ export async function findTemporal(searchPath: string): Promise<string> {
       await keep(await fetchInto(folder, searchPath), cached);
       return cached;
     } catch (error) {
-      const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+      const [line = ''] = messageOf(error).split('\n');
       failures.push(`  ${way}: ${line}`);
     } finally {
       await rm(folder, { recursive: true });

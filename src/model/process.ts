@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline as pump } from 'node:stream/promises';
+import { messageOf } from '../contract/failure.ts';
 import {
   InvalidInputError,
   type Pipeline,
@@ -88,6 +89,3 @@ async function checkHashes({ manifest, files }: LoadSettings): Promise<void> {
     }
   }
 }
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);

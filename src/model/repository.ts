@@ -6,6 +6,7 @@ import { access, readdir, readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { messageOf } from '../contract/failure.ts';
 import {
   formatModelRef,
   isModelName,
@@ -87,9 +88,7 @@ export class ModelRepository {
           if (twin !== undefined) throw new Error(`${twin.folder} already is this version`);
           versions.push(await readVersion(found.ref, found.folder));
         } catch (error) {
-          problems.push(
-            `${found.folder}: ${error instanceof Error ? error.message : String(error)}`,
-          );
+          problems.push(`${found.folder}: ${messageOf(error)}`);
         }
       }
     }
@@ -135,7 +134,7 @@ async function readVersion(ref: ModelRef, folder: string): Promise<ModelVersion>
   const graphs: Record<string, Graphs[string]> = {};
   for (const [role, file] of Object.entries(manifest.files)) {
     const path = await resolveFile(folder, file.path).catch((error: unknown) => {
-      throw new Error(`files.${role}: ${error instanceof Error ? error.message : String(error)}`);
+      throw new Error(`files.${role}: ${messageOf(error)}`);
     });
     files[role] = path;
     if (!path.endsWith('.onnx')) continue;

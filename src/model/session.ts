@@ -39,7 +39,6 @@ export interface SessionOptions {
 }
 
 export interface Session {
-  readonly signature: GraphSignature;
   /** Runs the graph; `inputs` by name. The thread is blocked until it is done. */
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
   /** The same for a graph with one input, of which the first output is wanted. */
@@ -62,7 +61,6 @@ export async function openSession(path: string, options: SessionOptions): Promis
   const [input = ''] = session.inputNames;
   const [output = ''] = session.outputNames;
   return {
-    signature,
     run: async (inputs) => await session.run(inputs),
     runOne: async (tensor) => (await session.run({ [input]: tensor }))[output] as Tensor,
   };

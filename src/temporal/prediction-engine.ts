@@ -19,6 +19,7 @@ import {
   type PredictionRequest,
   SEARCH_ATTRIBUTES,
 } from '../contract/messages.ts';
+import { formatModelRef } from '../contract/model.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 
@@ -89,7 +90,7 @@ export class PredictionEngine {
           [SEARCH_ATTRIBUTES.version.name]: [String(accepted.version)],
           [SEARCH_ATTRIBUTES.tenant.name]: [accepted.tenant],
         },
-        staticSummary: `${accepted.model}@${accepted.version}`,
+        staticSummary: formatModelRef({ name: accepted.model, version: accepted.version }),
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,

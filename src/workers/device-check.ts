@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../contract/failure.ts';
 import { affineGraph } from '../model/onnx-writer.ts';
 import { ProcessModelRuntime } from '../model/process-runtime.ts';
 import { ModelRepository } from '../model/repository.ts';
@@ -48,7 +49,7 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<void> {
       },
     );
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const advice =
       error instanceof ModelUnavailableError
         ? 'Install what it needs, or set BUZZER_DEVICE=cpu'

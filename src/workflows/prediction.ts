@@ -24,6 +24,7 @@ import {
   type PredictionRequest,
   SEARCH_ATTRIBUTES,
 } from '../contract/messages.ts';
+import { formatModelRef } from '../contract/model.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
 import { inferOn } from './activities.ts';
 
@@ -34,7 +35,7 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
   let ended: Ended | null = null;
   setHandler(predictionQuery, () => ({
     id: accepted.id,
-    model: `${accepted.model}@${accepted.version}`,
+    model: formatModelRef({ name: accepted.model, version: accepted.version }),
     status: ended?.status ?? 'queued',
     accepted,
     ended,
