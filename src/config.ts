@@ -19,6 +19,8 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
+const INFERENCE_METRICS_PORT = 9092;
+
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
 
@@ -80,6 +82,9 @@ const environmentSchema = z
       .string()
       .regex(/^(?:cpu|webgpu|cuda:\d{1,2})$/, 'must be cpu, webgpu or cuda:<number>')
       .default('cpu'),
+    BUZZER_DEVICE_FALLBACK: z.enum(['none', 'cpu'], 'must be none or cpu').default('none'),
+    BUZZER_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+    BUZZER_METRICS_PORT: port(INFERENCE_METRICS_PORT).optional(),
     BUZZER_ALLOW_ANONYMOUS: flag,
     BUZZER_TEMPORAL_PORT: port(7233),
     BUZZER_UI_PORT: port(8233),
@@ -152,6 +157,12 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       .split(',')
       .map((folder) => (isAbsolute(folder) ? folder : resolve(folder))),
     device: env.BUZZER_DEVICE,
+    allowsDeviceFallback: env.BUZZER_DEVICE_FALLBACK === 'cpu',
+    inferenceMetrics: {
+      host: env.BUZZER_METRICS_HOST,
+      port: env.BUZZER_METRICS_PORT ?? INFERENCE_METRICS_PORT,
+      isPortFixed: environment['BUZZER_METRICS_PORT'] !== undefined,
+    },
     temporalPort: env.BUZZER_TEMPORAL_PORT,
     uiPort: env.BUZZER_UI_PORT,
     deadlineMs: env.BUZZER_DEADLINE,

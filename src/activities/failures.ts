@@ -11,6 +11,7 @@ import {
   InvalidInputError,
   ModelCrashedError,
   ModelUnavailableError,
+  OutOfMemoryError,
   OutputTooLargeError,
   RunTimeoutError,
 } from '../model/runtime.ts';
@@ -19,6 +20,8 @@ import { StorageError } from '../storage/payload-store.ts';
 interface Translation {
   readonly code: FailureCode;
   readonly retryAfterMs?: number;
+  /** It ran with others: alone it may succeed. */
+  readonly isShared?: boolean;
   /** Unexpected: the operator should see it in the worker's log. */
   readonly isSurprise?: boolean;
 }
@@ -26,8 +29,13 @@ interface Translation {
 function translate(error: unknown): Translation {
   if (error instanceof InvalidInputError) return { code: 'invalid_input' };
   if (error instanceof OutputTooLargeError) return { code: 'output_too_large' };
-  if (error instanceof RunTimeoutError) return { code: 'run_timeout' };
-  if (error instanceof ModelCrashedError) return { code: 'model_crashed' };
+  if (error instanceof RunTimeoutError) return { code: 'run_timeout', isShared: error.isShared };
+  if (error instanceof OutOfMemoryError) {
+    return { code: 'out_of_memory', isShared: error.isShared };
+  }
+  if (error instanceof ModelCrashedError) {
+    return { code: 'model_crashed', isShared: error.isShared };
+  }
   if (error instanceof ModelUnavailableError) {
     return { code: 'model_unavailable', retryAfterMs: error.retryAfterMs };
   }
@@ -37,10 +45,11 @@ function translate(error: unknown): Translation {
 
 /** What the infer activity throws for `error`; `report` travels along to the workflow. */
 export function toApplicationFailure(error: unknown, report: AttemptReport): ApplicationFailure {
-  const { code, retryAfterMs, isSurprise = false } = translate(error);
+  const { code, retryAfterMs, isShared = false, isSurprise = false } = translate(error);
   const message = messageOf(error);
   return applicationFailure(code, message, {
     report,
+    isShared,
     isSurprise,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(isSurprise ? { cause: error as Error } : {}),
@@ -53,6 +62,7 @@ export function applicationFailure(
   message: string,
   details: {
     readonly report: AttemptReport;
+    readonly isShared?: boolean;
     readonly isSurprise?: boolean;
     readonly retryAfterMs?: number;
     readonly cause?: Error;
@@ -61,10 +71,15 @@ export function applicationFailure(
   return ApplicationFailure.create({
     type: code,
     message: cutMessage(message),
-    nonRetryable: !FAILURES[code].retried,
+    nonRetryable: !isRetried(code, details.isShared ?? false),
     details: [details.report],
     ...(details.retryAfterMs === undefined ? {} : { nextRetryDelay: details.retryAfterMs }),
     ...(details.cause === undefined ? {} : { cause: details.cause }),
     ...(details.isSurprise === true ? {} : { category: ApplicationFailureCategory.BENIGN }),
   });
 }
+
+const isRetried = (code: FailureCode, isShared: boolean): boolean => {
+  const { retried } = FAILURES[code];
+  return retried === 'if_shared' ? isShared : retried;
+};

@@ -1,15 +1,22 @@
 /* The infer activity: load the input, run the model, heartbeat, store the output. */
-import { CancelledFailure, Context } from '@temporalio/activity';
-import { type AttemptReport, POISON_DEATHS } from '../contract/failure.ts';
+import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
+import type { ModelRef } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
-import { ModelCrashedError, type ModelRuntime } from '../model/runtime.ts';
+import {
+  ModelCrashedError,
+  type ModelRuntime,
+  OutOfMemoryError,
+  RunTimeoutError,
+} from '../model/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { applicationFailure, toApplicationFailure } from './failures.ts';
 
 const FIRST_HEARTBEAT_MS = 50; // soon enough to tell "started" from "never started", see the workflow
 const HEARTBEAT_INTERVAL_MS = 1000;
+const DEFAULT_PRIORITY = 3;
 
 /** Remembers the attempts in flight, so that a successor can report them should we die. */
 export interface InFlightAttempts {
@@ -25,7 +32,12 @@ export interface InferenceDependencies {
   readonly worker: string;
   /** Outputs up to this many bytes of JSON travel in the history, larger ones in the store. */
   readonly engineInlineLimit: number;
+  /** Told how each attempt has ended. */
+  readonly onEnded: (model: ModelRef, outcome: AttemptOutcome) => void;
 }
+
+/** How an attempt ended: well, or with the code of its failure. */
+export type AttemptOutcome = 'succeeded' | 'canceled' | FailureCode;
 
 export type InferenceActivities = ReturnType<typeof createInferenceActivities>;
 
@@ -33,10 +45,16 @@ export const createInferenceActivities = (dependencies: InferenceDependencies) =
   async infer(request: InferRequest): Promise<InferResult> {
     const leave = await dependencies.inFlight.enter(Context.current().info.taskToken, request.id);
     const attempt = startAttempt(request, dependencies.worker);
+    const model = { name: request.model, version: request.version };
     try {
-      return await inferAndStore(request, attempt, dependencies);
+      const result = await inferAndStore(request, attempt, dependencies);
+      dependencies.onEnded(model, 'succeeded');
+      return result;
     } catch (error) {
-      throw failureOf(error, attempt);
+      const failure = failureOf(error, attempt);
+      const isCanceled = failure instanceof CancelledFailure;
+      dependencies.onEnded(model, isCanceled ? 'canceled' : (failure.type as FailureCode));
+      throw failure;
     } finally {
       attempt.stop();
       await leave();
@@ -55,6 +73,8 @@ async function inferAndStore(
     {
       input: await loadInput(request.input, store),
       options: request.options,
+      priority: DEFAULT_PRIORITY,
+      isAlone: attempt.report.alone === true,
       runTimeoutMs: request.runTimeoutMs,
       signal: cancellationSignal,
       onProgress: (progress) => attempt.update({ progress }),
@@ -65,10 +85,11 @@ async function inferAndStore(
     info.workflowExecution?.runId ?? 'none',
     attempt.report.attempt,
   );
+  const { output: bytes, mediaType } = inference;
   const output: Stored =
-    inference.output.length <= engineInlineLimit
-      ? { inline: JSON.parse(Buffer.from(inference.output).toString('utf8')) as Json }
-      : { claim: await store.put(key, inference.output, { mediaType: JSON_MEDIA_TYPE }) };
+    mediaType === JSON_MEDIA_TYPE && bytes.length <= engineInlineLimit
+      ? { inline: JSON.parse(Buffer.from(bytes).toString('utf8')) as Json }
+      : { claim: await store.put(key, bytes, { mediaType }) };
   return {
     output,
     report: { ...attempt.report, progress: null },
@@ -112,6 +133,7 @@ function startAttempt(request: InferRequest, worker: string): Attempt {
     started_at: new Date().toISOString(),
     worker,
     deaths: before?.deaths ?? request.earlier.deaths,
+    alone: before?.alone ?? request.earlier.alone ?? false,
     progress: null,
   };
   const beat = () => context.heartbeat(report);
@@ -131,7 +153,7 @@ function startAttempt(request: InferRequest, worker: string): Attempt {
   };
 }
 
-function failureOf(error: unknown, attempt: Attempt): Error {
+function failureOf(error: unknown, attempt: Attempt): ApplicationFailure | CancelledFailure {
   const { cancellationSignal, cancellationDetails } = Context.current();
   if (cancellationSignal.aborted) {
     if (cancellationDetails?.workerShutdown === true) {
@@ -140,10 +162,21 @@ function failureOf(error: unknown, attempt: Attempt): Error {
     }
     return new CancelledFailure('canceled', [attempt.report]);
   }
+  if (wasShared(error)) {
+    attempt.update({ alone: true }); // the heartbeat carries it to the next attempt
+    return toApplicationFailure(error, attempt.report);
+  }
   if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt.report);
   const deaths = attempt.report.deaths + 1;
-  attempt.update({ deaths }); // the heartbeat carries the count to the next attempt
+  attempt.update({ deaths });
   if (deaths < POISON_DEATHS) return toApplicationFailure(error, attempt.report);
   const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;
   return applicationFailure('poison_input', message, { report: attempt.report });
 }
+
+/** What befell it may have been another's fault. */
+const wasShared = (error: unknown): boolean =>
+  (error instanceof ModelCrashedError ||
+    error instanceof RunTimeoutError ||
+    error instanceof OutOfMemoryError) &&
+  error.isShared;

@@ -14,7 +14,7 @@ import {
   type Stored,
 } from '../contract/payload.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
-import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { EngineUnavailableError, type PredictionEngine } from '../temporal/prediction-engine.ts';
@@ -56,6 +56,8 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const ref = parseModelRef(text);
       const version = ref === null ? undefined : repository.find(ref.name, ref.version);
       if (version !== undefined) return version;
+      const broken = ref === null ? undefined : repository.findBroken(ref.name, ref.version);
+      if (broken !== undefined) throw brokenProblem(broken);
       const known = repository.all().map((each) => formatModelRef(each.ref));
       throw new Problem(
         'model_not_found',
@@ -92,6 +94,12 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       }
     },
   };
+}
+
+function brokenProblem({ ref, problems }: BrokenVersion): Problem {
+  const label = formatModelRef(ref);
+  const detail = `${label} cannot be served until its folder is repaired: ${problems.join('; ')}`;
+  return new Problem('model_unavailable', detail);
 }
 
 class UnacknowledgedStart extends Error {

@@ -1,7 +1,8 @@
 /* /v1/models: what is served, how to call it, and how its workers are doing. */
 import { Router } from 'express';
 import { z } from 'zod';
-import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import { parseModelRef } from '../contract/model.ts';
+import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import type { Acceptance } from './acceptance.ts';
 import type { Load, ServingWorker } from './load.ts';
 
@@ -18,14 +19,30 @@ export function modelsRouter(dependencies: ModelsDependencies): Router {
     modelResource(version, repository, publicUrl, await load.workersOf(version.ref));
   const router = Router();
   router.get('/models', async (_request, response) => {
-    const data = await Promise.all(repository.all().map(toResource));
+    const served = await Promise.all(repository.all().map(toResource));
+    const data = [...served, ...repository.broken().map(brokenResource)];
     response.json({ object: 'list', data, has_more: false, next_cursor: null });
   });
   router.get('/models/:model', async (request, response) => {
-    response.json(await toResource(acceptance.resolve(request.params.model)));
+    const ref = parseModelRef(request.params.model);
+    const isServed = ref === null || repository.find(ref.name, ref.version) !== undefined;
+    const broken = isServed ? undefined : repository.findBroken(ref.name, ref.version);
+    if (broken !== undefined) response.json(brokenResource(broken));
+    else response.json(await toResource(acceptance.resolve(request.params.model)));
   });
   return router;
 }
+
+/** What can be said of a version that cannot be served. */
+const brokenResource = ({ ref, problems }: BrokenVersion) => ({
+  object: 'model',
+  name: ref.name,
+  version: ref.version,
+  state: 'unavailable',
+  reason: problems.join('; '),
+  problems,
+  workers: [],
+});
 
 function modelResource(
   { ref, manifest, schema, graphs }: ModelVersion,
@@ -45,6 +62,9 @@ function modelResource(
     license: manifest.license,
     source: manifest.source,
     state: stateOf(workers),
+    reason: stateOf(workers) === 'unavailable' ? (workers[0]?.reason ?? null) : null,
+    batching: manifest.batching,
+    resources: manifest.resources,
     workers: workers.map(({ model: _model, version: _version, ...worker }) => worker),
     run_timeout_s: manifest.timeouts.run_s,
     media: Object.fromEntries(

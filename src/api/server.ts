@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
 import { ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
-import { ModelRepository, RepositoryError } from '../model/repository.ts';
+import { ModelRepository } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
@@ -15,7 +15,7 @@ process.once('disconnect', () => process.exit(1)); // whoever started us over IP
 try {
   await serve();
 } catch (error) {
-  const isSetup = error instanceof ConfigError || error instanceof RepositoryError;
+  const isSetup = error instanceof ConfigError;
   if (isSetup || isAddressError(error)) {
     logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);
     process.exit(EXIT_CONFIG);
@@ -30,6 +30,7 @@ async function serve(): Promise<void> {
   const repository = await ModelRepository.open(config.modelFolders);
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
+  repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
   const app = createApp({
     engine: new PredictionEngine(client),
     store,

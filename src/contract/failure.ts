@@ -1,13 +1,15 @@
 /**
- * The one list of ways a prediction can fail. `retried`: the workflow tries again by itself;
- * `retryable`: the same input may succeed as a new prediction.
+ * The one list of ways a prediction can fail. `retried`: the workflow tries again by itself
+ * (`if_shared`: only when it ran in a batch with others, and then alone); `retryable`: the same
+ * input may succeed as a new prediction.
  */
 export const FAILURES = {
   invalid_input: { retried: false, retryable: false },
   model_unavailable: { retried: true, retryable: true },
   model_crashed: { retried: true, retryable: true },
   poison_input: { retried: false, retryable: false },
-  run_timeout: { retried: false, retryable: false },
+  run_timeout: { retried: 'if_shared', retryable: false },
+  out_of_memory: { retried: 'if_shared', retryable: false },
   worker_lost: { retried: true, retryable: true },
   storage_unavailable: { retried: true, retryable: true },
   output_too_large: { retried: false, retryable: false },
@@ -15,17 +17,17 @@ export const FAILURES = {
   queue_timeout: { retried: false, retryable: true },
   deadline_exceeded: { retried: false, retryable: true },
   terminated: { retried: false, retryable: true },
-} as const satisfies Record<string, { retried: boolean; retryable: boolean }>;
+} as const satisfies Record<string, { retried: boolean | 'if_shared'; retryable: boolean }>;
 
 /** Why a prediction failed, in one word. */
 export type FailureCode = keyof typeof FAILURES;
 
 export const isFailureCode = (text: string): text is FailureCode => Object.hasOwn(FAILURES, text);
 
-/** The codes an attempt may fail with that no further attempt can mend. */
+/** The codes an attempt may fail with that no further attempt can ever mend. */
 export const TERMINAL_FAILURES: readonly FailureCode[] = (
   Object.keys(FAILURES) as FailureCode[]
-).filter((code) => !FAILURES[code].retried);
+).filter((code) => FAILURES[code].retried === false);
 
 /** A process death while running this many times alone means: the input is the poison. */
 export const POISON_DEATHS = 3;
@@ -42,6 +44,8 @@ export interface AttemptReport {
   readonly worker: string;
   /** How many model processes died under this prediction so far while it ran alone. */
   readonly deaths: number;
+  /** It came to grief in a shared batch: from now on it runs in a batch of its own. */
+  readonly alone?: boolean;
   readonly progress: { readonly fraction: number; readonly message: string } | null;
 }
 
@@ -49,6 +53,7 @@ export interface AttemptReport {
 export interface EarlierAttempts {
   readonly attempts: number;
   readonly deaths: number;
+  readonly alone?: boolean;
 }
 
 const MAX_MESSAGE_CHARS = 1024;

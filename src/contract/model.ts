@@ -36,9 +36,21 @@ export interface Manifest {
   /** The pipeline's files by role. Paths resolve against the version's folder. */
   readonly files: Readonly<Record<string, { readonly path: string; readonly sha256?: string }>>;
   readonly options: Readonly<Record<string, unknown>>;
+  readonly batching: {
+    /** 1: no dynamic batching. */
+    readonly max_size: number;
+    /** How long an inference may wait for mates; 0: not at all. */
+    readonly max_delay_ms: number;
+  };
   readonly resources: {
+    /** How many threads one run may use. */
     readonly threads: number;
+    /** How many model processes serve the version on one device. */
     readonly replicas: number;
+    /** A model process that needs more is killed. */
+    readonly memory_mb: number;
+    /** A model process is replaced after this many runs; null: never for that reason. */
+    readonly max_runs: number | null;
     readonly preload: boolean;
   };
   readonly timeouts: { readonly run_s: number };

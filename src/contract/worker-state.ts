@@ -9,7 +9,12 @@ export interface ServedModelState {
   readonly replicas: number;
   /** How many predictions this worker takes at once. */
   readonly slots: number;
+  /** Inferences that a model process has been handed. */
   readonly running: number;
+  /** Inferences that wait for a model process, or for mates. */
+  readonly waiting: number;
+  /** Resident memory of its model processes together; null where that cannot be read. */
+  readonly rss_bytes: number | null;
   /** Median of the latest inferences, in milliseconds; null before the first. */
   readonly inference_ms: number | null;
 }

@@ -7,13 +7,29 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline as pump } from 'node:stream/promises';
 import { messageOf } from '../contract/failure.ts';
+import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
+  EncodedOutput,
   InvalidInputError,
   type Pipeline,
+  type PipelineInput,
+  type PipelineOutput,
   PIPELINES,
   type PipelineSchema,
 } from '../pipelines/index.ts';
-import type { FieldValue, FromProcess, LoadSettings, ToProcess } from './protocol.ts';
+import { readField } from './batch-key.ts';
+import type {
+  FromProcess,
+  ItemErrorKind,
+  ItemOutcome,
+  LoadSettings,
+  ProcessItem,
+  ToProcess,
+} from './protocol.ts';
+
+/** What ONNX Runtime and its providers say when the device or the host has no memory left. */
+const OUT_OF_MEMORY =
+  /bad_?alloc|failed to allocate|out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|array buffer allocation failed/i;
 
 interface Loaded {
   readonly pipeline: Pipeline;
@@ -28,7 +44,7 @@ const send = (message: FromProcess): void => {
 };
 
 process.on('message', (message: ToProcess) => {
-  void (message.type === 'load' ? load(message.settings) : infer(message));
+  void (message.type === 'load' ? load(message.settings) : infer(message.items));
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
 
@@ -45,36 +61,67 @@ async function load(settings: LoadSettings): Promise<void> {
   }
 }
 
-async function infer(request: Extract<ToProcess, { type: 'infer' }>): Promise<void> {
-  if (loaded === null)
-    return send({ type: 'error', kind: 'internal', message: 'nothing is loaded' });
-  const { pipeline, schema, settings } = loaded;
+async function infer(items: readonly ProcessItem[]): Promise<void> {
+  if (loaded === null) throw new Error('an inference came before its model was loaded');
+  const startedAt = performance.now();
+  const outcomes =
+    (items.length > 1 ? await runTogether(items, loaded) : null) ?? (await runEach(items, loaded));
+  const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
+  send({ type: 'done', outcomes, inferenceMs });
+}
+
+/** Null when the batch as a whole is refused: one bad item must not fail the others. */
+async function runTogether(
+  items: readonly ProcessItem[],
+  { pipeline, schema, settings }: Loaded,
+): Promise<readonly ItemOutcome[] | null> {
   try {
-    const input = Object.fromEntries(
-      Object.entries(request.input).map(([field, value]) => [field, fieldValue(value)]),
-    );
-    const options = schema.options.parse(request.options); // checked at acceptance: fills in defaults
-    const startedAt = performance.now();
-    const result = await pipeline.infer(input, options, {
-      report: (fraction, message) => send({ type: 'progress', progress: { fraction, message } }),
-    });
-    const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-    const output = Buffer.from(JSON.stringify(result));
-    if (output.length > settings.maxOutputBytes) {
-      const message = `the output has ${output.length} bytes, more than the ${settings.maxOutputBytes} allowed (BUZZER_MAX_OUTPUT)`;
-      return send({ type: 'error', kind: 'output_too_large', message });
-    }
-    return send({ type: 'result', output, inferenceMs });
-  } catch (error) {
-    const kind = error instanceof InvalidInputError ? 'invalid_input' : 'internal';
-    return send({ type: 'error', kind, message: messageOf(error) });
+    const inputs = items.map((item) => readItem(item, schema));
+    const outputs = await pipeline.inferBatch?.(inputs);
+    return outputs?.map((output) => encode(output, settings)) ?? null;
+  } catch {
+    return null;
   }
 }
 
-function fieldValue(value: FieldValue): unknown {
-  if ('json' in value) return value.json;
-  if ('media' in value) return value.media;
-  return JSON.parse(Buffer.from(value.jsonBytes).toString('utf8'));
+async function runEach(
+  items: readonly ProcessItem[],
+  { pipeline, schema, settings }: Loaded,
+): Promise<readonly ItemOutcome[]> {
+  const outcomes: ItemOutcome[] = [];
+  for (const [index, item] of items.entries()) {
+    const report = (fraction: number, message: string) =>
+      send({ type: 'progress', item: index, progress: { fraction, message } });
+    try {
+      const output = await pipeline.infer(readItem(item, schema), { report });
+      outcomes.push(encode(output, settings));
+    } catch (error) {
+      outcomes.push({ error: kindOf(error), message: messageOf(error) });
+    }
+  }
+  return outcomes;
+}
+
+const readItem = ({ input, options }: ProcessItem, schema: PipelineSchema): PipelineInput => ({
+  input: Object.fromEntries(
+    Object.entries(input).map(([field, value]) => [field, readField(value)]),
+  ),
+  options: schema.options.parse(options), // checked at acceptance: fills in defaults
+});
+
+function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): ItemOutcome {
+  const isEncoded = output instanceof EncodedOutput;
+  const bytes = isEncoded ? output.bytes : Buffer.from(JSON.stringify(output));
+  if (bytes.length <= maxOutputBytes) {
+    return { output: bytes, mediaType: isEncoded ? output.mediaType : JSON_MEDIA_TYPE };
+  }
+  const message = `the output has ${bytes.length} bytes, more than the ${maxOutputBytes} allowed (BUZZER_MAX_OUTPUT)`;
+  return { error: 'output_too_large', message };
+}
+
+function kindOf(error: unknown): ItemErrorKind {
+  if (error instanceof InvalidInputError) return 'invalid_input';
+  return OUT_OF_MEMORY.test(messageOf(error)) ? 'out_of_memory' : 'internal';
 }
 
 /** Weights whose hash differs from the manifest's are refused. */

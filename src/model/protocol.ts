@@ -22,22 +22,32 @@ export interface LoadSettings {
 export type FieldValue =
   { readonly json: Json } | { readonly media: Uint8Array } | { readonly jsonBytes: Uint8Array };
 
+/** One inference of a batch. */
+export interface ProcessItem {
+  readonly input: Readonly<Record<string, FieldValue>>;
+  readonly options: Readonly<Record<string, Json>>;
+}
+
 /** Supervisor → process. The first message is `load`; then one `infer` at a time. */
 export type ToProcess =
   | { readonly type: 'load'; readonly settings: LoadSettings }
-  | {
-      readonly type: 'infer';
-      readonly input: Readonly<Record<string, FieldValue>>;
-      readonly options: Readonly<Record<string, Json>>;
-    };
+  | { readonly type: 'infer'; readonly items: readonly ProcessItem[] };
 
-/** Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by one of the rest. */
+/** Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by `done`. */
 export type FromProcess =
   | { readonly type: 'ready' }
   | { readonly type: 'load_failed'; readonly message: string }
-  | { readonly type: 'progress'; readonly progress: Progress }
-  | { readonly type: 'result'; readonly output: Uint8Array; readonly inferenceMs: number }
-  | { readonly type: 'error'; readonly kind: InferenceErrorKind; readonly message: string };
+  | { readonly type: 'progress'; readonly item: number; readonly progress: Progress }
+  | {
+      readonly type: 'done';
+      /** One for each item, in their order. */
+      readonly outcomes: readonly ItemOutcome[];
+      readonly inferenceMs: number;
+    };
 
-/** What a run can answer instead of a result; its process is well and goes on. */
-type InferenceErrorKind = 'invalid_input' | 'output_too_large' | 'internal';
+/** What became of one item; its process is well either way. */
+export type ItemOutcome =
+  | { readonly output: Uint8Array; readonly mediaType: string }
+  | { readonly error: ItemErrorKind; readonly message: string };
+
+export type ItemErrorKind = 'invalid_input' | 'output_too_large' | 'out_of_memory' | 'internal';

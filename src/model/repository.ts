@@ -1,11 +1,11 @@
 /*
  * The model repository: folders of `<name>/<version>/model.json`, or of a lone model.onnx that the
  * tensor pipeline serves with defaults. It finds, validates and documents models; it loads none.
+ * What cannot be served is kept with its reasons, and looked at again when it changes.
  */
-import { access, readdir, readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import { type Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
 import {
   formatModelRef,
@@ -14,96 +14,68 @@ import {
   type ModelRef,
   parseModelVersion,
 } from '../contract/model.ts';
-import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
-import { readGraphSignature } from './onnx-file.ts';
-
-const manifestSchema = z.strictObject({
-  pipeline: z.string().refine((name) => Object.hasOwn(PIPELINES, name), {
-    error: `must be one of ${Object.keys(PIPELINES).join(', ')}`,
-  }),
-  description: z.string().max(1000).default(''),
-  files: z
-    .record(
-      z.string(),
-      z.strictObject({
-        path: z.string().min(1),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/, 'must be 64 lowercase hexadecimal digits')
-          .exactOptional(),
-      }),
-    )
-    .default({ model: { path: 'model.onnx' } }),
-  options: z.record(z.string(), z.unknown()).default({}),
-  resources: z
-    .strictObject({
-      threads: z.int().min(1).max(256).default(1),
-      replicas: z.int().min(1).max(64).default(1),
-      preload: z.boolean().default(false),
-    })
-    .prefault({}),
-  timeouts: z.strictObject({ run_s: z.number().positive().max(86_400).default(120) }).prefault({}),
-  license: z.string().nullable().default(null),
-  source: z.string().nullable().default(null),
-}) satisfies z.ZodType<Manifest>;
+import { findFile, ManifestError, readVersionFolder, type VersionContent } from './manifest.ts';
 
 /** One version of a model, ready to be validated against, documented and loaded. */
-export interface ModelVersion {
+export interface ModelVersion extends VersionContent {
   readonly ref: ModelRef;
   readonly folder: string;
-  readonly manifest: Manifest;
-  /** Absolute paths by role. */
-  readonly files: Readonly<Record<string, string>>;
-  /** Signatures of the .onnx files, by role. */
-  readonly graphs: Graphs;
-  readonly schema: PipelineSchema;
+  /** Differs when any of its files has changed. */
+  readonly fingerprint: string;
 }
 
-/** A model that cannot be served as it is written; the message is one line that names it. */
-export class RepositoryError extends Error {
-  override readonly name = 'RepositoryError';
+/** A version that cannot be served as it is. */
+export interface BrokenVersion {
+  readonly ref: ModelRef;
+  readonly folder: string;
+  readonly fingerprint: string;
+  /** Each a place and a reason. */
+  readonly problems: readonly string[];
+  /** The files that its manifest names, as far as it could be read. */
+  readonly references: readonly string[];
 }
+
+type Version = ModelVersion | BrokenVersion;
+
+const isBroken = (version: Version): version is BrokenVersion => 'problems' in version;
+const isWhole = (version: Version): version is ModelVersion => !isBroken(version);
+const REFRESH_INTERVAL_MS = 2000;
 
 export class ModelRepository {
-  readonly #versions: ReadonlyMap<string, readonly ModelVersion[]>;
+  readonly #folders: readonly string[];
+  /** By name, the newest first. */
+  #versions: ReadonlyMap<string, readonly Version[]> = new Map();
+  #folderProblems: readonly string[] = [];
 
-  private constructor(versions: readonly ModelVersion[]) {
-    const byName = new Map<string, ModelVersion[]>();
-    for (const version of versions.toSorted((a, b) => b.ref.version - a.ref.version)) {
-      byName.set(version.ref.name, [...(byName.get(version.ref.name) ?? []), version]);
-    }
-    this.#versions = byName;
+  private constructor(folders: readonly string[]) {
+    this.#folders = folders;
   }
 
-  /** Reads every folder that exists; throws `RepositoryError` that lists every mistake. */
+  /** Reads every folder that exists. */
   static async open(folders: readonly string[]): Promise<ModelRepository> {
-    const versions: ModelVersion[] = [];
-    const problems: string[] = [];
-    for (const folder of folders) {
-      for (const found of await findVersions(folder)) {
-        try {
-          const twin = versions.find(
-            (version) => formatModelRef(version.ref) === formatModelRef(found.ref),
-          );
-          if (twin !== undefined) throw new Error(`${twin.folder} already is this version`);
-          versions.push(await readVersion(found.ref, found.folder));
-        } catch (error) {
-          problems.push(`${found.folder}: ${messageOf(error)}`);
-        }
-      }
-    }
-    if (problems.length > 0) throw new RepositoryError(problems.join('; '));
-    return new ModelRepository(versions);
+    const repository = new ModelRepository(folders);
+    await repository.refresh();
+    return repository;
   }
 
-  /** Every version, by name and newest first. */
+  /** Every version that can be served, by name and newest first. */
   all(): readonly ModelVersion[] {
-    return [...this.#versions.values()].flat().sort((a, b) => a.ref.name.localeCompare(b.ref.name));
+    return this.#everything().filter(isWhole);
   }
 
-  /** The versions of one model, newest first; empty when there is no such model. */
+  /** Every version that cannot. */
+  broken(): readonly BrokenVersion[] {
+    return this.#everything().filter(isBroken);
+  }
+
+  /** Folders of the repository that cannot be looked into, each with its reason. */
+  folderProblems(): readonly string[] {
+    return this.#folderProblems;
+  }
+
+  /** The versions of one model that can be served, newest first; empty when there is none. */
   versionsOf(name: string): readonly ModelVersion[] {
-    return this.#versions.get(name) ?? [];
+    return (this.#versions.get(name) ?? []).filter(isWhole);
   }
 
   /** One version, the highest when `version` is null; undefined when there is none. */
@@ -111,81 +83,141 @@ export class ModelRepository {
     const versions = this.versionsOf(name);
     return version === null ? versions[0] : versions.find((each) => each.ref.version === version);
   }
-}
 
-async function findVersions(folder: string): Promise<{ ref: ModelRef; folder: string }[]> {
-  const found: { ref: ModelRef; folder: string }[] = [];
-  for (const name of await foldersIn(folder)) {
-    for (const versionName of await foldersIn(join(folder, name))) {
-      const version = parseModelVersion(versionName);
-      const path = join(folder, name, versionName);
-      if (version === null || !isModelName(name)) continue;
-      if ((await exists(join(path, 'model.json'))) || (await exists(join(path, 'model.onnx')))) {
-        found.push({ ref: { name, version }, folder: path });
+  /** The same among those that cannot be served. */
+  findBroken(name: string, version: number | null): BrokenVersion | undefined {
+    const versions = (this.#versions.get(name) ?? []).filter(isBroken);
+    return version === null ? versions[0] : versions.find((each) => each.ref.version === version);
+  }
+
+  /** Looks again; true when anything has changed. */
+  async refresh(): Promise<boolean> {
+    const before = this.#everything();
+    const known = new Map(before.map((version) => [version.folder, version]));
+    const found: Version[] = [];
+    const problems: string[] = [];
+    for (const { ref, folder } of await this.#findVersions(problems)) {
+      const label = formatModelRef(ref);
+      const twin = found.find((version) => formatModelRef(version.ref) === label);
+      const latest = known.get(folder);
+      if (twin === undefined) found.push(await readVersion(ref, folder, latest));
+      else problems.push(`${folder}: ${label} is already in ${twin.folder}`);
+    }
+    this.#folderProblems = problems;
+    this.#versions = byName(found);
+    const after = this.#everything();
+    return after.length !== before.length || after.some((version) => !before.includes(version));
+  }
+
+  /** Looks again every two seconds, and tells of changes. Returns what stops it. */
+  watch(onChange: () => void): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    let isStopped = false;
+    const look = async () => {
+      if (await this.refresh()) onChange();
+      if (!isStopped) timer = setTimeout(() => void look(), REFRESH_INTERVAL_MS);
+    };
+    timer = setTimeout(() => void look(), REFRESH_INTERVAL_MS);
+    return () => {
+      isStopped = true;
+      clearTimeout(timer);
+    };
+  }
+
+  #everything(): readonly Version[] {
+    const all = [...this.#versions.values()].flat();
+    return all.toSorted((a, b) => a.ref.name.localeCompare(b.ref.name));
+  }
+
+  async #findVersions(problems: string[]): Promise<{ ref: ModelRef; folder: string }[]> {
+    const found: { ref: ModelRef; folder: string }[] = [];
+    for (const folder of this.#folders) {
+      for (const name of await foldersIn(folder, problems)) {
+        if (!isModelName(name)) continue;
+        for (const versionName of await foldersIn(join(folder, name), problems)) {
+          const version = parseModelVersion(versionName);
+          const path = join(folder, name, versionName);
+          if (version === null || !(await holdsModel(path))) continue;
+          found.push({ ref: { name, version }, folder: path });
+        }
       }
     }
+    return found;
+  }
+}
+
+/** Reads a version, unless nothing of it has changed since `latest`. Never throws. */
+async function readVersion(
+  ref: ModelRef,
+  folder: string,
+  latest: Version | undefined,
+): Promise<Version> {
+  const own = await ownFacts(folder); // before it is read: what changes meanwhile is seen next time
+  if (latest !== undefined) {
+    const named = await namedFacts(folder, referencesOf(latest));
+    if (latest.fingerprint === `${own}|${named}`) return latest;
+  }
+  try {
+    const content = await readVersionFolder(folder);
+    const named = await namedFacts(folder, referencesIn(content.manifest));
+    return { ref, folder, fingerprint: `${own}|${named}`, ...content };
+  } catch (error) {
+    const isKnown = error instanceof ManifestError;
+    const problems = isKnown ? error.problems : [messageOf(error)];
+    const references = isKnown ? error.references : [];
+    const fingerprint = `${own}|${await namedFacts(folder, references)}`;
+    return { ref, folder, fingerprint, problems, references };
+  }
+}
+
+const referencesIn = (manifest: Manifest): readonly string[] =>
+  Object.values(manifest.files).map(({ path }) => path);
+
+const referencesOf = (version: Version): readonly string[] =>
+  isBroken(version) ? version.references : referencesIn(version.manifest);
+
+async function ownFacts(folder: string): Promise<string> {
+  const names = await readdir(folder).catch(() => []);
+  const facts = names.toSorted().map(async (name) => {
+    return await stat(join(folder, name)).then(factsOf, () => `${name} ?`);
+  });
+  return (await Promise.all(facts)).join();
+}
+
+/** Of the files that the manifest names, which may lie elsewhere. */
+async function namedFacts(folder: string, references: readonly string[]): Promise<string> {
+  const facts = references.map(async (reference) => {
+    return await findFile(folder, reference).then(
+      ({ path, bytes, modifiedMs }) => `${path} ${bytes} ${modifiedMs}`,
+      () => `${reference} ?`,
+    );
+  });
+  return (await Promise.all(facts)).join();
+}
+
+const factsOf = ({ ino, size, mtimeMs }: { ino: number; size: number; mtimeMs: number }): string =>
+  `${ino} ${size} ${mtimeMs}`;
+
+const holdsModel = async (folder: string): Promise<boolean> => {
+  const names: string[] = await readdir(folder).catch(() => []);
+  return names.includes('model.json') || names.includes('model.onnx');
+};
+
+function byName(versions: readonly Version[]): ReadonlyMap<string, readonly Version[]> {
+  const found = new Map<string, Version[]>();
+  for (const version of versions.toSorted((a, b) => b.ref.version - a.ref.version)) {
+    found.set(version.ref.name, [...(found.get(version.ref.name) ?? []), version]);
   }
   return found;
 }
 
-async function readVersion(ref: ModelRef, folder: string): Promise<ModelVersion> {
-  const manifest = await readManifest(folder);
-  const files: Record<string, string> = {};
-  const graphs: Record<string, Graphs[string]> = {};
-  for (const [role, file] of Object.entries(manifest.files)) {
-    const path = await resolveFile(folder, file.path).catch((error: unknown) => {
-      throw new Error(`files.${role}: ${messageOf(error)}`);
-    });
-    files[role] = path;
-    if (!path.endsWith('.onnx')) continue;
-    graphs[role] = await readGraphSignature(path).catch((error: unknown) => {
-      throw new Error(`files.${role}: ${path} cannot be read: ${String(error)}`);
-    });
-  }
-  const pipeline = PIPELINES[manifest.pipeline];
-  if (pipeline === undefined) throw new Error(`pipeline: no such pipeline ${manifest.pipeline}`);
-  return { ref, folder, manifest, files, graphs, schema: pipeline.describe(manifest, graphs) };
-}
-
-async function readManifest(folder: string): Promise<Manifest> {
-  const path = join(folder, 'model.json');
-  if (!(await exists(path))) return manifestSchema.parse({ pipeline: 'tensor' });
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new Error(`model.json is not JSON: ${String(error)}`, { cause: error });
-  }
-  const parsed = manifestSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new Error(
-    parsed.error.issues
-      .map((issue) => `model.json ${issue.path.join('.') || '(whole)'}: ${issue.message}`)
-      .join(', '),
-  );
-}
-
-/** `npm:<package>/<file>` is looked up from the version's folder upwards, then beside Buzzer. */
-async function resolveFile(folder: string, reference: string): Promise<string> {
-  const candidates = reference.startsWith('npm:')
-    ? [folder, dirname(fileURLToPath(import.meta.url))].flatMap((start) =>
-        ancestors(start).map((parent) => join(parent, 'node_modules', reference.slice(4))),
-      )
-    : [isAbsolute(reference) ? reference : resolve(folder, reference)];
-  for (const candidate of candidates) if (await exists(candidate)) return candidate;
-  throw new Error(`${reference} does not exist`);
-}
-
-function ancestors(folder: string): string[] {
-  const parent = dirname(folder);
-  return parent === folder ? [folder] : [folder, ...ancestors(parent)];
-}
-
-async function foldersIn(folder: string): Promise<string[]> {
+/** Folders below `folder`, and links to such; none when it does not exist. */
+async function foldersIn(folder: string, problems: string[]): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
-      throw new RepositoryError(`${folder} cannot be read: ${error.message}`, { cause: error });
+    (error: NodeJS.ErrnoException): Dirent[] => {
+      const isAbsent = error.code === 'ENOENT' || error.code === 'ENOTDIR';
+      if (!isAbsent) problems.push(`${folder} cannot be read: ${error.message}`);
+      return [];
     },
   );
   return entries
@@ -193,9 +225,3 @@ async function foldersIn(folder: string): Promise<string[]> {
     .map((entry) => entry.name)
     .sort();
 }
-
-const exists = async (path: string): Promise<boolean> =>
-  await access(path).then(
-    () => true,
-    () => false,
-  );

@@ -8,18 +8,27 @@ import type { FieldValue } from './protocol.ts';
 export interface InferenceRequest {
   readonly input: Readonly<Record<string, FieldValue>>;
   readonly options: Readonly<Record<string, Json>>;
+  /** 1 (first) to 5: which of those that wait goes next. */
+  readonly priority: number;
+  /** True: in a batch of its own. */
+  readonly isAlone: boolean;
   /** Counted from the moment the input is handed to a model process. */
   readonly runTimeoutMs: number;
-  /** Stops the inference: it is dropped while it waits, and its process is killed when it runs. */
+  /**
+   * Stops the inference: it is dropped while it waits or runs with others, and its process is
+   * killed when nobody else is in its batch.
+   */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
 }
 
 export interface Inference {
-  /** The output as JSON, encoded. */
+  /** The encoded output: JSON, or packed tensors when the request asked for them. */
   readonly output: Uint8Array;
+  readonly mediaType: string;
   /** When the input was handed to the model process; milliseconds since the epoch. */
   readonly startedAtMs: number;
+  /** How long its batch ran in the model process. */
   readonly inferenceMs: number;
   readonly batchSize: number;
   readonly device: string;
@@ -27,18 +36,31 @@ export interface Inference {
 
 /**
  * Runs models on one device. Rejects with one of the errors below, or with the signal's reason
- * once the device is free of a stopped inference.
+ * once the inference no longer needs the device.
  */
 export interface ModelRuntime {
   infer(model: ModelRef, request: InferenceRequest): Promise<Inference>;
   /** How each served model version is doing. */
   states(): readonly ServedModelState[];
-  /** Called whenever `states` would answer differently. */
+  /** Called whenever a version's state or its reason changes. */
   onStateChange(listener: () => void): void;
-  /** Starts the versions that want to be loaded before their first request. */
-  preload(): void;
-  /** Ends every model process; waits until they are gone. */
-  close(): Promise<void>;
+}
+
+/** Why a model process was replaced. */
+export type RestartCause =
+  | 'crashed'
+  | 'load_failed'
+  | 'canceled'
+  | 'run_timeout'
+  | 'out_of_memory'
+  | 'max_runs'
+  | 'idle_memory';
+
+/** Told what happens in a runtime, as it happens: for metrics. */
+export interface RuntimeObserver {
+  /** A batch of `queueMs.length` inferences was done; how long each had waited for it. */
+  batchDone(model: ModelRef, batch: { queueMs: readonly number[]; inferenceMs: number }): void;
+  processReplaced(model: ModelRef, cause: RestartCause): void;
 }
 
 export { InvalidInputError } from '../pipelines/index.ts';
@@ -63,12 +85,29 @@ export class ModelUnavailableError extends Error {
   }
 }
 
+/**
+ * What befell a whole batch. `isShared`: there were others in it, so it need not be this one's
+ * fault; alone it may succeed.
+ */
+class BatchError extends Error {
+  readonly isShared: boolean;
+  constructor(message: string, isShared: boolean) {
+    super(message);
+    this.isShared = isShared;
+  }
+}
+
 /** The model process died while it ran this. */
-export class ModelCrashedError extends Error {
+export class ModelCrashedError extends BatchError {
   override readonly name = 'ModelCrashedError';
 }
 
 /** The run took longer than it may, and was killed. */
-export class RunTimeoutError extends Error {
+export class RunTimeoutError extends BatchError {
   override readonly name = 'RunTimeoutError';
+}
+
+/** The run needed more memory than its model process may have, or than the device has. */
+export class OutOfMemoryError extends BatchError {
+  override readonly name = 'OutOfMemoryError';
 }

@@ -1,29 +1,26 @@
 /*
- * Owns one model process: spawns it, hands it one inference at a time, and replaces it when it
- * dies. It does not choose which inference runs next (that is the pool's business).
+ * Owns one model process: spawns it, hands it one batch at a time, and replaces it when it dies or
+ * should. It does not choose what runs next (that is the pool's business) nor what becomes of each
+ * inference in a batch (`BatchRun`).
  *
- *  S1  A model process runs one inference at a time.
+ *  S1  A model process runs one batch at a time.
  *  S2  Its death fails exactly what it was running, at once, with the signal or the exit code.
  *  S3  Stopping a run is SIGKILL and a fresh process: ONNX Runtime in Node cannot be interrupted.
  *      The run is settled only when the process is gone, so that the device is free.
  *  S4  Deaths and failed loads in a row back off from 100 ms to 30 s; a success resets that. A
  *      process that we killed ourselves is replaced at once.
  *  S5  No model process survives its worker. (Without setpriv a busy one sees it only after its run.)
+ *  S6  It never takes more than its `memory_mb`: what runs then ends as out of memory.
+ *  S7  After `max_runs`, or when it keeps too much memory between two runs, it is replaced.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
+import { type BatchItem, BatchRun } from './batch-run.ts';
+import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
 import type { FromProcess, LoadSettings, ToProcess } from './protocol.ts';
-import {
-  type Inference,
-  InferenceFailedError,
-  type InferenceRequest,
-  InvalidInputError,
-  ModelCrashedError,
-  OutputTooLargeError,
-  RunTimeoutError,
-} from './runtime.ts';
+import type { RestartCause } from './runtime.ts';
 import { tieToParent } from './tied-process.ts';
 
 export interface SupervisorOptions {
@@ -37,6 +34,9 @@ export interface SupervisorOptions {
   readonly logger: Logger;
   /** Called after every change of `status`. */
   readonly onChange: () => void;
+  readonly onReplaced: (cause: RestartCause) => void;
+  /** A process that is not ready by then hangs. */
+  readonly loadTimeoutMs?: number;
 }
 
 /** `unavailable`: it failed to load and will be tried again at `retryAtMs`. */
@@ -44,26 +44,27 @@ export type SupervisorStatus =
   | { readonly state: 'stopped' | 'loading' | 'ready' | 'running' | 'closed' }
   | { readonly state: 'unavailable'; readonly reason: string; readonly retryAtMs: number };
 
-interface Run {
-  readonly startedAtMs: number;
-  readonly request: InferenceRequest;
-  readonly resolve: (inference: Inference) => void;
-  readonly reject: (error: unknown) => void;
-  readonly release: () => void;
-  /** Why we killed the process; undefined while we have not. */
-  killedFor: unknown;
+const MEMORY_CHECK_MS = 100;
+const MIB = 1024 ** 2;
+/** An idle process that keeps more than this share of its limit is replaced before it hits it. */
+const IDLE_MEMORY_SHARE = 0.75;
+
+/** A process that lives: what is true of it from its start to its end. */
+interface Process {
+  readonly child: ChildProcess;
+  readonly cgroup: MemoryCgroup | null;
+  runs: number;
+  /** What it took when it was loaded. */
+  baselineBytes: number;
 }
 
 type Phase =
   | { readonly name: 'stopped' | 'closed' }
-  | { readonly name: 'loading'; readonly child: ChildProcess; error: string | null }
-  | { readonly name: 'ready'; readonly child: ChildProcess }
-  | { readonly name: 'running'; readonly child: ChildProcess; readonly run: Run }
-  | {
-      readonly name: 'backing_off';
-      readonly timer: NodeJS.Timeout;
-      readonly retryAtMs: number;
-    };
+  | { readonly name: 'loading'; readonly process: Process; error: string | null }
+  | { readonly name: 'ready'; readonly process: Process }
+  | { readonly name: 'running'; readonly process: Process; readonly run: BatchRun }
+  | { readonly name: 'replacing'; readonly process: Process }
+  | { readonly name: 'backing_off'; readonly timer: NodeJS.Timeout; readonly retryAtMs: number };
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -82,7 +83,19 @@ export class Supervisor {
       const retryAtMs = phase.name === 'backing_off' ? phase.retryAtMs : Date.now();
       return { state: 'unavailable', reason: this.#loadError, retryAtMs };
     }
-    return { state: phase.name === 'backing_off' ? 'loading' : phase.name };
+    const isComing = phase.name === 'backing_off' || phase.name === 'replacing';
+    return { state: isComing ? 'loading' : phase.name };
+  }
+
+  /** How many inferences it runs. */
+  get running(): number {
+    return this.#phase.name === 'running' ? this.#phase.run.size : 0;
+  }
+
+  /** Resident memory of its process; null without one, or where it cannot be read. */
+  get rssBytes(): number | null {
+    const pid = 'process' in this.#phase ? this.#phase.process.child.pid : undefined;
+    return pid === undefined ? null : readRssBytes(pid);
   }
 
   /** Makes sure that a process is there or on its way. */
@@ -90,37 +103,17 @@ export class Supervisor {
     if (this.#phase.name === 'stopped') this.#spawn();
   }
 
-  /** Runs one inference; only when the state is `ready`. */
-  async run(request: InferenceRequest): Promise<Inference> {
+  /** Runs a batch of inferences with the same run timeout; only when the state is `ready`. */
+  run(items: readonly BatchItem[]): void {
     const phase = this.#phase;
-    if (phase.name !== 'ready')
-      throw new Error(`${this.#options.label} is ${phase.name}, not ready`);
-    const { child } = phase;
-    return await new Promise<Inference>((resolve, reject) => {
-      const kill = (reason: unknown) => {
-        run.killedFor = reason; // S3
-        child.kill('SIGKILL');
-      };
-      const onAbort = () => kill(request.signal.reason);
-      const timer = setTimeout(() => {
-        const message = `the run took longer than its ${request.runTimeoutMs} ms and was stopped`;
-        kill(new RunTimeoutError(message));
-      }, request.runTimeoutMs);
-      const run: Run = {
-        startedAtMs: Date.now(),
-        request,
-        resolve,
-        reject,
-        release: () => {
-          clearTimeout(timer);
-          request.signal.removeEventListener('abort', onAbort);
-        },
-        killedFor: undefined,
-      };
-      request.signal.addEventListener('abort', onAbort, { once: true });
-      this.#change({ name: 'running', child, run });
-      send(child, { type: 'infer', input: request.input, options: request.options });
-    });
+    const { label, settings } = this.#options;
+    if (phase.name !== 'ready') throw new Error(`${label} is ${phase.name}, not ready`);
+    const { child } = phase.process;
+    const kill = () => void child.kill('SIGKILL'); // S3
+    const run = new BatchRun(items, { label, device: settings.device, kill });
+    this.#change({ name: 'running', process: phase.process, run });
+    const inputs = items.map(({ request: { input, options } }) => ({ input, options }));
+    send(child, { type: 'infer', items: inputs });
   }
 
   /** Kills the process and waits until it is gone; what it ran is rejected. */
@@ -128,20 +121,19 @@ export class Supervisor {
     const phase = this.#phase;
     this.#phase = { name: 'closed' };
     if (phase.name === 'backing_off') clearTimeout(phase.timer);
-    if (!('child' in phase)) return;
-    const gone = new Promise((resolve) => phase.child.once('exit', resolve));
-    if (phase.child.exitCode === null && phase.child.signalCode === null) {
-      phase.child.kill('SIGKILL');
+    if (!('process' in phase)) return;
+    const { child } = phase.process;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    const isRunning = child.exitCode === null && child.signalCode === null;
+    if (isRunning && child.pid !== undefined) {
+      child.kill('SIGKILL');
       await gone;
     }
-    if (phase.name === 'running') {
-      phase.run.release();
-      phase.run.reject(new ModelCrashedError(`${this.#options.label} was shut down`));
-    }
+    if (phase.name === 'running') phase.run.died('because its worker shuts down');
   }
 
   #spawn(): void {
-    const { processFile, environment, settings } = this.#options;
+    const { processFile, environment, settings, loadTimeoutMs = LOAD_TIMEOUT_MS } = this.#options;
     const command = tieToParent(
       { file: process.execPath, args: [processFile] },
       environment['PATH'] ?? '',
@@ -151,23 +143,39 @@ export class Supervisor {
       stdio: ['ignore', 2, 2, 'ipc'], // our standard output is for log lines
       serialization: 'advanced',
     });
-    const loading = { name: 'loading' as const, child, error: null as string | null };
-    const timer = setTimeout(() => {
-      loading.error = `it was not ready after ${LOAD_TIMEOUT_MS / 1000} s`;
+    const { memory_mb: limitMb } = settings.manifest.resources;
+    const cgroup = child.pid === undefined ? null : limitMemory(child.pid, limitMb); // S6
+    const loading: Phase = {
+      name: 'loading',
+      process: { child, cgroup, runs: 0, baselineBytes: 0 },
+      error: null,
+    };
+    const fail = (reason: string) => {
+      loading.error = reason;
       child.kill('SIGKILL');
-    }, LOAD_TIMEOUT_MS);
+    };
+    const loadTimer = setTimeout(
+      () => fail(`it was not ready after ${loadTimeoutMs / 1000} s`),
+      loadTimeoutMs,
+    );
+    const memoryTimer = setInterval(() => this.#checkMemory(loading.process), MEMORY_CHECK_MS);
+    const release = () => {
+      clearTimeout(loadTimer);
+      clearInterval(memoryTimer);
+    };
     child.on('error', (error) => {
       if (child.pid !== undefined) return; // a message that could not be sent: the exit will tell
-      clearTimeout(timer);
+      release();
       loading.error = `its process cannot be started: ${error.message}`;
       this.#onExit(child, 'without having run');
     });
     child.once('exit', (code, signal) => {
-      clearTimeout(timer);
+      release();
       this.#onExit(child, signal === null ? `with exit code ${code}` : `by ${signal}`);
+      cgroup?.remove();
     });
     child.on('message', (message: FromProcess) => {
-      if (message.type === 'ready') clearTimeout(timer);
+      clearTimeout(loadTimer);
       this.#onMessage(child, message);
     });
     this.#change(loading);
@@ -176,74 +184,97 @@ export class Supervisor {
 
   #onMessage(child: ChildProcess, message: FromProcess): void {
     const phase = this.#phase;
-    if (!('child' in phase) || phase.child !== child) return;
+    if (!('process' in phase) || phase.process.child !== child) return;
     if (phase.name === 'loading') {
       if (message.type === 'ready') {
         this.#loadError = null;
-        this.#change({ name: 'ready', child });
+        phase.process.baselineBytes = this.rssBytes ?? 0;
+        this.#change({ name: 'ready', process: phase.process });
       } else if (message.type === 'load_failed') {
         phase.error = message.message;
         child.kill('SIGKILL');
       }
       return;
     }
-    if (phase.name !== 'running' || phase.run.killedFor !== undefined) return;
-    const { run } = phase;
-    if (message.type === 'progress') {
-      run.request.onProgress(message.progress);
-      return;
-    }
-    if (message.type !== 'result' && message.type !== 'error') return;
-    run.release();
+    if (phase.name !== 'running' || phase.run.killedFor !== null) return;
+    if (message.type === 'progress') phase.run.progress(message);
+    if (message.type !== 'done') return;
     this.#failuresInARow = 0; // S4
-    this.#change({ name: 'ready', child });
-    if (message.type === 'error') {
-      run.reject(errorOf(message));
-    } else {
-      run.resolve({
-        output: message.output,
-        startedAtMs: run.startedAtMs,
-        inferenceMs: message.inferenceMs,
-        batchSize: 1,
-        device: this.#options.settings.device,
-      });
-    }
+    phase.process.runs += 1;
+    phase.run.done(message);
+    const cause = this.#reasonToReplace(phase.process);
+    if (cause === null) this.#change({ name: 'ready', process: phase.process });
+    else this.#replace(phase.process, cause);
   }
 
   #onExit(child: ChildProcess, how: string): void {
     const phase = this.#phase;
-    if (!('child' in phase) || phase.child !== child) return;
-    const { label, logger } = this.#options;
+    if (!('process' in phase) || phase.process.child !== child) return;
+    const { label, logger, onReplaced } = this.#options;
+    if (phase.name === 'replacing') {
+      this.#spawn();
+      return;
+    }
+    if (phase.process.cgroup?.wasKilled() === true) this.#onMemoryExceeded();
     if (phase.name === 'loading') {
       this.#loadError = phase.error ?? `its process ended ${how} while loading`;
       this.#failuresInARow += 1;
       logger.error({ model: label, reason: this.#loadError }, 'the model cannot be loaded');
-    } else if (phase.name === 'running' && phase.run.killedFor !== undefined) {
-      logger.info({ model: label }, 'stopped a run by killing its model process'); // S3
-    } else {
+      onReplaced('load_failed');
+      this.#restart(backoffDelayMs(this.#failuresInARow)); // S4
+      return;
+    }
+    const ourReason = phase.name === 'running' ? phase.run.killedFor : null;
+    onReplaced(ourReason ?? 'crashed');
+    if (ourReason === null) {
       this.#failuresInARow += 1;
       logger.warn({ model: label, how }, 'a model process died');
+    } else {
+      logger.info({ model: label, reason: ourReason }, 'stopped a run by killing its process'); // S3
     }
-    this.#restart();
+    this.#restart(ourReason === null ? backoffDelayMs(this.#failuresInARow) : 0); // S4
+    if (phase.name === 'running') phase.run.died(how); // S2
+  }
+
+  #checkMemory(of: Process): void {
+    const phase = this.#phase;
+    if (!('process' in phase) || phase.process !== of || phase.name === 'ready') return;
+    const limitBytes = this.#options.settings.manifest.resources.memory_mb * MIB;
+    if ((this.rssBytes ?? 0) > limitBytes) this.#onMemoryExceeded(); // S6
+  }
+
+  #onMemoryExceeded(): void {
+    const phase = this.#phase;
+    const { memory_mb: limitMb } = this.#options.settings.manifest.resources;
     if (phase.name === 'running') {
-      const { run } = phase;
-      run.release();
-      run.reject(
-        run.killedFor ??
-          new ModelCrashedError(`the model process of ${label} ended ${how} during the run`), // S2
-      );
+      phase.run.stopForMemory(`the run needed more than the ${limitMb} MB of resources.memory_mb`);
+    } else if (phase.name === 'loading') {
+      phase.error ??= `loading it needs more than the ${limitMb} MB of resources.memory_mb`;
+      phase.process.child.kill('SIGKILL');
     }
   }
 
-  #restart(): void {
-    const isOurDoing = this.#phase.name === 'running' && this.#phase.run.killedFor !== undefined;
-    const delayMs = isOurDoing ? 0 : backoffDelayMs(Math.max(1, this.#failuresInARow)); // S4
+  /** S7. One that takes as much from the start would only be replaced for ever. */
+  #reasonToReplace({ runs, baselineBytes }: Process): RestartCause | null {
+    const { max_runs: maxRuns, memory_mb: limitMb } = this.#options.settings.manifest.resources;
+    if (maxRuns !== null && runs >= maxRuns) return 'max_runs';
+    const idleLimitBytes = limitMb * MIB * IDLE_MEMORY_SHARE;
+    const isFat = baselineBytes < idleLimitBytes && (this.rssBytes ?? 0) > idleLimitBytes;
+    return isFat ? 'idle_memory' : null;
+  }
+
+  /** Not beside the old one: the memory is for one. */
+  #replace(process: Process, cause: RestartCause): void {
+    const { label, logger, onReplaced } = this.#options;
+    logger.info({ model: label, reason: cause }, 'replacing a model process');
+    onReplaced(cause);
+    process.child.kill('SIGKILL');
+    this.#change({ name: 'replacing', process });
+  }
+
+  #restart(delayMs: number): void {
     const timer = setTimeout(() => this.#spawn(), delayMs);
-    this.#change({
-      name: 'backing_off',
-      timer,
-      retryAtMs: Date.now() + delayMs,
-    });
+    this.#change({ name: 'backing_off', timer, retryAtMs: Date.now() + delayMs });
   }
 
   #change(phase: Phase): void {
@@ -256,14 +287,3 @@ export class Supervisor {
 const send = (child: ChildProcess, message: ToProcess): void => {
   if (child.connected) child.send(message, () => {});
 };
-
-function errorOf({ kind, message }: Extract<FromProcess, { type: 'error' }>): Error {
-  switch (kind) {
-    case 'invalid_input':
-      return new InvalidInputError(message);
-    case 'output_too_large':
-      return new OutputTooLargeError(message);
-    case 'internal':
-      return new InferenceFailedError(message);
-  }
-}

@@ -36,6 +36,10 @@ export interface PipelineSchema {
   readonly output: z.ZodType;
   /** The media fields of `input`, by name. */
   readonly media: Readonly<Record<string, MediaField>>;
+  /**
+   * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
+   */
+  readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
 }
 
 /** Every pipeline's schema.ts exports one of these; it throws when the manifest does not fit. */
@@ -51,23 +55,42 @@ export interface PipelineSettings {
   readonly limits: MediaLimits;
 }
 
-interface InferenceContext {
+export interface InferenceContext {
   /** Tells how far the inference has come; `fraction` is 0 to 1. */
   report(fraction: number, message: string): void;
 }
 
-/** A loaded pipeline. It is given one inference at a time. */
+/**
+ * One inference's input: media fields are `Uint8Array`, everything else is JSON that the schema has
+ * accepted; `options` have their defaults filled in.
+ */
+export interface PipelineInput {
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** JSON, or bytes of a media type of their own. */
+export type PipelineOutput = Json | EncodedOutput;
+
+/** An output that is not JSON. */
+export class EncodedOutput {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  constructor(bytes: Uint8Array, mediaType: string) {
+    this.bytes = bytes;
+    this.mediaType = mediaType;
+  }
+}
+
+/** A loaded pipeline. It is given one batch at a time. */
 export interface Pipeline {
+  /** Throws `InvalidInputError` for what only decoding or running could find. */
+  infer(item: PipelineInput, context: InferenceContext): Promise<PipelineOutput>;
   /**
-   * Media fields of `input` are `Uint8Array`, everything else is JSON that the schema has accepted;
-   * `options` have their defaults filled in. Throws
-   * `InvalidInputError` for what only decoding or running could find.
+   * Runs several items of the same batch key as one; the outputs in their order. When it throws,
+   * each item is run alone.
    */
-  infer(
-    input: Readonly<Record<string, unknown>>,
-    options: Readonly<Record<string, unknown>>,
-    context: InferenceContext,
-  ): Promise<Json>;
+  inferBatch?(items: readonly PipelineInput[]): Promise<readonly PipelineOutput[]>;
 }
 
 /** The input is at fault, and only decoding or running it could tell. */

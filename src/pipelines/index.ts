@@ -3,12 +3,16 @@ import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
 
 export {
+  EncodedOutput,
   type Graphs,
   InvalidInputError,
   InvalidMediaError,
   type MediaField,
   type MediaLimits,
+  type InferenceContext,
   type Pipeline,
+  type PipelineInput,
+  type PipelineOutput,
   type PipelineSchema,
 } from './definition.ts';
 

@@ -1,10 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
+import { inferOnce } from '../model/one-inference.ts';
 import { affineGraph } from '../model/onnx-writer.ts';
-import { ProcessModelRuntime } from '../model/process-runtime.ts';
 import { ModelRepository } from '../model/repository.ts';
-import { ModelUnavailableError } from '../model/runtime.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { SetupError } from './run-worker.ts';
 
@@ -12,52 +11,44 @@ const CHECK_TIMEOUT_MS = 60_000; // a GPU's first use compiles its kernels
 
 export interface DeviceCheckOptions {
   readonly device: string;
+  /** Whether the CPU may stand in for a device that cannot be used. */
+  readonly allowsFallback: boolean;
   readonly dataDir: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
 }
 
 /**
- * Runs a graph of two nodes on the device, in a model process as any other. Throws `SetupError`
- * when it cannot be used: one clear line at start instead of every model failing to load.
+ * Runs a graph of two nodes on the device, in a model process as any other, and returns the device
+ * to use. Throws `SetupError` when it cannot be used and nothing may stand in for it: one clear
+ * line at start instead of every model failing to load.
  */
-export async function checkDevice(options: DeviceCheckOptions): Promise<void> {
-  const { device, dataDir, environment, logger } = options;
-  if (device === 'cpu') return;
+export async function chooseDevice(options: DeviceCheckOptions): Promise<string> {
+  const { device, allowsFallback, logger } = options;
+  if (device === 'cpu') return device;
+  try {
+    await tryDevice(options);
+    return device;
+  } catch (error) {
+    const reason = messageOf(error);
+    if (allowsFallback) {
+      logger.warn({ device, reason }, 'the device cannot be used: running on the CPU instead');
+      return 'cpu';
+    }
+    const advice =
+      'See docs/gpu.md for what it needs, set BUZZER_DEVICE=cpu to run without it, ' +
+      'or BUZZER_DEVICE_FALLBACK=cpu to do so whenever it cannot be used';
+    const message = `BUZZER_DEVICE=${device} cannot be used: ${reason}. ${advice}`;
+    throw new SetupError(message, { cause: error });
+  }
+}
+
+async function tryDevice({ device, dataDir, environment }: DeviceCheckOptions): Promise<void> {
   const folder = join(dataDir, 'device-check');
   await mkdir(join(folder, 'check', '1'), { recursive: true });
   await writeFile(join(folder, 'check', '1', 'model.onnx'), affineGraph());
-  const repository = await ModelRepository.open([folder]);
-  const runtime = new ProcessModelRuntime({
-    versions: repository.all(),
-    device,
-    environment,
-    logger: logger.child({}, { level: 'silent' }),
-    maxPixels: 1,
-    maxOutputBytes: 1024,
-  });
-  const x = { name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] };
-  try {
-    await runtime.infer(
-      { name: 'check', version: 1 },
-      {
-        input: { inputs: { json: [x] } },
-        options: {},
-        runTimeoutMs: CHECK_TIMEOUT_MS,
-        signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
-        onProgress: () => {},
-      },
-    );
-  } catch (error) {
-    const reason = messageOf(error);
-    const advice =
-      error instanceof ModelUnavailableError
-        ? 'Install what it needs, or set BUZZER_DEVICE=cpu'
-        : 'Set BUZZER_DEVICE=cpu to run without it';
-    throw new SetupError(`BUZZER_DEVICE=${device} cannot be used: ${reason}. ${advice}`, {
-      cause: error,
-    });
-  } finally {
-    await runtime.close();
-  }
+  const version = (await ModelRepository.open([folder])).find('check', 1);
+  if (version === undefined) throw new Error(`${folder} cannot be read`);
+  const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] }];
+  await inferOnce({ version, inputs, device, environment, timeoutMs: CHECK_TIMEOUT_MS });
 }

@@ -2,40 +2,52 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
-import { createInferenceActivities } from '../activities/inference.ts';
+import { createInferenceActivities, type InferenceActivities } from '../activities/inference.ts';
 import type { Config } from '../config.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import { inferenceQueue } from '../contract/task-queues.ts';
-import { ProcessModelRuntime, slotsOf } from '../model/process-runtime.ts';
+import { removeDeadCgroups } from '../model/memory-limit.ts';
+import { slotsOf } from '../model/model-pool.ts';
+import { ProcessModelRuntime } from '../model/process-runtime.ts';
 import { ModelRepository, type ModelVersion } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createClient } from '../temporal/client.ts';
-import { checkDevice } from './device-check.ts';
+import { machineLimits, overBudget } from './budget.ts';
+import { chooseDevice } from './device-check.ts';
 import { openInFlight } from './in-flight.ts';
-import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
+import { InferenceMetrics } from './inference-metrics.ts';
+import { startMetricsServer } from './metrics-server.ts';
+import { runWorkerProcess, type WorkerContext } from './run-worker.ts';
+import { ServedModels } from './served-models.ts';
 import { startStateFile } from './state-file.ts';
 
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
 await runWorkerProcess('inference', hostname(), async (context) => {
-  const { config, logger, identity } = context;
+  const { config, logger, identity, stop } = context;
   const repository = await ModelRepository.open(config.modelFolders);
-  const versions = repository.all();
-  if (versions.length === 0) {
-    throw new SetupError(`no models in ${config.modelFolders.join(', ')} (BUZZER_MODELS)`);
-  }
   const environment = modelEnvironment(config);
-  await checkDevice({ device: config.device, dataDir: config.dataDir, environment, logger });
+  const { dataDir, allowsDeviceFallback: allowsFallback } = config;
+  const wanted = { device: config.device, allowsFallback, dataDir, environment, logger };
+  const device = await chooseDevice(wanted);
+  const tooMuch = overBudget(repository.all(), machineLimits());
+  if (tooMuch !== null) logger.warn(tooMuch);
+  if (repository.all().length === 0) {
+    logger.warn(`no models yet in ${config.modelFolders.join(', ')} (BUZZER_MODELS)`);
+  }
+  removeDeadCgroups();
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createClient({ ...config.temporal, identity });
+  const metrics = new InferenceMetrics(config.device, device);
   const runtime = new ProcessModelRuntime({
-    versions,
+    device,
     environment,
     logger,
-    device: config.device,
+    observer: metrics,
     maxPixels: config.maxPixels,
     maxOutputBytes: config.maxOutputBytes,
   });
+  metrics.watch(runtime);
   const inFlight = await openInFlight({
     folder: join(config.dataDir, 'workers'),
     client,
@@ -51,22 +63,47 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     inFlight,
     worker: identity,
     engineInlineLimit: config.engineInlineLimit,
+    onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
   });
   const stateFile = startStateFile({ runtime, store, worker: identity, logger });
-  const workers = await Promise.all(
-    versions.map(async (version) => await createWorker(version, activities, context)),
-  );
-  runtime.preload();
-  await runUntilStopped(workers, context);
-  await runtime.close();
+  let fail: (error: unknown) => void = () => {};
+  const failure = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  const models = new ServedModels(repository, {
+    runtime,
+    logger,
+    createWorker: async (version) => await createWorker(version, activities, context),
+    onFatal: fail,
+  });
+  const metricsServer = await startMetricsServer({
+    ...config.inferenceMetrics,
+    metrics: async () => await metrics.text(),
+    isReady: () => metrics.isReady(),
+    logger,
+  });
+  try {
+    await Promise.race([models.settled(), failure]);
+    if (!stop.aborted) context.ready();
+    await Promise.race([aborted(stop), failure]);
+    await Promise.race([models.close(), failure]);
+  } finally {
+    await runtime.close(); // also when a Temporal Worker has failed: no process stays behind
+  }
+  await metricsServer.close();
   await stateFile.close();
   await inFlight.close();
   await client.connection.close();
 });
 
+const aborted = async (signal: AbortSignal): Promise<void> => {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+};
+
 async function createWorker(
   version: ModelVersion,
-  activities: ReturnType<typeof createInferenceActivities>,
+  activities: InferenceActivities,
   { config, connection, identity }: WorkerContext,
 ): Promise<Worker> {
   return await Worker.create({

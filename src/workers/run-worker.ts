@@ -9,7 +9,6 @@ import {
 } from '@temporalio/worker';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
-import { RepositoryError } from '../model/repository.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
 /** Each of our workers runs either workflows or activities; and predictions may fail. */
@@ -91,7 +90,7 @@ function reportFatal(error: unknown, logger: Logger): number {
 }
 
 const stopsForGood = (error: unknown): error is Error =>
-  error instanceof ConfigError || error instanceof RepositoryError || error instanceof SetupError;
+  error instanceof ConfigError || error instanceof SetupError;
 
 function installRuntime(logger: Logger): void {
   const write = ({ level, message, meta }: LogEntry) => {

@@ -19,7 +19,6 @@ export interface StateFileOptions {
  */
 export function startStateFile({ runtime, store, worker, logger }: StateFileOptions) {
   const key = payloadKeys.worker(worker);
-  let last = '';
   let writing: Promise<unknown> = Promise.resolve();
   const write = () => {
     const state: WorkerState = {
@@ -31,13 +30,7 @@ export function startStateFile({ runtime, store, worker, logger }: StateFileOpti
       .then(async () => await store.put(key, Buffer.from(JSON.stringify(state)), JSON_PAYLOAD))
       .catch((error: unknown) => logger.warn({ err: error }, 'cannot write the worker state'));
   };
-  runtime.onStateChange(() => {
-    // Which run is under way changes all the time, and is no news worth a write.
-    const summary = JSON.stringify(runtime.states().map(({ state, reason }) => [state, reason]));
-    if (summary === last) return;
-    last = summary;
-    write();
-  });
+  runtime.onStateChange(write);
   write();
   const timer = setInterval(write, WORKER_STATE_INTERVAL_MS);
   return {

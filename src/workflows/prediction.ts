@@ -56,7 +56,7 @@ async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise
     const remainingMs = deadlineAtMs - Date.now();
     if (remainingMs <= 0) return deadlineEnd(latest);
     const infer = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
-    const earlier = latest === null ? FIRST : { attempts: latest.attempt, deaths: latest.deaths };
+    const earlier = latest === null ? FIRST : earlierOf(latest);
     try {
       const { id, model, version, input, options, created_at } = accepted;
       const request = { id, model, version, input, options, created_at, runTimeoutMs, earlier };
@@ -72,6 +72,12 @@ async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise
     }
   }
 }
+
+const earlierOf = ({ attempt, deaths, alone = false }: AttemptReport): EarlierAttempts => ({
+  attempts: attempt,
+  deaths,
+  alone,
+});
 
 function succeeded(accepted: Accepted, { output, report, metrics }: InferResult): Ended {
   const totalMs = Date.now() - Date.parse(accepted.created_at);

@@ -24,7 +24,7 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
   ];
   const alphabet = await readAlphabet(dictionaryFile);
   return {
-    async infer(input, options, context) {
+    async infer({ input, options }, context) {
       const { min_confidence: minConfidence } = options as OcrOptions;
       const image = await decodeImage(input['image'] as Uint8Array, settings.limits).catch(
         (error: unknown) => {

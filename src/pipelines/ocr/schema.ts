@@ -45,5 +45,6 @@ export const describeOcr: DescribePipeline = (manifest) => {
     options: optionsSchema,
     output: outputSchema,
     media: { image: imageField },
+    batchKey: null, // convolutions gain nothing on a CPU, and padding would change the text
   };
 };

@@ -1,11 +1,29 @@
+/* Runs any ONNX graph on tensors, one inference or several joined along their first axis. */
+import { type PackedTensor, packTensors, TENSORS_MEDIA_TYPE, unpackTensors } from '../../contract/packed-tensors.ts';
 import type { Json } from '../../contract/payload.ts';
-import type { Datatype, JsonTensor } from '../../contract/tensor.ts';
-import { datatypeOf, openSession, ortTypeOf, Tensor } from '../../model/session.ts';
-import type { Pipeline, PipelineSettings } from '../definition.ts';
-import { flatten } from './elements.ts';
-import { TENSOR_FILE } from './schema.ts';
+import type { JsonTensor } from '../../contract/tensor.ts';
+import { datatypeOf, openSession, ortTypeOf, type Session, Tensor } from '../../model/session.ts';
+import {
+  EncodedOutput,
+  type Pipeline,
+  type PipelineInput,
+  type PipelineOutput,
+  type PipelineSettings,
+} from '../definition.ts';
+import {
+  bytesOf,
+  elementBytes,
+  type ElementArray,
+  elementsOf,
+  joinStrings,
+  splitStrings,
+  toJson,
+  toPacked,
+} from './codec.ts';
+import { TENSOR_FILE, type TensorOptions } from './schema.ts';
 
-/** Runs any ONNX graph on tensors written as Open Inference Protocol JSON. */
+type Tensors = readonly PackedTensor[];
+
 export async function openTensor(settings: PipelineSettings): Promise<Pipeline> {
   const session = await openSession(settings.files[TENSOR_FILE] ?? '', {
     device: settings.device,
@@ -13,96 +31,90 @@ export async function openTensor(settings: PipelineSettings): Promise<Pipeline> 
     graph: settings.graphs[TENSOR_FILE],
   });
   return {
-    async infer(input) {
-      const tensors = input['inputs'] as readonly JsonTensor[];
-      const feeds = Object.fromEntries(tensors.map((tensor) => [tensor.name, toOrt(tensor)]));
-      const outputs = await session.run(feeds);
-      return { outputs: Object.entries(outputs).map(([name, tensor]) => fromOrt(name, tensor)) };
+    async infer(item) {
+      return encode(await run(session, readInputs(item)), item);
+    },
+    async inferBatch(items) {
+      const outputs = await run(session, joinAll(items.map(readInputs)));
+      return splitAll(outputs, items.length).map((tensors, index) =>
+        encode(tensors, items[index] as PipelineInput),
+      );
     },
   };
 }
 
-function toOrt({ datatype, shape, data }: JsonTensor): Tensor {
-  return new Tensor(ortTypeOf(datatype), elementsOf(datatype, flatten(data, shape.length)), shape);
+function readInputs({ input }: PipelineInput): Tensors {
+  const { inputs } = input;
+  if (inputs instanceof Uint8Array) return unpackTensors(inputs);
+  return (inputs as readonly JsonTensor[]).map(toPacked);
 }
 
-function elementsOf(datatype: Datatype, data: readonly Json[]): Tensor.DataType {
-  const numbers = data as readonly number[];
-  switch (datatype) {
-    case 'BOOL':
-      return Uint8Array.from(data, Number);
-    case 'UINT8':
-      return Uint8Array.from(numbers);
-    case 'UINT16':
-      return Uint16Array.from(numbers);
-    case 'UINT32':
-      return Uint32Array.from(numbers);
-    case 'UINT64':
-      return BigUint64Array.from(data as readonly (number | string)[], BigInt);
-    case 'INT8':
-      return Int8Array.from(numbers);
-    case 'INT16':
-      return Int16Array.from(numbers);
-    case 'INT32':
-      return Int32Array.from(numbers);
-    case 'INT64':
-      return BigInt64Array.from(data as readonly (number | string)[], BigInt);
-    case 'BF16': // Node has no bfloat16: `ortTypeOf` refuses it first
-    case 'FP16':
-      return Uint16Array.from(numbers, toHalf);
-    case 'FP32':
-      return Float32Array.from(numbers);
-    case 'FP64':
-      return Float64Array.from(numbers);
-    case 'BYTES':
-      return data as string[];
-  }
+function encode(tensors: Tensors, { options }: PipelineInput): PipelineOutput {
+  const { binary } = options as TensorOptions;
+  if (binary) return new EncodedOutput(packTensors(tensors), TENSORS_MEDIA_TYPE);
+  return { outputs: tensors.map(toJson) as unknown as Json };
 }
 
-function fromOrt(name: string, tensor: Tensor): Json {
+async function run(session: Session, inputs: Tensors): Promise<Tensors> {
+  const feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, toOrt(tensor)]));
+  const outputs = await session.run(feeds);
+  return Object.entries(outputs).map(([name, tensor]) => fromOrt(name, tensor));
+}
+
+function toOrt({ datatype, shape, data }: PackedTensor): Tensor {
+  const type = ortTypeOf(datatype);
+  const elements = datatype === 'BYTES' ? splitStrings(data) : elementsOf(datatype, data);
+  return new Tensor(type, elements, shape);
+}
+
+function fromOrt(name: string, tensor: Tensor): PackedTensor {
   const datatype = datatypeOf(tensor.type);
-  return { name, datatype, shape: tensor.dims, data: Array.from(jsonElements(datatype, tensor)) };
+  const isText = datatype === 'BYTES';
+  const data = isText
+    ? joinStrings(tensor.data as unknown as string[])
+    : bytesOf(tensor.data as ElementArray);
+  return { name, datatype, shape: tensor.dims, data };
 }
 
-/** Integers beyond 2^53 become strings of digits; a float that is not finite becomes null. */
-function jsonElements(datatype: Datatype, tensor: Tensor): Iterable<Json> {
-  switch (datatype) {
-    case 'BOOL':
-      return Array.from(tensor.data as Uint8Array, Boolean);
-    case 'INT64':
-    case 'UINT64':
-      return Array.from(tensor.data as BigInt64Array, (value) =>
-        Number.isSafeInteger(Number(value)) ? Number(value) : String(value),
-      );
-    case 'FP16':
-      return Array.from(tensor.data as Uint16Array, fromHalf);
-    default:
-      return tensor.data as Iterable<Json>;
+/** Tensors of the same names and shapes → one of each name, joined along the first axis. */
+function joinAll(items: readonly Tensors[]): Tensors {
+  const [first = []] = items;
+  return first.map(({ name, datatype, shape }) => {
+    const [rows = 0, ...rest] = shape;
+    const parts = items.map((tensors) => dataOf(tensors, name));
+    return { name, datatype, shape: [rows * items.length, ...rest], data: Buffer.concat(parts) };
+  });
+}
+
+const dataOf = (tensors: Tensors, name: string): Uint8Array =>
+  tensors.find((tensor) => tensor.name === name)?.data ?? new Uint8Array();
+
+/** What `joinAll` has joined, taken apart; throws when the graph did not keep the first axis. */
+function splitAll(tensors: Tensors, count: number): readonly Tensors[] {
+  const split = tensors.map((tensor) => splitRows(tensor, count));
+  return Array.from({ length: count }, (_, index) => split.flatMap((parts) => parts[index] ?? []));
+}
+
+function splitRows(tensor: PackedTensor, count: number): readonly PackedTensor[] {
+  const [rows = 0, ...rest] = tensor.shape;
+  const each = rows / count;
+  if (!Number.isInteger(each) || tensor.shape.length === 0) {
+    throw new Error(`${tensor.name} has ${rows} rows for a batch of ${count}`);
   }
+  const shape = [each, ...rest];
+  const parts = elementBytes(tensor.datatype) === null ? splitText(tensor.data, count) : null;
+  const bytes = tensor.data.length / count;
+  return Array.from({ length: count }, (_, index) => ({
+    ...tensor,
+    shape,
+    data: parts?.[index] ?? tensor.data.subarray(index * bytes, (index + 1) * bytes),
+  }));
 }
 
-/** IEEE 754 binary32 → binary16 bits, rounded to nearest even. */
-function toHalf(value: number): number {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (magnitude >= 65_520) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | roundHalfEven(magnitude * 2 ** 24);
-  const exponent = Math.floor(Math.log2(magnitude));
-  const mantissa = roundHalfEven((magnitude / 2 ** exponent - 1) * 1024);
-  return sign | (((exponent + 15) << 10) + mantissa); // a mantissa of 1024 carries into the exponent
-}
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-}
-
-function fromHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const mantissa = bits & 0x3ff;
-  if (exponent === 0) return sign * mantissa * 2 ** -24;
-  if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+function splitText(data: Uint8Array, count: number): readonly Uint8Array[] {
+  const strings = splitStrings(data);
+  const each = strings.length / count;
+  return Array.from({ length: count }, (_, index) =>
+    joinStrings(strings.slice(index * each, (index + 1) * each)),
+  );
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { messageOf } from '../../contract/failure.ts';
 import {
   DATATYPES,
   elementCount,
@@ -7,6 +8,8 @@ import {
   type TensorSpec,
 } from '../../contract/tensor.ts';
 import type { DescribePipeline } from '../definition.ts';
+import { type PackedTensor, readHeader } from '../../contract/packed-tensors.ts';
+import { elementBytes, splitStrings } from './codec.ts';
 import { elementProblem, flatten } from './elements.ts';
 
 const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
@@ -15,9 +18,20 @@ const tensorSchema = z.strictObject({
   name: z.string(),
   datatype: z.enum(DATATYPES),
   shape: z.array(z.int().min(0).max(MAX_DIMENSION)),
-  data: z.array(z.unknown()).describe('Row-major, flat or nested as the shape.'),
+  // In JSON always an array; the API may hand over bytes that arrived as bytes.
+  data: z
+    .unknown()
+    .meta({ type: 'array', description: 'Row-major, flat or nested as the shape.' }),
 });
 
+const optionsSchema = z.strictObject({
+  binary: z
+    .boolean()
+    .default(false)
+    .describe('Stores the outputs as bytes (application/vnd.buzzer.tensors) instead of JSON.'),
+});
+
+export type TensorOptions = z.infer<typeof optionsSchema>;
 type InputTensor = z.infer<typeof tensorSchema>;
 type Issue = (path: (string | number)[], message: string) => void;
 
@@ -48,8 +62,28 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
       .array(tensorSchema)
       .describe(`The graph's outputs: ${graph.outputs.map(describeTensorSpec).join('; ')}.`),
   });
-  return { input: z.strictObject({ inputs }), options: z.strictObject({}), output, media: {} };
+  return {
+    output,
+    input: z.strictObject({ inputs }),
+    options: optionsSchema,
+    media: {},
+    batchKey: batches(graph) ? ({ inputs: given }) => keyOf(given) : null,
+  };
 };
+
+/** A graph whose inputs and outputs all begin with an axis of any size. */
+const batches = ({ inputs, outputs }: GraphSignature): boolean =>
+  [...inputs, ...outputs].every(({ shape }) => shape.length > 0 && typeof shape[0] !== 'number');
+
+/** Same names, datatypes and shapes, in whatever order and form they come. */
+function keyOf(inputs: unknown): string {
+  const tensors =
+    inputs instanceof Uint8Array
+      ? readHeader(inputs)
+      : (inputs as readonly Pick<PackedTensor, 'name' | 'datatype' | 'shape'>[]);
+  const each = tensors.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.join()}`);
+  return each.toSorted().join(';');
+}
 
 const describeTensorSpec = (spec: TensorSpec): string =>
   `${spec.name} ${spec.datatype} ${formatShape(spec.shape)}`;
@@ -87,7 +121,16 @@ function checkTensor(
     issue(['shape'], `must be ${formatShape(spec.shape)}`);
     return;
   }
-  const flat = flatten(tensor.data, tensor.shape.length);
+  if (tensor.data instanceof Uint8Array) {
+    const problem = bytesProblem(tensor, tensor.data);
+    if (problem !== null) issue(['data'], problem);
+    return;
+  }
+  if (!Array.isArray(tensor.data)) {
+    issue(['data'], 'must be an array');
+    return;
+  }
+  const flat = flatten(tensor.data as readonly unknown[], tensor.shape.length);
   const expected = elementCount(tensor.shape);
   if (flat.length !== expected) {
     issue(['data'], `has ${flat.length} elements, but the shape holds ${expected}`);
@@ -99,6 +142,27 @@ function checkTensor(
       issue(['data', index], problem);
       return;
     }
+  }
+}
+
+/** Why these bytes are no tensor of that shape and datatype; null when they are. */
+function bytesProblem({ datatype, shape }: InputTensor, data: Uint8Array): string | null {
+  const expected = elementCount(shape);
+  const size = elementBytes(datatype);
+  if (size === null) return textProblem(data, expected);
+  if (data.length !== expected * size) {
+    return `has ${data.length} bytes, but ${expected} elements of ${datatype} have ${expected * size}`;
+  }
+  const isWrong = datatype === 'BOOL' && data.some((byte) => byte > 1);
+  return isWrong ? 'has a byte that is neither 0 nor 1' : null;
+}
+
+function textProblem(data: Uint8Array, expected: number): string | null {
+  try {
+    const { length } = splitStrings(data);
+    return length === expected ? null : `has ${length} elements, but the shape holds ${expected}`;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 

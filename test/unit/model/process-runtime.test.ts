@@ -41,7 +41,6 @@ async function addModel(name: string, graph: Uint8Array, manifest: object = {}):
 
 async function open(folders = [folder], maxOutputBytes = 1024 ** 2): Promise<void> {
   runtime = new ProcessModelRuntime({
-    versions: (await ModelRepository.open(folders)).all(),
     device: 'cpu',
     maxPixels: 1_000_000,
     maxOutputBytes,
@@ -49,6 +48,7 @@ async function open(folders = [folder], maxOutputBytes = 1024 ** 2): Promise<voi
     logger: createLogger('test', 'silent'),
     processFile: resolve('dist/model/process.js'),
   });
+  for (const version of (await ModelRepository.open(folders)).all()) await runtime.serve(version);
 }
 
 const infer = async (name: string, input: object, more: Partial<InferenceRequest> = {}) =>
@@ -57,6 +57,8 @@ const infer = async (name: string, input: object, more: Partial<InferenceRequest
     {
       input: Object.fromEntries(Object.entries(input).map(([field, json]) => [field, { json }])),
       options: {},
+      priority: 3,
+      isAlone: false,
       runTimeoutMs: 60_000,
       signal: new AbortController().signal,
       onProgress: () => {},

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { affineGraph, mlpGraph } from '../../../src/model/onnx-writer.ts';
-import { ModelRepository, RepositoryError } from '../../../src/model/repository.ts';
+import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/onnx-writer.ts';
+import { ModelRepository } from '../../../src/model/repository.ts';
 
 let folder: string;
 
@@ -61,31 +62,89 @@ test('a folder that does not exist holds no models', async () => {
   expect((await ModelRepository.open([join(folder, 'nothing')])).all()).toEqual([]);
 });
 
-test('every mistake is listed at once, with its path', async () => {
+const problemsOf = (repository: ModelRepository, name: string): readonly string[] =>
+  repository.findBroken(name, null)?.problems ?? [];
+
+test('every mistake is listed at once, with its path, and what is well is served', async () => {
   await write('json/1/model.json', '{');
-  await write('manifest/1/model.json', '{"pipeline": "magic", "timeouts": {"run_s": -1}, "x": 1}');
+  await write(
+    'manifest/1/model.json',
+    '{"pipeline": "magic", "timeouts": {"run_s": -1}, "x": 1, "files": {"model": {"path": "no.onnx"}}}',
+  );
   await write('missing/1/model.json', '{"pipeline": "tensor"}');
   await write('corrupt/1/model.onnx', Buffer.from('this is no graph'));
   await write('role/1/model.json', '{"pipeline": "ocr", "files": {}}');
-  const error = await ModelRepository.open([folder]).catch((problem: unknown) => problem);
+  await write('batch/1/model.onnx', burnGraph());
+  await write('batch/1/model.json', '{"pipeline": "tensor", "batching": {"max_size": 4}}');
+  await write('well/1/model.onnx', affineGraph());
+  const repository = await ModelRepository.open([folder]);
 
-  expect(error).toBeInstanceOf(RepositoryError);
-  const { message } = error as Error;
-  expect(message).toContain('json/1: model.json is not JSON');
-  expect(message).toContain('model.json pipeline: must be one of ocr, tensor');
-  expect(message).toContain('model.json timeouts.run_s');
-  expect(message).toContain('Unrecognized key: "x"');
-  expect(message).toContain('missing/1: files.model: model.onnx does not exist');
-  expect(message).toContain('corrupt/1: files.model');
-  expect(message).toContain(
-    'role/1: files: the ocr pipeline also needs detection, recognition, dictionary',
-  );
+  expect(problemsOf(repository, 'json')[0]).toContain('model.json cannot be read');
+  expect(problemsOf(repository, 'manifest')).toEqual([
+    expect.stringContaining('model.json pipeline: must be one of ocr, tensor'),
+    expect.stringContaining('model.json timeouts.run_s'),
+    expect.stringContaining('Unrecognized key: "x"'),
+    'files.model: no.onnx does not exist',
+  ]);
+  expect(problemsOf(repository, 'missing')).toEqual(['files.model: model.onnx does not exist']);
+  expect(problemsOf(repository, 'corrupt')[0]).toContain('files.model: ');
+  expect(problemsOf(repository, 'role')).toEqual([
+    'files: the ocr pipeline also needs detection, recognition, dictionary',
+  ]);
+  expect(problemsOf(repository, 'batch')[0]).toContain('batching.max_size');
+  expect(repository.all().map(({ ref }) => ref.name)).toEqual(['well']);
 });
 
-test('the same version in two folders is refused', async () => {
-  await write('one/a/1/model.onnx', affineGraph());
-  await write('two/a/1/model.onnx', affineGraph());
-  const open = ModelRepository.open([join(folder, 'one'), join(folder, 'two')]);
+test('a model that is a folder, a pipe or a link to nowhere is a problem, not a hang', async () => {
+  await mkdir(join(folder, 'folder', '1', 'model.onnx'), { recursive: true });
+  await mkdir(join(folder, 'link', '1'), { recursive: true });
+  await symlink('nowhere', join(folder, 'link', '1', 'model.onnx'));
+  await mkdir(join(folder, 'pipe', '1'), { recursive: true });
+  execFileSync('mkfifo', [join(folder, 'pipe', '1', 'model.onnx')]);
+  const repository = await ModelRepository.open([folder]);
 
-  await expect(open).rejects.toThrow('already is this version');
+  expect(problemsOf(repository, 'folder')).toEqual(['files.model: model.onnx is not a file']);
+  expect(problemsOf(repository, 'link')).toEqual(['files.model: model.onnx does not exist']);
+  expect(problemsOf(repository, 'pipe')).toEqual(['files.model: model.onnx is not a file']);
+});
+
+test('a folder that cannot be read is told, and the others are served', async () => {
+  await write('a/1/model.onnx', affineGraph());
+  await symlink('loop', join(folder, 'loop')); // a folder whose reading fails, for root as well
+  const repository = await ModelRepository.open([folder, join(folder, 'loop')]);
+
+  expect(repository.folderProblems()).toEqual(
+    expect.arrayContaining([expect.stringContaining('cannot be read')]),
+  );
+  expect(repository.find('a', 1)).toBeDefined();
+});
+
+test('the same version in two folders is served from the first', async () => {
+  await write('one/a/1/model.onnx', affineGraph());
+  await write('two/a/1/model.onnx', mlpGraph());
+  const repository = await ModelRepository.open([join(folder, 'one'), join(folder, 'two')]);
+
+  expect(repository.find('a', 1)?.folder).toBe(join(folder, 'one', 'a', '1'));
+  expect(repository.folderProblems()[0]).toContain(`a@1 is already in ${folder}`);
+});
+
+test('what changes is seen: a new version, a repaired one, one that is gone', async () => {
+  await write('a/1/model.onnx', affineGraph());
+  await write('b/1/model.onnx', Buffer.from('no graph'));
+  const repository = await ModelRepository.open([folder]);
+  const first = repository.find('a', 1);
+  expect(await repository.refresh()).toBe(false);
+
+  await write('a/2/model.onnx', affineGraph());
+  await write('b/1/model.onnx', affineGraph());
+  expect(await repository.refresh()).toBe(true);
+  expect(repository.find('a', null)?.ref.version).toBe(2);
+  expect(repository.find('a', 1)).toBe(first); // the very same: nothing of it has changed
+  expect(repository.find('b', 1)).toBeDefined();
+
+  await rename(join(folder, 'a', '1'), join(folder, 'a', 'old'));
+  await write('b/1/model.onnx', Buffer.from('broken again'));
+  expect(await repository.refresh()).toBe(true);
+  expect(repository.find('a', 1)).toBeUndefined();
+  expect(problemsOf(repository, 'b')).toHaveLength(1);
 });

@@ -1,0 +1,74 @@
+/*
+ * Tensors as bytes: how they lie in the payload store and travel to and from a model process when
+ * they are not JSON. A header length (UINT32, little-endian), a JSON header, and then the elements
+ * of each tensor in the binary form of the Open Inference Protocol: row-major, little-endian, BYTES
+ * elements each behind its length (UINT32). The header and each tensor are padded to 8 bytes, so
+ * that a typed array can lie on them without a copy.
+ */
+import type { Datatype } from './tensor.ts';
+
+export const TENSORS_MEDIA_TYPE = 'application/vnd.buzzer.tensors';
+
+/** A tensor whose elements are bytes. */
+export interface PackedTensor {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array;
+}
+
+interface HeaderEntry {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+const ALIGNMENT = 8;
+const LENGTH_BYTES = 4;
+const SPACE = 0x20;
+
+const padded = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+/** Tensors → bytes. */
+export function packTensors(tensors: readonly PackedTensor[]): Uint8Array {
+  const entries: HeaderEntry[] = tensors.map(({ name, datatype, shape, data }) => ({
+    name,
+    datatype,
+    shape,
+    bytes: data.byteLength,
+  }));
+  const header = new TextEncoder().encode(JSON.stringify(entries));
+  const dataOffset = padded(LENGTH_BYTES + header.length);
+  const total = entries.reduce((sum, { bytes }) => sum + padded(bytes), dataOffset);
+  const packed = new Uint8Array(total);
+  new DataView(packed.buffer).setUint32(0, dataOffset - LENGTH_BYTES, true);
+  packed.set(header, LENGTH_BYTES);
+  packed.fill(SPACE, LENGTH_BYTES + header.length, dataOffset);
+  let offset = dataOffset;
+  for (const { data } of tensors) {
+    packed.set(data, offset);
+    offset += padded(data.byteLength);
+  }
+  return packed;
+}
+
+/** Bytes → tensors, whose data are views of `packed`. Only for what `packTensors` has made. */
+export function unpackTensors(packed: Uint8Array): readonly PackedTensor[] {
+  const headerBytes = headerLength(packed);
+  let offset = LENGTH_BYTES + headerBytes;
+  return readHeader(packed).map(({ bytes, ...tensor }) => {
+    const data = packed.subarray(offset, offset + bytes);
+    offset += padded(bytes);
+    return { ...tensor, data };
+  });
+}
+
+/** What a pack holds, without looking at its elements. */
+export const readHeader = (packed: Uint8Array): readonly HeaderEntry[] => {
+  const header = packed.subarray(LENGTH_BYTES, LENGTH_BYTES + headerLength(packed));
+  return JSON.parse(new TextDecoder().decode(header)) as HeaderEntry[];
+};
+
+const headerLength = (packed: Uint8Array): number =>
+  new DataView(packed.buffer, packed.byteOffset, packed.byteLength).getUint32(0, true);

@@ -1,0 +1,153 @@
+/*
+ * One batch while it runs in a model process: who is in it, who still wants its result, and why its
+ * process must be killed. The supervisor does the killing; each item is settled exactly once.
+ *
+ *  R1  A canceled item of a shared batch is only dropped: the others go on.
+ *  R2  When nobody is left, or the run timeout passes, the process is killed; what was in it until
+ *      then is settled when the process is gone, so that the device is free.
+ *  R3  What befalls a batch of several says so (`isShared`): each may succeed alone.
+ */
+import type { FromProcess, ItemOutcome } from './protocol.ts';
+import {
+  type Inference,
+  InferenceFailedError,
+  type InferenceRequest,
+  InvalidInputError,
+  ModelCrashedError,
+  OutOfMemoryError,
+  OutputTooLargeError,
+  type RestartCause,
+  RunTimeoutError,
+} from './runtime.ts';
+
+/** An inference on its way through a pool, and whom to tell. */
+export interface BatchItem {
+  readonly request: InferenceRequest;
+  readonly resolve: (inference: Inference) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface BatchRunOptions {
+  /** For messages: `ocr@1`. */
+  readonly label: string;
+  readonly device: string;
+  /** Kills the process that runs the batch. */
+  readonly kill: () => void;
+}
+
+export class BatchRun {
+  readonly size: number;
+  readonly startedAtMs = Date.now();
+  readonly #options: BatchRunOptions;
+  /** Null: settled. */
+  readonly #items: (BatchItem | null)[];
+  readonly #timer: NodeJS.Timeout;
+  readonly #listeners = new Map<BatchItem, () => void>();
+  #killed: { readonly cause: RestartCause; readonly error: unknown } | null = null;
+
+  /** `items` share their run timeout. Starts the clock. */
+  constructor(items: readonly BatchItem[], options: BatchRunOptions) {
+    this.size = items.length;
+    this.#items = [...items];
+    this.#options = options;
+    for (const item of items) {
+      const { signal } = item.request;
+      const onAbort = () => this.#drop(item);
+      this.#listeners.set(item, onAbort);
+      signal.addEventListener('abort', onAbort, { once: true });
+    }
+    const timeoutMs = items[0]?.request.runTimeoutMs ?? 0;
+    this.#timer = setTimeout(() => {
+      const message = `the run took longer than its ${timeoutMs} ms and was stopped`;
+      this.#kill('run_timeout', new RunTimeoutError(message, this.#isShared));
+    }, timeoutMs);
+  }
+
+  /** Why we have killed its process; null while we have not. */
+  get killedFor(): RestartCause | null {
+    return this.#killed?.cause ?? null;
+  }
+
+  /** Its process takes more memory than it may. */
+  stopForMemory(detail: string): void {
+    this.#kill('out_of_memory', new OutOfMemoryError(detail, this.#isShared));
+  }
+
+  /** What the process says while it runs. */
+  progress({ item, progress }: Extract<FromProcess, { type: 'progress' }>): void {
+    this.#items[item]?.request.onProgress(progress);
+  }
+
+  /** The process is done: every item that is still wanted gets its outcome. */
+  done({ outcomes, inferenceMs }: Extract<FromProcess, { type: 'done' }>): void {
+    this.#settle((item, index) => {
+      const outcome = outcomes[index];
+      if (outcome === undefined || 'error' in outcome) {
+        item.reject(errorOf(outcome));
+        return;
+      }
+      item.resolve({
+        ...outcome,
+        inferenceMs,
+        startedAtMs: this.startedAtMs,
+        batchSize: this.size,
+        device: this.#options.device,
+      });
+    });
+  }
+
+  /** The process is gone; `how` it ended, when it was not our doing. */
+  died(how: string): void {
+    const message = `the model process of ${this.#options.label} ended ${how} during the run`;
+    const error = this.#killed?.error ?? new ModelCrashedError(message, this.#isShared);
+    this.#settle((item) => item.reject(error));
+  }
+
+  get #isShared(): boolean {
+    return this.size > 1;
+  }
+
+  #drop(item: BatchItem): void {
+    if (this.#killed !== null) return;
+    const { reason } = item.request.signal;
+    if (this.#items.filter((other) => other !== null).length === 1) {
+      this.#kill('canceled', reason); // R2
+      return;
+    }
+    this.#items[this.#items.indexOf(item)] = null; // R1
+    item.reject(reason);
+  }
+
+  #kill(cause: RestartCause, error: unknown): void {
+    if (this.#killed !== null) return;
+    this.#killed = { cause, error };
+    this.#options.kill();
+  }
+
+  #settle(tell: (item: BatchItem, index: number) => void): void {
+    clearTimeout(this.#timer);
+    for (const [item, listener] of this.#listeners) {
+      item.request.signal.removeEventListener('abort', listener);
+    }
+    for (const [index, item] of this.#items.entries()) {
+      this.#items[index] = null;
+      if (item !== null) tell(item, index);
+    }
+  }
+}
+
+/** In a batch of its own or not: the process has already tried each item alone. */
+function errorOf(outcome: Extract<ItemOutcome, { error: unknown }> | undefined): Error {
+  if (outcome === undefined) return new InferenceFailedError('the model process lost an item');
+  const { error, message } = outcome;
+  switch (error) {
+    case 'invalid_input':
+      return new InvalidInputError(message);
+    case 'output_too_large':
+      return new OutputTooLargeError(message);
+    case 'out_of_memory':
+      return new OutOfMemoryError(message, false);
+    case 'internal':
+      return new InferenceFailedError(message);
+  }
+}

@@ -1,0 +1,159 @@
+/* model.json: how it is read, and everything that can be wrong with it, all at once. */
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { messageOf } from '../contract/failure.ts';
+import type { Manifest } from '../contract/model.ts';
+import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
+import { readGraphSignature } from './onnx-file.ts';
+
+/** Without a limit of its own a process may take this much, and more for large weights. */
+const DEFAULT_MEMORY_MB = 1024;
+const MEMORY_PER_WEIGHT = 3; // the file read, the weights laid out, and what a run adds
+const MIB = 1024 ** 2;
+
+const fileSchema = z.strictObject({
+  path: z.string().min(1),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'must be 64 lowercase hexadecimal digits')
+    .exactOptional(),
+});
+
+const manifestSchema = z.strictObject({
+  pipeline: z.string().refine((name) => Object.hasOwn(PIPELINES, name), {
+    error: `must be one of ${Object.keys(PIPELINES).join(', ')}`,
+  }),
+  description: z.string().max(1000).default(''),
+  files: z.record(z.string(), fileSchema).default({ model: { path: 'model.onnx' } }),
+  options: z.record(z.string(), z.unknown()).default({}),
+  batching: z
+    .strictObject({
+      max_size: z.int().min(1).max(1024).default(1),
+      max_delay_ms: z.int().min(0).max(10_000).default(0),
+    })
+    .prefault({}),
+  resources: z
+    .strictObject({
+      threads: z.int().min(1).max(256).default(1),
+      replicas: z.int().min(1).max(64).default(1),
+      memory_mb: z.int().min(64).optional(),
+      max_runs: z.int().min(1).nullable().default(null),
+      preload: z.boolean().default(false),
+    })
+    .prefault({}),
+  timeouts: z.strictObject({ run_s: z.number().positive().max(86_400).default(120) }).prefault({}),
+  license: z.string().nullable().default(null),
+  source: z.string().nullable().default(null),
+});
+
+/** What a version's folder holds, ready to be validated against and loaded. */
+export interface VersionContent {
+  readonly manifest: Manifest;
+  /** Absolute paths by role. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Signatures of the .onnx files, by role. */
+  readonly graphs: Graphs;
+  readonly schema: PipelineSchema;
+}
+
+/** Everything that is wrong with a version: each a place and a reason. */
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError';
+  readonly problems: readonly string[];
+  /** The files that the manifest names, as far as it could be read. */
+  readonly references: readonly string[];
+  constructor(problems: readonly string[], references: readonly string[]) {
+    super(problems.join('; '));
+    this.problems = problems;
+    this.references = references;
+  }
+}
+
+/** Reads the version in `folder`; throws `ManifestError`. */
+export async function readVersionFolder(folder: string): Promise<VersionContent> {
+  const problems: string[] = [];
+  const parsed = await readManifest(folder, problems);
+  const files: Record<string, string> = {};
+  const graphs: Record<string, Graphs[string]> = {};
+  let weightBytes = 0;
+  for (const [role, file] of Object.entries(parsed?.files ?? {})) {
+    try {
+      const found = await findFile(folder, file.path);
+      files[role] = found.path;
+      weightBytes += found.bytes;
+      if (found.path.endsWith('.onnx')) graphs[role] = await readGraphSignature(found.path);
+    } catch (error) {
+      problems.push(`files.${role}: ${messageOf(error)}`);
+    }
+  }
+  const references = Object.values(parsed?.files ?? {}).map(({ path }) => path);
+  if (parsed === null || problems.length > 0) throw new ManifestError(problems, references);
+  const { memory_mb: given, ...resources } = parsed.resources;
+  const memoryMb =
+    given ?? DEFAULT_MEMORY_MB + Math.ceil((MEMORY_PER_WEIGHT * weightBytes) / MIB);
+  const manifest: Manifest = { ...parsed, resources: { ...resources, memory_mb: memoryMb } };
+  return { manifest, files, graphs, schema: describe(manifest, graphs) };
+}
+
+/** The manifest as far as it can be read; what is wrong goes into `problems`. */
+async function readManifest(folder: string, problems: string[]) {
+  let json: unknown = { pipeline: 'tensor' }; // a lone model.onnx
+  try {
+    json = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      problems.push(`model.json cannot be read: ${messageOf(error)}`);
+      return null;
+    }
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) {
+    problems.push(`model.json ${issue.path.join('.') || '(whole)'}: ${issue.message}`);
+  }
+  // Its files can be looked at all the same, so that everything is told at once.
+  const { files } = (json ?? {}) as { files?: unknown };
+  const readable = z.object({ files: manifestSchema.shape.files }).safeParse({ files });
+  if (readable.success) return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
+  return null;
+}
+
+function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {
+  try {
+    const schema = PIPELINES[manifest.pipeline]?.describe(manifest, graphs);
+    if (schema === undefined) throw new Error(`pipeline: no such pipeline ${manifest.pipeline}`);
+    if (manifest.batching.max_size > 1 && schema.batchKey === null) {
+      throw new Error('model.json batching.max_size: this model cannot run several inputs as one');
+    }
+    return schema;
+  } catch (error) {
+    const references = Object.values(manifest.files).map(({ path }) => path);
+    throw new ManifestError([messageOf(error)], references);
+  }
+}
+
+/** `npm:<package>/<file>` is looked up from the version's folder upwards, then beside Buzzer. */
+export async function findFile(
+  folder: string,
+  reference: string,
+): Promise<{ path: string; bytes: number; modifiedMs: number }> {
+  const candidates = reference.startsWith('npm:')
+    ? [folder, dirname(fileURLToPath(import.meta.url))].flatMap((start) =>
+        ancestors(start).map((parent) => join(parent, 'node_modules', reference.slice(4))),
+      )
+    : [isAbsolute(reference) ? reference : resolve(folder, reference)];
+  for (const path of candidates) {
+    const found = await stat(path).catch(() => null);
+    if (found === null) continue;
+    if (!found.isFile()) throw new Error(`${reference} is not a file`);
+    return { path, bytes: found.size, modifiedMs: found.mtimeMs };
+  }
+  throw new Error(`${reference} does not exist`);
+}
+
+function ancestors(folder: string): string[] {
+  const parent = dirname(folder);
+  return parent === folder ? [folder] : [folder, ...ancestors(parent)];
+}

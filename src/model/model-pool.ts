@@ -1,0 +1,227 @@
+/* One model version on one device: its replicas, and the inferences that wait for one of them. */
+import { fileURLToPath } from 'node:url';
+import { formatModelRef } from '../contract/model.ts';
+import type { ServedModelState } from '../contract/worker-state.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { type BatchEntry, Batcher } from './batcher.ts';
+import { batchKeyOf } from './batch-key.ts';
+import type { BatchItem } from './batch-run.ts';
+import type { ModelVersion } from './repository.ts';
+import {
+  type Inference,
+  type InferenceRequest,
+  ModelCrashedError,
+  ModelUnavailableError,
+  type RuntimeObserver,
+} from './runtime.ts';
+import { Supervisor, type SupervisorStatus } from './supervisor.ts';
+
+/**
+ * How many inferences a worker takes of a version: a full batch running and one ready to follow for
+ * each replica, so that the device never waits for the engine's round trip between two of them.
+ */
+export const slotsOf = ({ manifest: { resources, batching } }: ModelVersion): number =>
+  2 * resources.replicas * batching.max_size;
+
+/** How soon a model that failed to load is asked for again, at the earliest. */
+const RELOAD_PATIENCE_MS = 1000;
+const LATEST_RUNS = 20;
+
+export interface PoolOptions {
+  readonly device: string;
+  readonly maxPixels: number;
+  readonly maxOutputBytes: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
+  readonly observer?: RuntimeObserver;
+  /** The compiled entry point of a model process; by default the one beside this file. */
+  readonly processFile?: string;
+  readonly loadTimeoutMs?: number;
+}
+
+type Waiting = BatchEntry & BatchItem;
+
+export class ModelPool {
+  readonly version: ModelVersion;
+  readonly #options: PoolOptions;
+  readonly #replicas: readonly Supervisor[];
+  readonly #batcher: Batcher<Waiting>;
+  readonly #onChange: () => void;
+  readonly #latestMs: number[] = [];
+  #told: Pick<ServedModelState, 'state' | 'reason'> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(version: ModelVersion, options: PoolOptions, onChange: () => void) {
+    this.version = version;
+    this.#options = options;
+    this.#onChange = onChange;
+    const { manifest } = version;
+    const { max_size: maxSize, max_delay_ms: maxDelayMs } = manifest.batching;
+    this.#batcher = new Batcher({ maxSize, maxDelayMs });
+    this.#replicas = Array.from({ length: manifest.resources.replicas }, () =>
+      this.#newSupervisor(),
+    );
+  }
+
+  async infer(request: InferenceRequest): Promise<Inference> {
+    request.signal.throwIfAborted();
+    if (this.#isClosed) throw new ModelUnavailableError(`${this.#label} is closing`, 0);
+    return await new Promise<Inference>((resolve, reject) => {
+      const onAbort = () => {
+        if (!this.#batcher.remove(waiting)) return; // it runs: its batch lets it go
+        reject(request.signal.reason);
+      };
+      const settled = () => request.signal.removeEventListener('abort', onAbort);
+      const waiting: Waiting = {
+        request,
+        key: request.isAlone ? null : batchKeyOf(this.version, request),
+        priority: request.priority,
+        arrivedAtMs: Date.now(),
+        resolve: (inference) => {
+          settled();
+          resolve(inference);
+        },
+        reject: (error) => {
+          settled();
+          reject(error);
+        },
+      };
+      request.signal.addEventListener('abort', onAbort, { once: true });
+      this.#batcher.add(waiting);
+      this.#dispatch();
+    });
+  }
+
+  /** Loads it before its first request. */
+  start(): void {
+    for (const replica of this.#replicas) replica.start();
+  }
+
+  get isIdle(): boolean {
+    return this.#batcher.size === 0 && this.#replicas.every(({ running }) => running === 0);
+  }
+
+  /** Whether it can serve, and if not, why. */
+  condition(): Pick<ServedModelState, 'state' | 'reason'> {
+    const statuses = this.#replicas.map((replica) => replica.status);
+    const problem = unavailability(statuses);
+    const isReady = statuses.some(({ state }) => state === 'ready' || state === 'running');
+    const isIdle = statuses.every(({ state }) => state === 'stopped');
+    return {
+      state: problem ? 'unavailable' : isReady ? 'ready' : isIdle ? 'idle' : 'loading',
+      reason: problem?.reason ?? null,
+    };
+  }
+
+  state(): ServedModelState {
+    const { name, version } = this.version.ref;
+    const rss = this.#replicas.flatMap(({ rssBytes }) => rssBytes ?? []);
+    return {
+      model: name,
+      version,
+      ...this.condition(),
+      device: this.#options.device,
+      replicas: this.#replicas.length,
+      slots: slotsOf(this.version),
+      running: this.#replicas.reduce((sum, { running }) => sum + running, 0),
+      waiting: this.#batcher.size,
+      inference_ms: this.#latestMs.toSorted((a, b) => a - b)[this.#latestMs.length >> 1] ?? null,
+      rss_bytes: rss.length === 0 ? null : rss.reduce((sum, bytes) => sum + bytes, 0),
+    };
+  }
+
+  /** Ends its processes and waits until they are gone; what is in it is rejected. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    const error = new ModelCrashedError('the worker shuts down', false);
+    for (const { reject } of this.#batcher.takeAll()) reject(error);
+    await Promise.all(this.#replicas.map(async (replica) => await replica.close()));
+  }
+
+  get #label(): string {
+    return formatModelRef(this.version.ref);
+  }
+
+  #newSupervisor(): Supervisor {
+    const { manifest, files, graphs, ref } = this.version;
+    const { device, maxPixels, maxOutputBytes, environment, logger } = this.#options;
+    const { observer, processFile, loadTimeoutMs } = this.#options;
+    return new Supervisor({
+      label: this.#label,
+      settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
+      processFile: processFile ?? fileURLToPath(new URL('./process.js', import.meta.url)),
+      environment,
+      logger,
+      onChange: () => this.#dispatch(),
+      onReplaced: (cause) => observer?.processReplaced(ref, cause),
+      ...(loadTimeoutMs === undefined ? {} : { loadTimeoutMs }),
+    });
+  }
+
+  #dispatch(): void {
+    if (this.#isClosed) return;
+    if (this.#batcher.size > 0) this.start();
+    clearTimeout(this.#timer);
+    for (const replica of this.#replicas) {
+      if (replica.status.state !== 'ready') continue;
+      const batch = this.#batcher.take(Date.now());
+      if (batch.length === 0) break;
+      this.#run(replica, batch);
+    }
+    this.#rejectIfUnavailable();
+    const nextAtMs = this.#batcher.nextAtMs();
+    const isFree = this.#replicas.some(({ status }) => status.state === 'ready');
+    if (nextAtMs !== null && isFree) {
+      this.#timer = setTimeout(() => this.#dispatch(), nextAtMs - Date.now());
+    }
+    this.#tellIfChanged();
+  }
+
+  #tellIfChanged(): void {
+    const condition = this.condition();
+    const { state, reason } = this.#told ?? {};
+    if (condition.state === state && condition.reason === reason) return;
+    this.#told = condition;
+    this.#onChange();
+  }
+
+  #run(replica: Supervisor, batch: readonly Waiting[]): void {
+    const startedAtMs = Date.now();
+    const queueMs = batch.map(({ arrivedAtMs }) => startedAtMs - arrivedAtMs);
+    let isCounted = false;
+    const items = batch.map((waiting): BatchItem => {
+      const resolve = (inference: Inference) => {
+        if (!isCounted) this.#count(queueMs, inference.inferenceMs); // once for the whole batch
+        isCounted = true;
+        waiting.resolve(inference);
+      };
+      return { request: waiting.request, resolve, reject: waiting.reject };
+    });
+    replica.run(items);
+  }
+
+  #count(queueMs: readonly number[], inferenceMs: number): void {
+    this.#latestMs.push(inferenceMs);
+    if (this.#latestMs.length > LATEST_RUNS) this.#latestMs.shift();
+    this.#options.observer?.batchDone(this.version.ref, { queueMs, inferenceMs });
+  }
+
+  #rejectIfUnavailable(): void {
+    const problem = unavailability(this.#replicas.map((replica) => replica.status));
+    if (problem === undefined) return;
+    const error = new ModelUnavailableError(
+      `${this.#label} cannot be loaded: ${problem.reason}`,
+      Math.max(RELOAD_PATIENCE_MS, problem.retryAtMs - Date.now()),
+    );
+    for (const { reject } of this.#batcher.takeAll()) reject(error);
+  }
+}
+
+/** A version is unavailable when no replica is well, and one has failed to load. */
+function unavailability(statuses: readonly SupervisorStatus[]) {
+  const isWell = statuses.some(({ state }) => state === 'ready' || state === 'running');
+  if (isWell) return undefined;
+  return statuses.find((status) => status.state === 'unavailable');
+}

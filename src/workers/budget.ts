@@ -1,0 +1,42 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { formatModelRef } from '../contract/model.ts';
+import type { ModelVersion } from '../model/repository.ts';
+
+const MIB = 1024 ** 2;
+
+export interface MachineLimits {
+  readonly cores: number;
+  readonly memoryMb: number;
+}
+
+/** What this process may use: of the machine, or of the container around it. */
+export function machineLimits(): MachineLimits {
+  const constrained = process.constrainedMemory();
+  const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return { cores: availableParallelism(), memoryMb: Math.floor(bytes / MIB) };
+}
+
+/**
+ * What of the models' resources is more than the machine has, in one line; null when all is well.
+ * Threads are compared version by version, for not all are busy at once; memory together, for a
+ * process keeps what it has.
+ */
+export function overBudget(
+  versions: readonly ModelVersion[],
+  { cores, memoryMb }: MachineLimits,
+): string | null {
+  const problems: string[] = [];
+  let wantedMb = 0;
+  for (const { ref, manifest } of versions) {
+    const { threads, replicas, memory_mb: each } = manifest.resources;
+    wantedMb += replicas * each;
+    if (threads * replicas > cores) {
+      const product = `${replicas} replicas × ${threads} threads`;
+      problems.push(`${formatModelRef(ref)} wants ${product} on ${cores} cores`);
+    }
+  }
+  if (wantedMb > memoryMb) {
+    problems.push(`all models together may take ${wantedMb} MB of the ${memoryMb} MB there are`);
+  }
+  return problems.length === 0 ? null : problems.join('; ');
+}

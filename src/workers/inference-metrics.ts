@@ -1,0 +1,65 @@
+import type { AttemptOutcome } from '../activities/inference.ts';
+import type { ModelRef } from '../contract/model.ts';
+import type { ModelRuntime, RestartCause, RuntimeObserver } from '../model/runtime.ts';
+import { createInferenceInstruments } from '../telemetry/metrics.ts';
+
+const STATES = ['idle', 'loading', 'ready', 'unavailable'] as const;
+const MS_PER_SECOND = 1000;
+
+const labelsOf = ({ name, version }: ModelRef) => ({ model: name, version: String(version) });
+
+/** What happens in this worker, as Prometheus reads it. */
+export class InferenceMetrics implements RuntimeObserver {
+  readonly #instruments = createInferenceInstruments();
+  #runtime: ModelRuntime | null = null;
+
+  constructor(requestedDevice: string, device: string) {
+    this.#instruments.device.set({ requested: requestedDevice, device }, 1);
+  }
+
+  /** From now on its states are part of every answer. */
+  watch(runtime: ModelRuntime): void {
+    this.#runtime = runtime;
+  }
+
+  batchDone(
+    model: ModelRef,
+    { queueMs, inferenceMs }: { queueMs: readonly number[]; inferenceMs: number },
+  ): void {
+    const { batchSize, queueTime, inferenceTime } = this.#instruments;
+    const labels = labelsOf(model);
+    batchSize.observe(labels, queueMs.length);
+    inferenceTime.observe(labels, inferenceMs / MS_PER_SECOND);
+    for (const ms of queueMs) queueTime.observe(labels, ms / MS_PER_SECOND);
+  }
+
+  processReplaced(model: ModelRef, cause: RestartCause): void {
+    this.#instruments.restarts.inc({ ...labelsOf(model), cause });
+  }
+
+  attemptEnded(model: ModelRef, outcome: AttemptOutcome): void {
+    this.#instruments.attempts.inc({ ...labelsOf(model), outcome });
+  }
+
+  /** The text of /metrics. */
+  async text(): Promise<string> {
+    const { registry, state, replicas, slots, running, waiting, memory } = this.#instruments;
+    const gauges = [state, replicas, slots, running, waiting, memory];
+    for (const gauge of gauges) gauge.reset(); // a version that is no longer served says nothing
+    for (const served of this.#runtime?.states() ?? []) {
+      const labels = labelsOf({ name: served.model, version: served.version });
+      for (const each of STATES) state.set({ ...labels, state: each }, Number(served.state === each));
+      replicas.set(labels, served.replicas);
+      slots.set(labels, served.slots);
+      running.set(labels, served.running);
+      waiting.set(labels, served.waiting);
+      if (served.rss_bytes !== null) memory.set(labels, served.rss_bytes);
+    }
+    return await registry.metrics();
+  }
+
+  /** Whether any model version could serve a request. */
+  isReady(): boolean {
+    return (this.#runtime?.states() ?? []).some(({ state }) => state !== 'unavailable');
+  }
+}

@@ -1,0 +1,102 @@
+/* One model version on this worker: in the runtime, and polled on a Temporal Worker of its own. */
+import type { Worker } from '@temporalio/worker';
+import { formatModelRef } from '../contract/model.ts';
+import type { ProcessModelRuntime } from '../model/process-runtime.ts';
+import type { ModelVersion } from '../model/repository.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+export interface ServingDependencies {
+  readonly runtime: ProcessModelRuntime;
+  /** A Temporal Worker on the queue of a version; not yet running. */
+  readonly createWorker: (version: ModelVersion) => Promise<Worker>;
+  readonly logger: Logger;
+  /** A Temporal Worker failed for good: this process can do no work any more. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+interface Polling {
+  readonly worker: Worker;
+  readonly ended: Promise<void>;
+}
+
+/** Brings what is in line with what is wanted, one step after another. */
+export class ServedVersion {
+  readonly #dependencies: ServingDependencies;
+  readonly #label: string;
+  /** Null: to be served no longer. */
+  #wanted: ModelVersion | null;
+  #served: ModelVersion | null = null;
+  #polling: Polling | null = null;
+  #mayPoll = true;
+  #isStepping = false;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(version: ModelVersion, dependencies: ServingDependencies) {
+    this.#label = formatModelRef(version.ref);
+    this.#wanted = version;
+    this.#dependencies = dependencies;
+    this.update();
+  }
+
+  /** What is to be served from now on: this, changed files of it, or nothing. */
+  want(version: ModelVersion | null): void {
+    this.#wanted = version;
+    this.update();
+  }
+
+  /** Its state in the runtime may have changed. */
+  update(): void {
+    if (this.#isStepping) return; // the step to come will see it
+    this.#isStepping = true;
+    this.#work = this.#work
+      .then(async () => {
+        this.#isStepping = false;
+        await this.#step();
+      })
+      .catch((error: unknown) => this.#dependencies.onFatal(error));
+  }
+
+  /** Resolves when everything known so far is done. */
+  async settled(): Promise<void> {
+    await this.#work;
+  }
+
+  /** Takes no further task; resolves when what runs has ended or its grace time has passed. */
+  async stop(): Promise<void> {
+    this.#mayPoll = false;
+    this.update();
+    await this.#work;
+  }
+
+  async #step(): Promise<void> {
+    const { runtime, logger } = this.#dependencies;
+    const wanted = this.#wanted;
+    if (this.#served !== null && this.#served !== wanted) {
+      await this.#stopPolling(); // what runs may end first
+      await runtime.retire(this.#served.ref);
+      logger.info({ model: this.#label }, wanted === null ? 'no longer served' : 'it has changed');
+    }
+    if (wanted !== null && this.#served !== wanted) {
+      await runtime.serve(wanted);
+      logger.info({ model: this.#label }, 'serving');
+    }
+    this.#served = wanted;
+    const canServe = wanted !== null && runtime.canServe(wanted.ref);
+    if (!canServe || !this.#mayPoll) await this.#stopPolling();
+    else if (this.#polling === null) await this.#startPolling(wanted);
+  }
+
+  async #startPolling(version: ModelVersion): Promise<void> {
+    const worker = await this.#dependencies.createWorker(version);
+    const ended = worker.run().catch((error: unknown) => this.#dependencies.onFatal(error));
+    this.#polling = { worker, ended };
+  }
+
+  async #stopPolling(): Promise<void> {
+    if (this.#polling === null) return;
+    const { worker, ended } = this.#polling;
+    this.#polling = null;
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+    await ended;
+  }
+}
