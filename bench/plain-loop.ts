@@ -10,7 +10,10 @@ const limits = { maxPixels: 100_000_000 };
 const pipeline = await openOcr({ ...version, device: 'cpu', limits });
 const image = await readFile('examples/page.png');
 const read = async () =>
-  await pipeline.infer({ input: { image }, options: { min_confidence: 0.5 } }, { report: () => {} });
+  await pipeline.infer(
+    { input: { image }, options: { min_confidence: 0.5 } },
+    { report: () => {} },
+  );
 await read();
 process.on('message', () => {
   void (async () => {

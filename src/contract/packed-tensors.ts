@@ -27,6 +27,8 @@ interface HeaderEntry {
 const ALIGNMENT = 8;
 const LENGTH_BYTES = 4;
 const SPACE = 0x20;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 const padded = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
@@ -38,7 +40,7 @@ export function packTensors(tensors: readonly PackedTensor[]): Uint8Array {
     shape,
     bytes: data.byteLength,
   }));
-  const header = new TextEncoder().encode(JSON.stringify(entries));
+  const header = encoder.encode(JSON.stringify(entries));
   const dataOffset = padded(LENGTH_BYTES + header.length);
   const total = entries.reduce((sum, { bytes }) => sum + padded(bytes), dataOffset);
   const packed = new Uint8Array(total);
@@ -67,7 +69,7 @@ export function unpackTensors(packed: Uint8Array): readonly PackedTensor[] {
 /** What a pack holds, without looking at its elements. */
 export const readHeader = (packed: Uint8Array): readonly HeaderEntry[] => {
   const header = packed.subarray(LENGTH_BYTES, LENGTH_BYTES + headerLength(packed));
-  return JSON.parse(new TextDecoder().decode(header)) as HeaderEntry[];
+  return JSON.parse(decoder.decode(header)) as HeaderEntry[];
 };
 
 const headerLength = (packed: Uint8Array): number =>

@@ -42,7 +42,7 @@ export class BatchRun {
   /** Null: settled. */
   readonly #items: (BatchItem | null)[];
   readonly #timer: NodeJS.Timeout;
-  readonly #listeners = new Map<BatchItem, () => void>();
+  #listener: (inferenceMs: number) => void = () => {};
   #killed: { readonly cause: RestartCause; readonly error: unknown } | null = null;
 
   /** `items` share their run timeout. Starts the clock. */
@@ -50,12 +50,6 @@ export class BatchRun {
     this.size = items.length;
     this.#items = [...items];
     this.#options = options;
-    for (const item of items) {
-      const { signal } = item.request;
-      const onAbort = () => this.#drop(item);
-      this.#listeners.set(item, onAbort);
-      signal.addEventListener('abort', onAbort, { once: true });
-    }
     const timeoutMs = items[0]?.request.runTimeoutMs ?? 0;
     this.#timer = setTimeout(() => {
       const message = `the run took longer than its ${timeoutMs} ms and was stopped`;
@@ -66,6 +60,11 @@ export class BatchRun {
   /** Why we have killed its process; null while we have not. */
   get killedFor(): RestartCause | null {
     return this.#killed?.cause ?? null;
+  }
+
+  /** Calls `listener` with the milliseconds that the batch took, when it is done. */
+  onDone(listener: (inferenceMs: number) => void): void {
+    this.#listener = listener;
   }
 
   /** Its process takes more memory than it may. */
@@ -80,6 +79,7 @@ export class BatchRun {
 
   /** The process is done: every item that is still wanted gets its outcome. */
   done({ outcomes, inferenceMs }: Extract<FromProcess, { type: 'done' }>): void {
+    this.#listener(inferenceMs);
     this.#settle((item, index) => {
       const outcome = outcomes[index];
       if (outcome === undefined || 'error' in outcome) {
@@ -103,19 +103,21 @@ export class BatchRun {
     this.#settle((item) => item.reject(error));
   }
 
-  get #isShared(): boolean {
-    return this.size > 1;
-  }
-
-  #drop(item: BatchItem): void {
-    if (this.#killed !== null) return;
+  /** Lets an item go, with the reason of its signal. */
+  drop(item: BatchItem): void {
+    const index = this.#items.indexOf(item);
+    if (this.#killed !== null || index === -1) return;
     const { reason } = item.request.signal;
     if (this.#items.filter((other) => other !== null).length === 1) {
       this.#kill('canceled', reason); // R2
       return;
     }
-    this.#items[this.#items.indexOf(item)] = null; // R1
+    this.#items[index] = null; // R1
     item.reject(reason);
+  }
+
+  get #isShared(): boolean {
+    return this.size > 1;
   }
 
   #kill(cause: RestartCause, error: unknown): void {
@@ -126,9 +128,6 @@ export class BatchRun {
 
   #settle(tell: (item: BatchItem, index: number) => void): void {
     clearTimeout(this.#timer);
-    for (const [item, listener] of this.#listeners) {
-      item.request.signal.removeEventListener('abort', listener);
-    }
     for (const [index, item] of this.#items.entries()) {
       this.#items[index] = null;
       if (item !== null) tell(item, index);

@@ -91,8 +91,7 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
   const references = Object.values(parsed?.files ?? {}).map(({ path }) => path);
   if (parsed === null || problems.length > 0) throw new ManifestError(problems, references);
   const { memory_mb: given, ...resources } = parsed.resources;
-  const memoryMb =
-    given ?? DEFAULT_MEMORY_MB + Math.ceil((MEMORY_PER_WEIGHT * weightBytes) / MIB);
+  const memoryMb = given ?? DEFAULT_MEMORY_MB + Math.ceil((MEMORY_PER_WEIGHT * weightBytes) / MIB);
   const manifest: Manifest = { ...parsed, resources: { ...resources, memory_mb: memoryMb } };
   return { manifest, files, graphs, schema: describe(manifest, graphs) };
 }
@@ -116,7 +115,8 @@ async function readManifest(folder: string, problems: string[]) {
   // Its files can be looked at all the same, so that everything is told at once.
   const { files } = (json ?? {}) as { files?: unknown };
   const readable = z.object({ files: manifestSchema.shape.files }).safeParse({ files });
-  if (readable.success) return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
+  if (readable.success)
+    return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
   return null;
 }
 

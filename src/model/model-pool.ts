@@ -5,7 +5,7 @@ import type { ServedModelState } from '../contract/worker-state.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type BatchEntry, Batcher } from './batcher.ts';
 import { batchKeyOf } from './batch-key.ts';
-import type { BatchItem } from './batch-run.ts';
+import type { BatchItem, BatchRun } from './batch-run.ts';
 import type { ModelVersion } from './repository.ts';
 import {
   type Inference,
@@ -39,7 +39,10 @@ export interface PoolOptions {
   readonly loadTimeoutMs?: number;
 }
 
-type Waiting = BatchEntry & BatchItem;
+/** An inference in the pool: in the batcher first, then in a run. */
+interface Waiting extends BatchEntry, BatchItem {
+  run: BatchRun | null;
+}
 
 export class ModelPool {
   readonly version: ModelVersion;
@@ -65,32 +68,32 @@ export class ModelPool {
   }
 
   async infer(request: InferenceRequest): Promise<Inference> {
-    request.signal.throwIfAborted();
+    const { signal } = request;
+    signal.throwIfAborted();
     if (this.#isClosed) throw new ModelUnavailableError(`${this.#label} is closing`, 0);
-    return await new Promise<Inference>((resolve, reject) => {
-      const onAbort = () => {
-        if (!this.#batcher.remove(waiting)) return; // it runs: its batch lets it go
-        reject(request.signal.reason);
-      };
-      const settled = () => request.signal.removeEventListener('abort', onAbort);
-      const waiting: Waiting = {
-        request,
-        key: request.isAlone ? null : batchKeyOf(this.version, request),
-        priority: request.priority,
-        arrivedAtMs: Date.now(),
-        resolve: (inference) => {
-          settled();
-          resolve(inference);
-        },
-        reject: (error) => {
-          settled();
-          reject(error);
-        },
-      };
-      request.signal.addEventListener('abort', onAbort, { once: true });
-      this.#batcher.add(waiting);
-      this.#dispatch();
-    });
+    let onAbort = () => {};
+    try {
+      return await new Promise<Inference>((resolve, reject) => {
+        const waiting: Waiting = {
+          request,
+          key: request.isAlone ? null : batchKeyOf(this.version, request),
+          priority: request.priority,
+          arrivedAtMs: Date.now(),
+          run: null,
+          resolve,
+          reject,
+        };
+        onAbort = () => {
+          if (this.#batcher.remove(waiting)) reject(signal.reason);
+          else waiting.run?.drop(waiting);
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+        this.#batcher.add(waiting);
+        this.#dispatch();
+      });
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
   /** Loads it before its first request. */
@@ -188,18 +191,10 @@ export class ModelPool {
   }
 
   #run(replica: Supervisor, batch: readonly Waiting[]): void {
-    const startedAtMs = Date.now();
-    const queueMs = batch.map(({ arrivedAtMs }) => startedAtMs - arrivedAtMs);
-    let isCounted = false;
-    const items = batch.map((waiting): BatchItem => {
-      const resolve = (inference: Inference) => {
-        if (!isCounted) this.#count(queueMs, inference.inferenceMs); // once for the whole batch
-        isCounted = true;
-        waiting.resolve(inference);
-      };
-      return { request: waiting.request, resolve, reject: waiting.reject };
-    });
-    replica.run(items);
+    const run = replica.run(batch);
+    for (const waiting of batch) waiting.run = run;
+    const queueMs = batch.map(({ arrivedAtMs }) => run.startedAtMs - arrivedAtMs);
+    run.onDone((inferenceMs) => this.#count(queueMs, inferenceMs));
   }
 
   #count(queueMs: readonly number[], inferenceMs: number): void {

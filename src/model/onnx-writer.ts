@@ -1,14 +1,27 @@
 /*
- * Writes small ONNX graphs (onnx.proto3, IR version 8, opset 17) for trying out and for checking
- * a device. Every graph is the same bytes each time it is written.
+ * Writes small ONNX graphs (onnx.proto3, IR version 8, opset 17). The same graph is the same bytes
+ * each time.
  */
 import protobuf from 'protobufjs/light.js';
 
 type Message = (writer: protobuf.Writer) => void;
 
-const FLOAT = 1;
-const INT64 = 7;
-const BOOL = 9;
+/** TensorProto.DataType. */
+export const ELEMENT = {
+  FP32: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  BYTES: 8,
+  BOOL: 9,
+  FP16: 10,
+  FP64: 11,
+  UINT32: 12,
+  UINT64: 13,
+} as const;
 const ATTRIBUTE_INT = 2;
 const ATTRIBUTE_GRAPH = 5;
 const LENGTH_DELIMITED = 2;
@@ -35,27 +48,27 @@ const nested =
     writer.ldelim();
   };
 
-interface Value {
+export interface Value {
   readonly name: string;
   readonly type: number;
   readonly shape: readonly (number | string)[];
 }
 
-interface Node {
+export interface Node {
   readonly op: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes?: readonly Message[];
 }
 
-interface Weights {
+export interface Weights {
   readonly name: string;
   readonly type: number;
   readonly shape: readonly number[];
   readonly data: Uint8Array;
 }
 
-interface Graph {
+export interface Graph {
   readonly name: string;
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
@@ -92,126 +105,44 @@ const graphMessage = (id: number, graph: Graph): Message =>
     ...graph.outputs.map((value) => valueInfo(12, value)),
   );
 
-function modelBytes(graph: Graph): Uint8Array {
+/** The bytes of a model file with this graph. */
+export function modelBytes(graph: Graph, opset = 17): Uint8Array {
   const writer = protobuf.Writer.create();
   const parts = [int(1, 8), text(2, 'buzzer'), graphMessage(7, graph)];
-  for (const part of [...parts, nested(8, text(1, ''), int(2, 17))]) part(writer);
+  for (const part of [...parts, nested(8, text(1, ''), int(2, opset))]) part(writer);
   return writer.finish();
 }
 
-const floats = (name: string, shape: readonly number[], values: Float32Array): Weights => ({
+/** An integer attribute of a node. */
+export const integerAttribute =
+  (name: string, value: number): Message =>
+  (writer) => {
+    text(1, name)(writer);
+    int(3, value)(writer);
+    int(20, ATTRIBUTE_INT)(writer);
+  };
+
+/** A graph as an attribute of a node: the body of a loop. */
+export const graphAttribute =
+  (name: string, graph: Graph): Message =>
+  (writer) => {
+    text(1, name)(writer);
+    graphMessage(6, graph)(writer);
+    int(20, ATTRIBUTE_GRAPH)(writer);
+  };
+
+/** Weights of FP32. */
+export const floats = (name: string, shape: readonly number[], values: Float32Array): Weights => ({
   name,
-  type: FLOAT,
+  type: ELEMENT.FP32,
   shape,
   data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
 });
 
-/** `y = 2x + 1`, FP32 [batch, n]: exact, and as fast as a model can be. */
-export const affineGraph = (): Uint8Array =>
-  modelBytes({
-    name: 'affine',
-    nodes: [
-      { op: 'Mul', inputs: ['x', 'two'], outputs: ['doubled'] },
-      { op: 'Add', inputs: ['doubled', 'one'], outputs: ['y'] },
-    ],
-    inputs: [{ name: 'x', type: FLOAT, shape: ['batch', 'n'] }],
-    outputs: [{ name: 'y', type: FLOAT, shape: ['batch', 'n'] }],
-    weights: [floats('two', [], Float32Array.of(2)), floats('one', [], Float32Array.of(1))],
-  });
-
-/**
- * `x` FP32 [batch, 512] multiplied by a matrix `iterations` (INT64 scalar) times: its duration is
- * an input, about 20 µs an iteration for one row on a CPU.
- */
-export function burnGraph(): Uint8Array {
-  const width = 512;
-  const state = { type: FLOAT, shape: ['batch', width] };
-  const body: Graph = {
-    name: 'body',
-    nodes: [
-      { op: 'Identity', inputs: ['go_on_in'], outputs: ['go_on_out'] },
-      { op: 'MatMul', inputs: ['state_in', 'matrix'], outputs: ['product'] },
-      { op: 'Tanh', inputs: ['product'], outputs: ['state_out'] },
-    ],
-    inputs: [
-      { name: 'iteration', type: INT64, shape: [] },
-      { name: 'go_on_in', type: BOOL, shape: [] },
-      { name: 'state_in', ...state },
-    ],
-    outputs: [
-      { name: 'go_on_out', type: BOOL, shape: [] },
-      { name: 'state_out', ...state },
-    ],
-    weights: [],
-  };
-  const loopBody: Message = (writer) => {
-    text(1, 'body')(writer);
-    graphMessage(6, body)(writer);
-    int(20, ATTRIBUTE_GRAPH)(writer);
-  };
-  return modelBytes({
-    name: 'burn',
-    nodes: [
-      { op: 'Loop', inputs: ['iterations', 'go_on', 'x'], outputs: ['y'], attributes: [loopBody] },
-    ],
-    inputs: [
-      { name: 'x', ...state },
-      { name: 'iterations', type: INT64, shape: [] },
-    ],
-    outputs: [{ name: 'y', ...state }],
-    weights: [
-      floats('matrix', [width, width], randomWeights(width * width, Math.sqrt(3 / width), 7)),
-      { name: 'go_on', type: BOOL, shape: [], data: Uint8Array.of(1) },
-    ],
-  });
-}
-
-/** A perceptron of three layers, FP32 [batch, 784] → probabilities FP32 [batch, 10]. */
-export function mlpGraph(): Uint8Array {
-  const sizes = [784, 1024, 1024, 10] as const;
-  const nodes: Node[] = [];
-  const weights: Weights[] = [];
-  let current = 'x';
-  for (const [layer, width] of sizes.slice(0, -1).entries()) {
-    const next = sizes[layer + 1] ?? 0;
-    const scale = Math.sqrt(6 / width);
-    weights.push(
-      floats(`w${layer}`, [width, next], randomWeights(width * next, scale, layer + 1)),
-      floats(`b${layer}`, [next], new Float32Array(next)),
-    );
-    const isLast = layer === sizes.length - 2;
-    const axis: Message = (writer) => {
-      text(1, 'axis')(writer);
-      int(3, -1)(writer);
-      int(20, ATTRIBUTE_INT)(writer);
-    };
-    const sum = `sum${layer}`;
-    nodes.push({ op: 'Gemm', inputs: [current, `w${layer}`, `b${layer}`], outputs: [sum] });
-    current = isLast ? 'y' : `relu${layer}`;
-    nodes.push(
-      isLast
-        ? { op: 'Softmax', inputs: [sum], outputs: ['y'], attributes: [axis] }
-        : { op: 'Relu', inputs: [sum], outputs: [current] },
-    );
-  }
-  return modelBytes({
-    name: 'mlp',
-    nodes,
-    weights,
-    inputs: [{ name: 'x', type: FLOAT, shape: ['batch', sizes[0]] }],
-    outputs: [{ name: 'y', type: FLOAT, shape: ['batch', sizes[3]] }],
-  });
-}
-
-/** The same numbers in [-scale, scale) for the same seed: mulberry32. */
-function randomWeights(count: number, scale: number, seed: number): Float32Array {
-  const values = new Float32Array(count);
-  let state = seed;
-  for (let index = 0; index < count; index++) {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    values[index] = ((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * 2 - 1) * scale;
-  }
-  return values;
-}
+/** Weights of INT64. */
+export const integers = (name: string, shape: readonly number[], ...values: number[]): Weights => ({
+  name,
+  type: ELEMENT.INT64,
+  shape,
+  data: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+});

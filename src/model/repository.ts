@@ -177,7 +177,7 @@ const referencesOf = (version: Version): readonly string[] =>
   isBroken(version) ? version.references : referencesIn(version.manifest);
 
 async function ownFacts(folder: string): Promise<string> {
-  const names = await readdir(folder).catch(() => []);
+  const names: string[] = await readdir(folder).catch(() => []);
   const facts = names.toSorted().map(async (name) => {
     return await stat(join(folder, name)).then(factsOf, () => `${name} ?`);
   });

@@ -104,7 +104,7 @@ export class Supervisor {
   }
 
   /** Runs a batch of inferences with the same run timeout; only when the state is `ready`. */
-  run(items: readonly BatchItem[]): void {
+  run(items: readonly BatchItem[]): BatchRun {
     const phase = this.#phase;
     const { label, settings } = this.#options;
     if (phase.name !== 'ready') throw new Error(`${label} is ${phase.name}, not ready`);
@@ -114,6 +114,7 @@ export class Supervisor {
     this.#change({ name: 'running', process: phase.process, run });
     const inputs = items.map(({ request: { input, options } }) => ({ input, options }));
     send(child, { type: 'infer', items: inputs });
+    return run;
   }
 
   /** Kills the process and waits until it is gone; what it ran is rejected. */

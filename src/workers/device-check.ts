@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
 import { inferOnce } from '../model/one-inference.ts';
-import { affineGraph } from '../model/onnx-writer.ts';
+import { affineGraph } from '../model/example-graphs.ts';
 import { ModelRepository } from '../model/repository.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { SetupError } from './run-worker.ts';

@@ -48,7 +48,8 @@ export class InferenceMetrics implements RuntimeObserver {
     for (const gauge of gauges) gauge.reset(); // a version that is no longer served says nothing
     for (const served of this.#runtime?.states() ?? []) {
       const labels = labelsOf({ name: served.model, version: served.version });
-      for (const each of STATES) state.set({ ...labels, state: each }, Number(served.state === each));
+      for (const each of STATES)
+        state.set({ ...labels, state: each }, Number(served.state === each));
       replicas.set(labels, served.replicas);
       slots.set(labels, served.slots);
       running.set(labels, served.running);

@@ -25,29 +25,10 @@ const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
 await runWorkerProcess('inference', hostname(), async (context) => {
   const { config, logger, identity, stop } = context;
-  const repository = await ModelRepository.open(config.modelFolders);
-  const environment = modelEnvironment(config);
-  const { dataDir, allowsDeviceFallback: allowsFallback } = config;
-  const wanted = { device: config.device, allowsFallback, dataDir, environment, logger };
-  const device = await chooseDevice(wanted);
-  const tooMuch = overBudget(repository.all(), machineLimits());
-  if (tooMuch !== null) logger.warn(tooMuch);
-  if (repository.all().length === 0) {
-    logger.warn(`no models yet in ${config.modelFolders.join(', ')} (BUZZER_MODELS)`);
-  }
-  removeDeadCgroups();
+  const repository = await openRepository(context);
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createClient({ ...config.temporal, identity });
-  const metrics = new InferenceMetrics(config.device, device);
-  const runtime = new ProcessModelRuntime({
-    device,
-    environment,
-    logger,
-    observer: metrics,
-    maxPixels: config.maxPixels,
-    maxOutputBytes: config.maxOutputBytes,
-  });
-  metrics.watch(runtime);
+  const { runtime, metrics } = await openRuntime(context);
   const inFlight = await openInFlight({
     folder: join(config.dataDir, 'workers'),
     client,
@@ -66,6 +47,12 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
   });
   const stateFile = startStateFile({ runtime, store, worker: identity, logger });
+  const metricsServer = await startMetricsServer({
+    ...config.inferenceMetrics,
+    metrics: async () => await metrics.text(),
+    isReady: () => metrics.isReady(),
+    logger,
+  });
   let fail: (error: unknown) => void = () => {};
   const failure = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -76,12 +63,6 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     createWorker: async (version) => await createWorker(version, activities, context),
     onFatal: fail,
   });
-  const metricsServer = await startMetricsServer({
-    ...config.inferenceMetrics,
-    metrics: async () => await metrics.text(),
-    isReady: () => metrics.isReady(),
-    logger,
-  });
   try {
     await Promise.race([models.settled(), failure]);
     if (!stop.aborted) context.ready();
@@ -90,16 +71,39 @@ await runWorkerProcess('inference', hostname(), async (context) => {
   } finally {
     await runtime.close(); // also when a Temporal Worker has failed: no process stays behind
   }
-  await metricsServer.close();
-  await stateFile.close();
-  await inFlight.close();
-  await client.connection.close();
+  for (const each of [metricsServer, stateFile, inFlight, client.connection]) await each.close();
 });
 
-const aborted = async (signal: AbortSignal): Promise<void> => {
+async function openRepository({ config, logger }: WorkerContext): Promise<ModelRepository> {
+  const repository = await ModelRepository.open(config.modelFolders);
+  const versions = repository.all();
+  if (versions.length === 0) {
+    logger.warn(`no models yet in ${config.modelFolders.join(', ')} (BUZZER_MODELS)`);
+  }
+  const tooMuch = overBudget(versions, machineLimits());
+  if (tooMuch !== null) logger.warn(tooMuch);
+  return repository;
+}
+
+async function openRuntime({ config, logger }: WorkerContext) {
+  const { dataDir, allowsDeviceFallback: allowsFallback, maxPixels, maxOutputBytes } = config;
+  const environment = modelEnvironment(config);
+  const wanted = { device: config.device, allowsFallback, dataDir, environment, logger };
+  const device = await chooseDevice(wanted);
+  removeDeadCgroups();
+  const metrics = new InferenceMetrics(config.device, device);
+  const options = { device, environment, logger, observer: metrics, maxPixels, maxOutputBytes };
+  const runtime = new ProcessModelRuntime(options);
+  metrics.watch(runtime);
+  return { runtime, metrics };
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-};
+  await new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+}
 
 async function createWorker(
   version: ModelVersion,

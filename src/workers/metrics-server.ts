@@ -44,7 +44,10 @@ export async function startMetricsServer(
 async function listen({ host, metrics, isReady }: MetricsServerOptions, port: number) {
   const server = createServer((request, response) => {
     const answer = (status: number, body: string, type = 'application/json') => {
-      response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
+      response.writeHead(status, {
+        'Content-Type': type,
+        'Content-Length': Buffer.byteLength(body),
+      });
       response.end(request.method === 'HEAD' ? undefined : body);
     };
     switch (request.url) {
@@ -55,7 +58,10 @@ async function listen({ host, metrics, isReady }: MetricsServerOptions, port: nu
         answer(200, '{"status":"ok"}');
         break;
       case '/readyz':
-        answer(isReady() ? 200 : 503, JSON.stringify({ status: isReady() ? 'ready' : 'not_ready' }));
+        answer(
+          isReady() ? 200 : 503,
+          JSON.stringify({ status: isReady() ? 'ready' : 'not_ready' }),
+        );
         break;
       default:
         answer(404, '{"error":"there are /metrics, /healthz and /readyz"}');

@@ -48,12 +48,7 @@ export class ServedVersion {
   update(): void {
     if (this.#isStepping) return; // the step to come will see it
     this.#isStepping = true;
-    this.#work = this.#work
-      .then(async () => {
-        this.#isStepping = false;
-        await this.#step();
-      })
-      .catch((error: unknown) => this.#dependencies.onFatal(error));
+    this.#work = this.#stepAfter(this.#work);
   }
 
   /** Resolves when everything known so far is done. */
@@ -66,6 +61,16 @@ export class ServedVersion {
     this.#mayPoll = false;
     this.update();
     await this.#work;
+  }
+
+  async #stepAfter(previous: Promise<void>): Promise<void> {
+    await previous;
+    this.#isStepping = false;
+    try {
+      await this.#step();
+    } catch (error) {
+      this.#dependencies.onFatal(error);
+    }
   }
 
   async #step(): Promise<void> {

@@ -247,14 +247,14 @@ function burnRate(): number {
 }
 
 /** The child processes of a worker that run a model. */
-export function modelProcesses(workerPid: number): number[] {
+export function modelProcesses(workerPid: number, file = 'model/process.js'): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        return command.includes('model/process.js') && parentOf(pid) === workerPid;
+        return command.includes(file) && parentOf(pid) === workerPid;
       } catch {
         return false;
       }

@@ -48,12 +48,16 @@ export function toJson({ name, datatype, shape, data }: PackedTensor): JsonTenso
 export function elementsOf(datatype: FixedDatatype, data: Uint8Array): ElementArray {
   const { BYTES_PER_ELEMENT: size } = ARRAYS[datatype];
   const aligned = data.byteOffset % size === 0 ? data : data.slice();
-  return new ARRAYS[datatype](aligned.buffer as ArrayBuffer, aligned.byteOffset, data.length / size);
+  return new ARRAYS[datatype](
+    aligned.buffer as ArrayBuffer,
+    aligned.byteOffset,
+    data.length / size,
+  );
 }
 
 /** The bytes of an array of elements; a view. */
 export const bytesOf = (elements: ElementArray): Uint8Array =>
-  new Uint8Array(elements.buffer as ArrayBuffer, elements.byteOffset, elements.byteLength);
+  new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
 
 /** Strings → BYTES: each behind its length. */
 export function joinStrings(strings: readonly string[]): Uint8Array {

@@ -1,5 +1,10 @@
 /* Runs any ONNX graph on tensors, one inference or several joined along their first axis. */
-import { type PackedTensor, packTensors, TENSORS_MEDIA_TYPE, unpackTensors } from '../../contract/packed-tensors.ts';
+import {
+  type PackedTensor,
+  packTensors,
+  TENSORS_MEDIA_TYPE,
+  unpackTensors,
+} from '../../contract/packed-tensors.ts';
 import type { Json } from '../../contract/payload.ts';
 import type { JsonTensor } from '../../contract/tensor.ts';
 import { datatypeOf, openSession, ortTypeOf, type Session, Tensor } from '../../model/session.ts';

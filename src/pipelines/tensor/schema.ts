@@ -19,9 +19,7 @@ const tensorSchema = z.strictObject({
   datatype: z.enum(DATATYPES),
   shape: z.array(z.int().min(0).max(MAX_DIMENSION)),
   // In JSON always an array; the API may hand over bytes that arrived as bytes.
-  data: z
-    .unknown()
-    .meta({ type: 'array', description: 'Row-major, flat or nested as the shape.' }),
+  data: z.unknown().meta({ type: 'array', description: 'Row-major, flat or nested as the shape.' }),
 });
 
 const optionsSchema = z.strictObject({

@@ -1,10 +1,9 @@
 /* The runtime with real model processes. */
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { affineGraph, burnGraph } from '../../../src/model/onnx-writer.ts';
-import { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
-import { ModelRepository } from '../../../src/model/repository.ts';
+import { affineGraph, burnGraph } from '../../../src/model/example-graphs.ts';
+import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
 import {
   InferenceFailedError,
   type InferenceRequest,
@@ -14,8 +13,8 @@ import {
   OutputTooLargeError,
   RunTimeoutError,
 } from '../../../src/model/runtime.ts';
-import { createLogger } from '../../../src/telemetry/logger.ts';
 import { until } from '../../support/conditions.ts';
+import { addModel, inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
 import { affine, burn, modelProcesses } from '../../support/service.ts';
 
 let folder: string;
@@ -23,8 +22,8 @@ let runtime: ProcessModelRuntime;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
-  await addModel('affine', affineGraph());
-  await addModel('burn', burnGraph());
+  await addModel(folder, 'affine', affineGraph());
+  await addModel(folder, 'burn', burnGraph());
 });
 afterEach(async () => {
   await runtime.close();
@@ -32,42 +31,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function addModel(name: string, graph: Uint8Array, manifest: object = {}): Promise<void> {
-  const path = join(folder, name, '1');
-  await mkdir(path, { recursive: true });
-  await writeFile(join(path, 'model.onnx'), graph);
-  await writeFile(join(path, 'model.json'), JSON.stringify({ pipeline: 'tensor', ...manifest }));
-}
-
-async function open(folders = [folder], maxOutputBytes = 1024 ** 2): Promise<void> {
-  runtime = new ProcessModelRuntime({
-    device: 'cpu',
-    maxPixels: 1_000_000,
-    maxOutputBytes,
-    environment: { PATH: process.env['PATH'] },
-    logger: createLogger('test', 'silent'),
-    processFile: resolve('dist/model/process.js'),
-  });
-  for (const version of (await ModelRepository.open(folders)).all()) await runtime.serve(version);
-}
-
+const open = async (folders = [folder], maxOutputBytes = 1024 ** 2): Promise<void> => {
+  runtime = await openRuntime(folders, { maxOutputBytes });
+};
 const infer = async (name: string, input: object, more: Partial<InferenceRequest> = {}) =>
-  await runtime.infer(
-    { name, version: 1 },
-    {
-      input: Object.fromEntries(Object.entries(input).map(([field, json]) => [field, { json }])),
-      options: {},
-      priority: 3,
-      isAlone: false,
-      runTimeoutMs: 60_000,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      ...more,
-    },
-  );
-
-const outputOf = ({ output }: { output: Uint8Array }): unknown =>
-  JSON.parse(Buffer.from(output).toString());
+  await inferOn(runtime, name, input, more);
 
 test('a model is loaded by its first request', async () => {
   await open();
@@ -154,7 +122,7 @@ test('a stopped inference that still waits is dropped, and what runs goes on', a
 });
 
 test('weights whose hash differs are refused, with both hashes', async () => {
-  await addModel('forged', affineGraph(), {
+  await addModel(folder, 'forged', affineGraph(), {
     files: { model: { path: 'model.onnx', sha256: '0'.repeat(64) } },
   });
   await open();

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/onnx-writer.ts';
+import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/example-graphs.ts';
 import { ModelRepository } from '../../../src/model/repository.ts';
 
 let folder: string;

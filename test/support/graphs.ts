@@ -1,0 +1,118 @@
+/* Graphs that are hard on whoever runs them; each may be run in a batch. */
+import {
+  ELEMENT,
+  floats,
+  type Graph,
+  graphAttribute,
+  integerAttribute,
+  integers,
+  modelBytes,
+} from '../../src/model/onnx-writer.ts';
+import { randomWeights } from '../../src/model/example-graphs.ts';
+
+const WIDTH = 512;
+const x = { name: 'x', type: ELEMENT.FP32, shape: ['batch', 1] };
+const amount = { name: 'amount', type: ELEMENT.INT64, shape: ['batch', 1] };
+const y = { name: 'y', type: ELEMENT.FP32, shape: ['batch', 1] };
+/** The largest `amount` of the batch, as a scalar. */
+const most = {
+  op: 'ReduceMax',
+  inputs: ['amount'],
+  outputs: ['most'],
+  attributes: [integerAttribute('keepdims', 0)],
+};
+/** `y = x + 0 · waste`: the result does not depend on what was done for it. */
+const finish = (waste: string) => [
+  {
+    op: 'ReduceMean',
+    inputs: [waste],
+    outputs: ['mean'],
+    attributes: [integerAttribute('keepdims', 0)],
+  },
+  { op: 'Mul', inputs: ['mean', 'zero'], outputs: ['nothing'] },
+  { op: 'Add', inputs: ['x', 'nothing'], outputs: ['y'] },
+];
+const zero = floats('zero', [], Float32Array.of(0));
+
+/** `y = x`, after as many iterations of work as the largest `amount` in its batch says. */
+export function patientGraph(): Uint8Array {
+  const state = { type: ELEMENT.FP32, shape: [1, WIDTH] };
+  const body: Graph = {
+    name: 'body',
+    nodes: [
+      { op: 'Identity', inputs: ['go_on_in'], outputs: ['go_on_out'] },
+      { op: 'MatMul', inputs: ['state_in', 'matrix'], outputs: ['product'] },
+      { op: 'Tanh', inputs: ['product'], outputs: ['state_out'] },
+    ],
+    inputs: [
+      { name: 'iteration', type: ELEMENT.INT64, shape: [] },
+      { name: 'go_on_in', type: ELEMENT.BOOL, shape: [] },
+      { name: 'state_in', ...state },
+    ],
+    outputs: [
+      { name: 'go_on_out', type: ELEMENT.BOOL, shape: [] },
+      { name: 'state_out', ...state },
+    ],
+    weights: [],
+  };
+  return modelBytes({
+    name: 'patient',
+    nodes: [
+      most,
+      {
+        op: 'Loop',
+        inputs: ['most', 'go_on', 'start'],
+        outputs: ['work'],
+        attributes: [graphAttribute('body', body)],
+      },
+      ...finish('work'),
+    ],
+    inputs: [x, amount],
+    outputs: [y],
+    weights: [
+      floats('matrix', [WIDTH, WIDTH], randomWeights(WIDTH * WIDTH, Math.sqrt(3 / WIDTH), 7)),
+      floats('start', [1, WIDTH], new Float32Array(WIDTH)),
+      { name: 'go_on', type: ELEMENT.BOOL, shape: [], data: Uint8Array.of(1) },
+      zero,
+    ],
+  });
+}
+
+/** `y = x`, after filling as many megabytes as the largest `amount` in its batch says. */
+export const hoardGraph = (): Uint8Array =>
+  modelBytes({
+    name: 'hoard',
+    nodes: [
+      most,
+      { op: 'Mul', inputs: ['most', 'floats_per_mib'], outputs: ['length'] },
+      { op: 'Reshape', inputs: ['length', 'one_axis'], outputs: ['size'] },
+      { op: 'ConstantOfShape', inputs: ['size'], outputs: ['zeros'] },
+      ...finish('zeros'),
+    ],
+    inputs: [x, amount],
+    outputs: [y],
+    weights: [integers('floats_per_mib', [], 262_144), integers('one_axis', [1], 1), zero],
+  });
+
+/** `y = x` for one datatype, FP32 [batch, n] and so on. */
+export const identityGraph = (datatype: keyof typeof ELEMENT): Uint8Array =>
+  modelBytes({
+    name: `identity_${datatype.toLowerCase()}`,
+    nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+    inputs: [{ name: 'x', type: ELEMENT[datatype], shape: ['batch', 'n'] }],
+    outputs: [{ name: 'y', type: ELEMENT[datatype], shape: ['batch', 'n'] }],
+    weights: [],
+  });
+
+/** A graph that asks for an opset nobody has yet. */
+export const futureGraph = (): Uint8Array =>
+  modelBytes(
+    {
+      name: 'future',
+      nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+      inputs: [x],
+      outputs: [y],
+      weights: [],
+    },
+    9999,
+  );

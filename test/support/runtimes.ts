@@ -1,0 +1,68 @@
+/* Runtimes with real model processes, for tests of the port. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { PoolOptions } from '../../src/model/model-pool.ts';
+import { ProcessModelRuntime } from '../../src/model/process-runtime.ts';
+import { ModelRepository } from '../../src/model/repository.ts';
+import type { Inference, InferenceRequest } from '../../src/model/runtime.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+
+/** Writes a version of a `tensor` model into a repository. */
+export async function addModel(
+  folder: string,
+  name: string,
+  graph: Uint8Array,
+  manifest: object = {},
+): Promise<void> {
+  const path = join(folder, name, '1');
+  await mkdir(path, { recursive: true });
+  await writeFile(join(path, 'model.onnx'), graph);
+  await writeFile(join(path, 'model.json'), JSON.stringify({ pipeline: 'tensor', ...manifest }));
+}
+
+/** A runtime that serves what is in the folders. */
+export async function openRuntime(
+  folders: readonly string[],
+  options: Partial<PoolOptions> = {},
+): Promise<ProcessModelRuntime> {
+  const runtime = new ProcessModelRuntime({
+    device: 'cpu',
+    maxPixels: 1_000_000,
+    maxOutputBytes: 1024 ** 2,
+    environment: { PATH: process.env['PATH'] },
+    logger: createLogger('test', 'silent'),
+    processFile: resolve('dist/model/process.js'),
+    ...options,
+  });
+  for (const version of (await ModelRepository.open(folders)).all()) await runtime.serve(version);
+  return runtime;
+}
+
+/** Runs a model's version 1 on JSON. */
+export const inferOn = async (
+  runtime: ProcessModelRuntime,
+  name: string,
+  input: object,
+  more: Partial<InferenceRequest> = {},
+): Promise<Inference> =>
+  await runtime.infer(
+    { name, version: 1 },
+    {
+      input: Object.fromEntries(Object.entries(input).map(([field, json]) => [field, { json }])),
+      options: {},
+      priority: 3,
+      isAlone: false,
+      runTimeoutMs: 60_000,
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      ...more,
+    },
+  );
+
+export const outputOf = ({ output }: Inference): unknown =>
+  JSON.parse(Buffer.from(output).toString());
+
+/** One FP32 tensor `x` [1, n]. */
+export const row = (...values: readonly number[]) => ({
+  inputs: [{ name: 'x', datatype: 'FP32', shape: [1, values.length], data: values }],
+});
