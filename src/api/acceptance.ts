@@ -37,11 +37,15 @@ export interface AcceptanceDependencies {
   };
 }
 
-/** Media that arrives as a body of its own rather than inside the JSON. */
-export interface RawMedia {
-  readonly field: string;
-  readonly body: Readable;
-}
+/** An input field that does not come inside the JSON: media as a body of its own, or encoded. */
+export type Attachment =
+  | { readonly field: string; readonly body: Readable }
+  | {
+      readonly field: string;
+      /** What the field is kept as, once its value in the request has been found valid. */
+      readonly encode: () => Uint8Array;
+      readonly mediaType: string;
+    };
 
 const TENANT = 'default';
 
@@ -69,15 +73,16 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
     async accept(
       version: ModelVersion,
       request: ModelRequest,
-      raw: RawMedia | null,
+      attachment: Attachment | null,
     ): Promise<Accepted> {
       const { schema } = version;
-      const given = raw === null ? request.input : { ...request.input, [raw.field]: '' };
+      const isRaw = attachment !== null && 'body' in attachment;
+      const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
       parseBody(schema.input, given, ['input']);
       parseBody(schema.options, request.options, ['options']);
       const id = newPredictionId();
       try {
-        const input = await storeInput(id, version, request.input, raw, dependencies);
+        const input = await storeInput(id, version, request.input, attachment, dependencies);
         const accepted = newAccepted(id, version, input, request.options, limits);
         if (acceptedBytes(accepted) > MAX_ACCEPTED_BYTES) {
           throw new Problem('invalid_input', 'the options are too large');
@@ -152,10 +157,11 @@ async function storeInput(
   id: string,
   { schema }: ModelVersion,
   input: ModelRequest['input'],
-  raw: RawMedia | null,
+  attachment: Attachment | null,
   { store, limits }: AcceptanceDependencies,
 ): Promise<Accepted['input']> {
   const nonce = randomBytes(6).toString('hex');
+  const raw = attachment !== null && 'body' in attachment ? attachment : null;
   const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
   const stored: Record<string, Stored> = {};
   for (const [name, field] of Object.entries(schema.media)) {
@@ -165,6 +171,11 @@ async function storeInput(
     if (body === null) continue; // an optional field that was not given
     const upload = { key, body, field, limits: mediaLimits };
     stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
+  }
+  if (attachment !== null && 'encode' in attachment) {
+    const { field, encode, mediaType } = attachment;
+    const key = payloadKeys.input(id, field, nonce);
+    stored[field] = { claim: await store.put(key, encode(), { mediaType }) };
   }
   const values = Object.entries(input)
     .filter(([name]) => !(name in stored))

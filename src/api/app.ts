@@ -13,6 +13,7 @@ import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { Problem, problemHandler } from './problems.ts';
+import { v2Router } from './v2/router.ts';
 
 export interface AppDependencies {
   readonly engine: PredictionEngine;
@@ -20,6 +21,8 @@ export interface AppDependencies {
   readonly repository: ModelRepository;
   readonly logger: Logger;
   readonly publicUrl: string;
+  /** Of Buzzer itself. */
+  readonly softwareVersion: string;
   readonly maxJsonBytes: number;
   readonly responseInlineLimit: number;
   readonly resultTtlMs: number;
@@ -41,6 +44,7 @@ export function createApp(dependencies: AppDependencies): Express {
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
   });
+  app.use('/v2', v2Router({ ...dependencies, acceptance, load, reader }));
   app.use(healthRouter({ engine, store }));
   app.use(unknownRoute);
   app.use(problemHandler(logger));
@@ -84,6 +88,10 @@ const ROUTES: readonly (readonly [path: RegExp, methods: string])[] = [
   [/^\/v1\/predictions\/[^/]+(?:\/output|\/input\/[^/]+)?$/, 'GET'],
   [/^\/v1\/models\/[^/]+\/predictions$/, 'POST'],
   [/^\/v1(?:\/models(?:\/[^/]+)?)?$/, 'GET'],
+  [/^\/v2\/models\/[^/]+(?:\/versions\/[^/]+)?\/infer$/, 'POST'],
+  [/^\/v2\/models\/[^/]+(?:\/versions\/[^/]+)?(?:\/ready)?$/, 'GET'],
+  [/^\/v2\/repository\/index$/, 'POST'],
+  [/^\/v2(?:\/health\/(?:live|ready))?$/, 'GET'],
   [/^\/(?:healthz|readyz)$/, 'GET'],
 ];
 

@@ -22,7 +22,9 @@ export type ProblemCode =
   | 'data_removed'
   | 'payload_too_large'
   | 'unsupported_media_type'
-  | 'engine_unavailable';
+  | 'engine_unavailable'
+  | 'inference_failed'
+  | 'not_ended';
 
 /** One thing wrong with a request; `pointer` is a JSON pointer (RFC 6901) into its body. */
 export interface ProblemDetail {
@@ -75,6 +77,10 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [422, 'The request is well-formed but cannot be accepted'];
     case 'internal':
       return [500, 'Something went wrong on our side'];
+    case 'inference_failed':
+      return [500, 'The inference failed'];
+    case 'not_ended':
+      return [503, 'The prediction has not ended yet'];
     case 'engine_unavailable':
       return [503, 'The workflow engine does not answer'];
     case 'storage_unavailable':
@@ -103,7 +109,9 @@ export const problemHandler =
 function sendProblem(request: Request, response: Response, problem: Problem): void {
   const [status, title] = describeCode(problem.code);
   const { errors, members, headers } = problem.options;
+  const isV2 = request.originalUrl.startsWith('/v2');
   const body = JSON.stringify({
+    ...(isV2 ? { error: problem.message } : {}), // what the clients of the protocol read
     type: 'about:blank',
     title,
     status,
@@ -113,8 +121,9 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
     ...members,
     request_id: response.locals['requestId'],
   });
-  response.status(status).type('application/problem+json');
-  response.set({ ...headers, ...(status === 503 ? RETRY_LATER : {}) });
+  // KServe's client shows an error only when it is of exactly this type.
+  response.setHeader('Content-Type', isV2 ? 'application/json' : 'application/problem+json');
+  response.status(status).set({ ...headers, ...(status === 503 ? RETRY_LATER : {}) });
   response.set('Content-Length', String(Buffer.byteLength(body)));
   if (request.complete) {
     response.end(body);

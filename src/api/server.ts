@@ -1,4 +1,5 @@
 /* The api process: config → dependencies → listen → graceful shutdown. */
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
 import { ConfigError, readConfig } from '../config.ts';
@@ -37,6 +38,7 @@ async function serve(): Promise<void> {
     repository,
     logger,
     publicUrl: config.publicUrl,
+    softwareVersion: await readSoftwareVersion(),
     maxJsonBytes: config.maxJsonBytes,
     responseInlineLimit: config.responseInlineLimit,
     resultTtlMs: config.resultTtlMs,
@@ -56,6 +58,11 @@ async function serve(): Promise<void> {
         .then(() => process.exit(0));
     });
   }
+}
+
+async function readSoftwareVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Takes no new connection, lets answers finish, and cuts what is left after the grace time. */

@@ -9,8 +9,7 @@ const MAX_WAIT_S = 60;
  * header does not ask to wait. Says in `Preference-Applied` what is done.
  */
 export function preferredWait(request: Request, response: Response): number | null {
-  const preferences = (request.get('Prefer') ?? '').split(',').map((part) => part.trim());
-  for (const preference of preferences) {
+  for (const preference of preferencesOf(request)) {
     const [name = '', value] = preference.split('=').map((part) => part.trim());
     if (name.toLowerCase() !== 'wait') continue;
     if (value !== undefined && !/^"?\d+"?$/.test(value)) {
@@ -22,6 +21,16 @@ export function preferredWait(request: Request, response: Response): number | nu
   }
   return null;
 }
+
+/** Whether `Prefer: respond-async` asks not to wait at all. Says so in `Preference-Applied`. */
+export function prefersAsync(request: Request, response: Response): boolean {
+  const isAsync = preferencesOf(request).some((name) => name.toLowerCase() === 'respond-async');
+  if (isAsync) response.set('Preference-Applied', 'respond-async');
+  return isAsync;
+}
+
+const preferencesOf = (request: Request): readonly string[] =>
+  (request.get('Prefer') ?? '').split(',').map((part) => part.trim());
 
 /**
  * Runs `wait` with a signal that aborts after so many seconds, and when the client hangs up. (Not

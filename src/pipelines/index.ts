@@ -16,6 +16,9 @@ export {
   type PipelineSchema,
 } from './definition.ts';
 
+export { toJson, toPacked } from './tensor/codec.ts';
+export { TENSOR_FILE } from './tensor/schema.ts';
+
 interface PipelineEntry {
   readonly describe: DescribePipeline;
   readonly open: (settings: PipelineSettings) => Promise<Pipeline>;

@@ -104,6 +104,28 @@ export const identityGraph = (datatype: keyof typeof ELEMENT): Uint8Array =>
     weights: [],
   });
 
+/** `c = a` (FP32) and `d = b` (INT64). */
+export const pairGraph = (): Uint8Array => {
+  const a = { type: ELEMENT.FP32, shape: ['rows', 'n'] };
+  const b = { type: ELEMENT.INT64, shape: ['lines', 'm'] };
+  return modelBytes({
+    name: 'identity_pair',
+    nodes: [
+      { op: 'Identity', inputs: ['a'], outputs: ['c'] },
+      { op: 'Identity', inputs: ['b'], outputs: ['d'] },
+    ],
+    inputs: [
+      { name: 'a', ...a },
+      { name: 'b', ...b },
+    ],
+    outputs: [
+      { name: 'c', ...a },
+      { name: 'd', ...b },
+    ],
+    weights: [],
+  });
+};
+
 /** A graph that asks for an opset nobody has yet. */
 export const futureGraph = (): Uint8Array =>
   modelBytes(

@@ -47,7 +47,7 @@ export function toJson({ name, datatype, shape, data }: PackedTensor): JsonTenso
 /** The elements of a tensor of a fixed-size datatype; a view where the bytes lie well. */
 export function elementsOf(datatype: FixedDatatype, data: Uint8Array): ElementArray {
   const { BYTES_PER_ELEMENT: size } = ARRAYS[datatype];
-  const aligned = data.byteOffset % size === 0 ? data : data.slice();
+  const aligned = data.byteOffset % size === 0 ? data : new Uint8Array(data);
   return new ARRAYS[datatype](
     aligned.buffer as ArrayBuffer,
     aligned.byteOffset,

@@ -23,7 +23,7 @@ export function elementProblem(element: unknown, datatype: Datatype): string | n
     case 'BOOL':
       return typeof element === 'boolean' ? null : 'must be true or false';
     case 'BYTES':
-      return typeof element === 'string' ? null : 'must be a string';
+      return typeof element === 'string' ? textElementProblem(element) : 'must be a string';
     case 'FP16':
     case 'FP32':
     case 'FP64':
@@ -32,6 +32,10 @@ export function elementProblem(element: unknown, datatype: Datatype): string | n
       return `${datatype} cannot be sent`;
   }
 }
+
+/** ONNX Runtime's strings in Node end at a NUL. */
+export const textElementProblem = (text: string): string | null =>
+  text.includes('\0') ? 'must not hold a NUL character' : null;
 
 /** The largest finite values of IEEE 754. */
 const FLOAT_LIMITS = { FP16: 65_504, FP32: (2 - 2 ** -23) * 2 ** 127, FP64: Number.MAX_VALUE };

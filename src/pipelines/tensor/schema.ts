@@ -10,7 +10,7 @@ import {
 import type { DescribePipeline } from '../definition.ts';
 import { type PackedTensor, readHeader } from '../../contract/packed-tensors.ts';
 import { elementBytes, splitStrings } from './codec.ts';
-import { elementProblem, flatten } from './elements.ts';
+import { elementProblem, flatten, textElementProblem } from './elements.ts';
 
 const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
 
@@ -50,10 +50,11 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     )
     .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
   const count = graph.inputs.length;
+  const names = graph.inputs.map(({ name }) => name).join(', ');
   // Counted before any is looked at: a body of a million tensors must not cost more than one.
   const inputs = z
     .array(z.unknown())
-    .max(count, `this model takes ${count} tensor${count === 1 ? '' : 's'}`)
+    .max(count, `this model takes ${count} tensor${count === 1 ? '' : 's'}: ${names}`)
     .pipe(tensors);
   const output = z.object({
     outputs: z
@@ -83,6 +84,9 @@ function keyOf(inputs: unknown): string {
   return each.toSorted().join(';');
 }
 
+/** A client's word in a message of ours. */
+const quote = (text: string): string => JSON.stringify(text.slice(0, 100));
+
 const describeTensorSpec = (spec: TensorSpec): string =>
   `${spec.name} ${spec.datatype} ${formatShape(spec.shape)}`;
 
@@ -93,7 +97,7 @@ function checkTensors(tensors: readonly InputTensor[], graph: GraphSignature, is
     const spec = graph.inputs.find((input) => input.name === tensor.name);
     if (spec === undefined) {
       const names = graph.inputs.map((input) => input.name).join(', ');
-      issue([index, 'name'], `no such input: this model takes ${names}`);
+      issue([index, 'name'], `no input is called ${quote(tensor.name)}: this model takes ${names}`);
     } else if (seen.has(tensor.name)) {
       issue([index, 'name'], `${tensor.name} is given twice`);
     } else {
@@ -112,32 +116,32 @@ function checkTensor(
   issue: Issue,
 ): void {
   if (tensor.datatype !== spec.datatype) {
-    issue(['datatype'], `must be ${spec.datatype}`);
+    issue(['datatype'], `${spec.name} must be ${spec.datatype}`);
     return;
   }
   if (!shapeFits(tensor.shape, spec, sizes)) {
-    issue(['shape'], `must be ${formatShape(spec.shape)}`);
+    issue(['shape'], `${spec.name} must be ${formatShape(spec.shape)}`);
     return;
   }
   if (tensor.data instanceof Uint8Array) {
     const problem = bytesProblem(tensor, tensor.data);
-    if (problem !== null) issue(['data'], problem);
+    if (problem !== null) issue(['data'], `${spec.name} ${problem}`);
     return;
   }
   if (!Array.isArray(tensor.data)) {
-    issue(['data'], 'must be an array');
+    issue(['data'], `${spec.name} must be an array`);
     return;
   }
   const flat = flatten(tensor.data as readonly unknown[], tensor.shape.length);
   const expected = elementCount(tensor.shape);
   if (flat.length !== expected) {
-    issue(['data'], `has ${flat.length} elements, but the shape holds ${expected}`);
+    issue(['data'], `${spec.name} has ${flat.length} elements, but the shape holds ${expected}`);
     return;
   }
   for (const [index, element] of flat.entries()) {
     const problem = elementProblem(element, tensor.datatype);
     if (problem !== null) {
-      issue(['data', index], problem);
+      issue(['data', index], `${spec.name} ${problem}`);
       return;
     }
   }
@@ -157,8 +161,11 @@ function bytesProblem({ datatype, shape }: InputTensor, data: Uint8Array): strin
 
 function textProblem(data: Uint8Array, expected: number): string | null {
   try {
-    const { length } = splitStrings(data);
-    return length === expected ? null : `has ${length} elements, but the shape holds ${expected}`;
+    const texts = splitStrings(data);
+    if (texts.length !== expected) {
+      return `has ${texts.length} elements, but the shape holds ${expected}`;
+    }
+    return texts.map(textElementProblem).find((problem) => problem !== null) ?? null;
   } catch (error) {
     return messageOf(error);
   }

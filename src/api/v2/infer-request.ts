@@ -1,0 +1,164 @@
+/*
+ * The body of an infer request of the Open Inference Protocol (v2): JSON, or JSON followed by the
+ * bytes of its tensors (the binary tensor data extension).
+ */
+import { z } from 'zod';
+import { messageOf } from '../../contract/failure.ts';
+import {
+  type PackedTensor,
+  packTensors,
+  TENSORS_MEDIA_TYPE,
+} from '../../contract/packed-tensors.ts';
+import type { GraphSignature, JsonTensor } from '../../contract/tensor.ts';
+import { toPacked } from '../../pipelines/index.ts';
+import type { Attachment } from '../acceptance.ts';
+import { Problem } from '../problems.ts';
+import { parseBody } from '../schemas.ts';
+
+/** How long the JSON is when bytes follow it. */
+export const HEADER_LENGTH = 'Inference-Header-Content-Length';
+
+const parametersSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+type Parameters = z.infer<typeof parametersSchema>;
+
+const requestSchema = z.object({
+  id: z.string().max(256).optional(),
+  parameters: parametersSchema.default({}),
+  inputs: z.array(
+    z.object({
+      name: z.string(),
+      shape: z.array(z.unknown()),
+      datatype: z.string(),
+      parameters: parametersSchema.default({}),
+      data: z.array(z.unknown()).nullish(), // KServe's client writes null beside bytes
+    }),
+  ),
+  outputs: z
+    .array(z.object({ name: z.string(), parameters: parametersSchema.default({}) }))
+    .optional(),
+});
+
+type GivenTensor = z.infer<typeof requestSchema>['inputs'][number];
+
+/** What the client wants of one output. */
+export interface WantedOutput {
+  readonly name: string;
+  readonly isBinary: boolean;
+}
+
+export interface InferRequestV2 {
+  /** The client's own name for it; null when it gave none. */
+  readonly id: string | null;
+  /** Tensors as the `tensor` pipeline validates them; data are arrays or bytes. */
+  readonly inputs: readonly object[];
+  /** The same as they are kept, when any of them came as bytes. */
+  readonly attachment: Attachment | null;
+  readonly outputs: readonly WantedOutput[];
+  /** How long the client waits, in seconds. */
+  readonly waitS: number;
+}
+
+const MAX_WAIT_S = 60;
+const MICROSECONDS = 1_000_000;
+/** Parameters that would change the result, and that we cannot honour. */
+const REFUSED = ['classification', 'shared_memory_region', 'sequence_id'];
+
+/** Reads a request for a model with this graph; throws `Problem`. */
+export function parseInferRequest(
+  body: Buffer,
+  headerLength: string | undefined,
+  graph: GraphSignature,
+): InferRequestV2 {
+  const { json, binary } = splitBody(body, headerLength);
+  const request = parseBody(requestSchema, json);
+  const all = [request, ...request.inputs, ...(request.outputs ?? [])];
+  for (const { parameters } of all) refuseUnsupported(parameters);
+  const inputs = takeBytes(request.inputs, binary);
+  const outputs = wantedOutputs(request.outputs, request.parameters, graph);
+  const { timeout } = request.parameters;
+  const waitS = typeof timeout === 'number' && timeout > 0 ? timeout / MICROSECONDS : MAX_WAIT_S;
+  return {
+    id: request.id ?? null,
+    inputs,
+    attachment: attachmentOf(inputs),
+    outputs,
+    waitS: Math.min(MAX_WAIT_S, waitS),
+  };
+}
+
+function splitBody(body: Buffer, headerLength: string | undefined) {
+  const isWhole = headerLength === undefined;
+  const length = isWhole ? body.length : Number(headerLength);
+  if (!isWhole && (!/^\d{1,10}$/.test(headerLength) || length > body.length)) {
+    const detail = `${HEADER_LENGTH}: ${headerLength} does not fit a body of ${body.length} bytes`;
+    throw new Problem('malformed_request', detail);
+  }
+  try {
+    return {
+      json: JSON.parse(body.subarray(0, length).toString('utf8')) as unknown,
+      binary: body.subarray(length),
+    };
+  } catch (error) {
+    const detail = `the request is not JSON: ${messageOf(error)}`;
+    throw new Problem('malformed_request', detail, { cause: error });
+  }
+}
+
+function refuseUnsupported(parameters: Parameters): void {
+  const refused = REFUSED.find((name) => parameters[name] !== undefined);
+  if (refused === undefined) return;
+  throw new Problem('invalid_input', `the parameter ${refused} is not supported here`);
+}
+
+/** Gives each tensor that came as bytes its share of them, in their order. */
+function takeBytes(tensors: readonly GivenTensor[], binary: Buffer): readonly object[] {
+  let offset = 0;
+  const taken = tensors.map(({ name, datatype, shape, parameters, data }) => {
+    const size = parameters['binary_data_size'];
+    if (size === undefined) return { name, datatype, shape, data: data ?? [] };
+    const isSize = typeof size === 'number' && Number.isInteger(size) && size >= 0;
+    if (!isSize || offset + size > binary.length) {
+      const detail = `${name}: binary_data_size is ${size}, but ${binary.length - offset} bytes are left`;
+      throw new Problem('malformed_request', detail);
+    }
+    const bytes = new Uint8Array(binary.subarray(offset, offset + size));
+    offset += size;
+    return { name, datatype, shape, data: bytes };
+  });
+  if (offset === binary.length) return taken;
+  throw new Problem(
+    'malformed_request',
+    `${binary.length - offset} bytes follow the JSON that belong to no input`,
+  );
+}
+
+/** What goes to the store when any tensor came as bytes. */
+function attachmentOf(inputs: readonly object[]): Attachment | null {
+  const tensors = inputs as readonly (PackedTensor | JsonTensor)[];
+  if (!tensors.some(({ data }) => data instanceof Uint8Array)) return null;
+  const encode = () => packTensors(tensors.map((each) => (isPacked(each) ? each : toPacked(each))));
+  return { field: 'inputs', encode, mediaType: TENSORS_MEDIA_TYPE };
+}
+
+const isPacked = (tensor: PackedTensor | JsonTensor): tensor is PackedTensor =>
+  tensor.data instanceof Uint8Array;
+
+function wantedOutputs(
+  wanted: z.infer<typeof requestSchema>['outputs'],
+  parameters: Parameters,
+  { outputs }: GraphSignature,
+): readonly WantedOutput[] {
+  const byDefault = parameters['binary_data_output'] === true;
+  if (wanted === undefined || wanted.length === 0) {
+    return outputs.map(({ name }) => ({ name, isBinary: byDefault }));
+  }
+  return wanted.map(({ name, parameters: own }) => {
+    if (!outputs.some((output) => output.name === name)) {
+      const known = outputs.map((output) => output.name).join(', ');
+      const detail = `there is no output ${name.slice(0, 100)}: this model gives ${known}`;
+      throw new Problem('invalid_input', detail);
+    }
+    const { binary_data: isBinary } = own;
+    return { name, isBinary: typeof isBinary === 'boolean' ? isBinary : byDefault };
+  });
+}

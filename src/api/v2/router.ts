@@ -1,0 +1,117 @@
+/*
+ * /v2: the Open Inference Protocol, for the clients of KServe and Triton. An infer call is a
+ * prediction like any other, and the client waits for its end.
+ */
+import express, { type Request, type Response, Router } from 'express';
+import type { Accepted } from '../../contract/prediction.ts';
+import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
+import type { PayloadStore } from '../../storage/payload-store.ts';
+import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
+import type { Acceptance } from '../acceptance.ts';
+import type { Load } from '../load.ts';
+import type { PredictionReader } from '../prediction-reader.ts';
+import { Problem } from '../problems.ts';
+import { boundedWait, prefersAsync } from '../waiting.ts';
+import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './infer-request.ts';
+import { endProblem, inferResponse } from './infer-response.ts';
+import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './metadata.ts';
+
+export interface V2Dependencies {
+  readonly repository: ModelRepository;
+  readonly acceptance: Acceptance;
+  readonly load: Load;
+  readonly reader: PredictionReader;
+  readonly engine: PredictionEngine;
+  readonly store: PayloadStore;
+  readonly publicUrl: string;
+  readonly softwareVersion: string;
+  readonly limits: { readonly maxUploadBytes: number };
+}
+
+const RETRY_AFTER_S = '1';
+
+export function v2Router(dependencies: V2Dependencies): Router {
+  const { repository, load, engine, softwareVersion, limits } = dependencies;
+  const router = Router();
+  // Clients name all kinds of media types, or none: the body is what its header says.
+  const raw = express.raw({ limit: limits.maxUploadBytes, type: () => true });
+
+  router.get('/', (_request, response) => void response.json(serverMetadata(softwareVersion)));
+  router.get('/health/live', (_request, response) => void response.json({ live: true }));
+  router.get('/health/ready', async (_request, response) => {
+    const isReady = await engine.check().then(
+      () => true,
+      () => false,
+    );
+    response.status(isReady ? 200 : 503).json({ ready: isReady });
+  });
+  router.post('/repository/index', (_request, response) => {
+    response.json(repositoryIndex(repository));
+  });
+
+  const model = '/models/:model{/versions/:version}';
+  router.get(model, (request, response) => {
+    const { version, graph } = tensorModelOf(request, repository);
+    response.json(modelMetadata(version, graph, repository));
+  });
+  router.get(`${model}/ready`, async (request, response) => {
+    const { version } = tensorModelOf(request, repository);
+    const workers = await load.workersOf(version.ref);
+    const isReady = workers.some(({ state }) => state !== 'unavailable');
+    response.status(isReady ? 200 : 503).json({ name: version.ref.name, ready: isReady });
+  });
+  router.post(`${model}/infer`, raw, async (request, response) => {
+    const { version, graph } = tensorModelOf(request, repository);
+    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph);
+    const accepted = await accept(version, infer, dependencies.acceptance);
+    await answer(request, response, { accepted, infer }, dependencies);
+  });
+  return router;
+}
+
+function tensorModelOf(request: Request, repository: ModelRepository) {
+  const { model, version } = request.params as { model: string; version?: string };
+  return findTensorModel(repository, model, version);
+}
+
+async function accept(
+  version: ModelVersion,
+  { inputs, outputs, attachment }: InferRequestV2,
+  acceptance: Acceptance,
+): Promise<Accepted> {
+  const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
+  return await acceptance.accept(version, { input: { inputs }, options }, attachment);
+}
+
+/** It has been accepted: whatever comes, the client learns its id. */
+async function answer(
+  request: Request,
+  response: Response,
+  { accepted, infer }: { accepted: Accepted; infer: InferRequestV2 },
+  { engine, reader, store, publicUrl }: V2Dependencies,
+): Promise<void> {
+  const { id } = accepted;
+  const url = `${publicUrl}/v1/predictions/${id}`;
+  response.setHeader('Location', url);
+  if (prefersAsync(request, response)) {
+    response.status(202).setHeader('Retry-After', RETRY_AFTER_S);
+    response.json(await reader.justAccepted(accepted));
+    return;
+  }
+  const waited = await boundedWait(response, infer.waitS, async (signal) => {
+    return await engine.waitForEnd(id, signal);
+  });
+  const ended = waited ?? (await reader.find(id)).ended; // canceled, or ended from outside
+  if (ended === null) {
+    const detail = `${id} has not ended within ${infer.waitS} s; it goes on: read it at ${url}`;
+    throw new Problem('not_ended', detail, { members: { prediction_id: id } });
+  }
+  if (ended.status !== 'succeeded') throw endProblem(accepted, ended);
+  const result = await inferResponse(accepted, ended.output, infer.outputs, infer.id, store);
+  const isJson = result.headerLength === null;
+  response.setHeader('Content-Type', isJson ? 'application/json' : 'application/octet-stream');
+  if (!isJson) response.setHeader(HEADER_LENGTH, String(result.headerLength));
+  response.setHeader('Content-Length', result.body.length);
+  response.end(result.body);
+}
