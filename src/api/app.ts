@@ -13,7 +13,7 @@ import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { Problem, problemHandler } from './problems.ts';
-import { v2Router } from './v2/router.ts';
+import { v2Router } from './v2.ts';
 
 export interface AppDependencies {
   readonly engine: PredictionEngine;

@@ -7,9 +7,12 @@ import { openSession } from '../../model/session.ts';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
 import { decodeImage, UnreadableImageError } from '../shared/image.ts';
 import { detectLines } from './detection.ts';
+import { cornersOf } from './geometry.ts';
 import { inReadingOrder } from './reading-order.ts';
 import { type Alphabet, recognizeLine } from './recognition.ts';
 import { OCR_FILES, type OcrOptions, type OcrOutput } from './schema.ts';
+
+type Corners = OcrOutput['lines'][number]['box'];
 
 /** Loads both networks and the alphabet. */
 export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
@@ -35,22 +38,13 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
         },
       );
       context.report(0, 'looking for lines');
-      const boxes = inReadingOrder(await detectLines(detection, image));
+      const found = inReadingOrder(await detectLines(detection, image));
       const lines: OcrOutput['lines'] = [];
-      for (const [index, box] of boxes.entries()) {
-        context.report((index + 1) / (boxes.length + 1), `line ${index + 1} of ${boxes.length}`);
-        const { text, confidence } = await recognizeLine(recognition, alphabet, image, box);
-        if (text.trim() === '' || confidence < minConfidence) continue;
-        lines.push({
-          text,
-          confidence,
-          box: [
-            [box.left, box.top],
-            [box.right, box.top],
-            [box.right, box.bottom],
-            [box.left, box.bottom],
-          ],
-        });
+      for (const [index, line] of found.entries()) {
+        context.report((index + 1) / (found.length + 1), `line ${index + 1} of ${found.length}`);
+        const { text, confidence } = await recognizeLine(recognition, alphabet, image, line);
+        if (text === '' || confidence < minConfidence) continue;
+        lines.push({ text, confidence, box: cornersOf(line).map(([x, y]) => [x, y]) as Corners });
       }
       const output: OcrOutput = {
         text: lines.map((line) => line.text).join('\n'),

@@ -1,23 +1,103 @@
-import type { Box } from '../shared/image.ts';
+/*
+ * The order in which lines are read: columns of prose one after the other, everything else (and with
+ * it tables and receipts) row by row.
+ */
+import { type Line, median } from './geometry.ts';
 
-/** Boxes whose middles lie in each other's height are one row, read left to right. */
-export function inReadingOrder(boxes: readonly Box[]): Box[] {
-  const rows: Box[][] = [];
-  for (const box of boxes.toSorted((a, b) => middle(a) - middle(b))) {
-    const row = rows.at(-1);
-    const first = row?.[0];
-    if (
-      row !== undefined &&
-      first !== undefined &&
-      middle(box) < first.bottom &&
-      middle(first) > box.top
-    ) {
-      row.push(box);
-    } else {
-      rows.push([box]);
-    }
-  }
-  return rows.flatMap((row) => row.toSorted((a, b) => a.left - b.left));
+const MIN_ROWS = 4; // fewer rows beside each other are no columns
+const MIN_PROSE_WIDTH = 6; // heights of the median row of a column: prices and cells are shorter
+const MIN_PROSE_FILL = 0.6; // of its column's width, that the median row fills
+const MAX_CROSSING = 0.25; // titles across both columns are few
+
+/** A line in the page's own frame: as if the page were not turned. */
+interface Placed {
+  readonly line: Line;
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+  readonly middle: number;
 }
 
-const middle = (box: Box): number => (box.top + box.bottom) / 2;
+export function inReadingOrder(lines: readonly Line[]): readonly Line[] {
+  const angle = median(lines.map((line) => line.angle));
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const placed = lines.map((line): Placed => {
+    const [across, middle] = [line.x * cos + line.y * sin, line.y * cos - line.x * sin];
+    return {
+      line,
+      middle,
+      left: across - line.width / 2,
+      right: across + line.width / 2,
+      top: middle - line.height / 2,
+      bottom: middle + line.height / 2,
+    };
+  });
+  return ordered(placed).map(({ line }) => line);
+}
+
+/** Between two lines that cross the gutter its left side is read, then its right one. */
+function ordered(lines: readonly Placed[]): readonly Placed[] {
+  const gutter = findGutter(lines);
+  if (gutter === null) return rowsOf(lines).flat();
+  const crossing = gutter.crossing.toSorted((a, b) => a.middle - b.middle);
+  const result: Placed[] = [];
+  let from = Number.NEGATIVE_INFINITY;
+  for (const next of [...crossing, null]) {
+    const to = next?.middle ?? Number.POSITIVE_INFINITY;
+    const isBetween = ({ middle }: Placed) => middle >= from && middle < to;
+    result.push(...ordered(gutter.left.filter(isBetween)));
+    result.push(...ordered(gutter.right.filter(isBetween)));
+    if (next !== null) result.push(next);
+    from = to;
+  }
+  return result;
+}
+
+interface Gutter {
+  readonly left: readonly Placed[];
+  readonly right: readonly Placed[];
+  readonly crossing: readonly Placed[];
+}
+
+/** Before the left edge of which line do the fewest others cross, with prose on either side? */
+function findGutter(lines: readonly Placed[]): Gutter | null {
+  const slack = median(lines.map(({ top, bottom }) => bottom - top)) / 2; // lines are grown
+  let best: Gutter | null = null;
+  for (const { left: x } of lines) {
+    const gutter: Gutter = {
+      left: lines.filter(({ right }) => right < x + slack),
+      right: lines.filter(({ left, right }) => right >= x + slack && left > x - slack),
+      crossing: lines.filter(({ left, right }) => right >= x + slack && left <= x - slack),
+    };
+    const most = best?.crossing.length ?? lines.length * MAX_CROSSING;
+    if (gutter.crossing.length >= most) continue;
+    if (isProse(gutter.left) && isProse(gutter.right)) best = gutter;
+  }
+  return best;
+}
+
+function isProse(lines: readonly Placed[]): boolean {
+  const rows = rowsOf(lines);
+  if (rows.length < MIN_ROWS) return false;
+  const textWidth = median(
+    rows.map((row) => row.reduce((sum, { left, right }) => sum + right - left, 0)),
+  );
+  const height = median(lines.map(({ top, bottom }) => bottom - top));
+  const columnWidth =
+    Math.max(...lines.map(({ right }) => right)) - Math.min(...lines.map(({ left }) => left));
+  return textWidth > MIN_PROSE_WIDTH * height && textWidth > MIN_PROSE_FILL * columnWidth;
+}
+
+/** Lines whose middles lie in each other's height are one row, read left to right. */
+function rowsOf(lines: readonly Placed[]): readonly (readonly Placed[])[] {
+  const rows: Placed[][] = [];
+  for (const line of lines.toSorted((a, b) => a.middle - b.middle)) {
+    const row = rows.at(-1);
+    const first = row?.[0];
+    const isBeside = first !== undefined && line.middle < first.bottom && first.middle > line.top;
+    if (row !== undefined && isBeside) row.push(line);
+    else rows.push([line]);
+  }
+  return rows.map((row) => row.toSorted((a, b) => a.left - b.left));
+}

@@ -40,7 +40,9 @@ export const describeOcr: DescribePipeline = (manifest) => {
   }
   return {
     input: z.strictObject({
-      image: z.string().describe('A PNG or JPEG image, as a data URL.'),
+      image: z
+        .string()
+        .describe('A PNG, JPEG, TIFF (its first page) or WebP image, as a data URL.'),
     }),
     options: optionsSchema,
     output: outputSchema,

@@ -8,17 +8,19 @@ export interface RgbImage {
   readonly data: Buffer;
 }
 
-/** A rectangle in pixels; right and bottom are exclusive. */
-export interface Box {
+/** A rectangle in pixels. */
+export interface Region {
   readonly left: number;
   readonly top: number;
-  readonly right: number;
-  readonly bottom: number;
+  readonly width: number;
+  readonly height: number;
 }
 
 export class UnreadableImageError extends Error {
   override readonly name = 'UnreadableImageError';
 }
+
+const HALF_RANGE = 127.5;
 
 sharp.concurrency(1); // parallelism comes from model processes, each of which owns its threads
 sharp.cache(false); // no image is ever seen twice
@@ -43,47 +45,32 @@ export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promi
   }
 }
 
-/** A region of an image (all of it by default), stretched to `width` × `height`. */
-export async function resizeRegion(
+/** An image stretched to `width` × `height`; pixels are averaged where it shrinks. */
+export async function resizeImage(
   image: RgbImage,
-  size: { readonly width: number; readonly height: number },
-  box: Box = { left: 0, top: 0, right: image.width, bottom: image.height },
+  { width, height }: { readonly width: number; readonly height: number },
 ): Promise<RgbImage> {
-  const data = await sharp(image.data, {
-    raw: { width: image.width, height: image.height, channels: 3 },
-    limitInputPixels: false, // it has been decoded: the limit was kept
-  })
-    .extract({
-      left: box.left,
-      top: box.top,
-      width: box.right - box.left,
-      height: box.bottom - box.top,
-    })
-    .resize(size.width, size.height, { fit: 'fill', kernel: 'cubic' })
+  if (width === image.width && height === image.height) return image;
+  const raw = { width: image.width, height: image.height, channels: 3 } as const;
+  const data = await sharp(image.data, { raw, limitInputPixels: false }) // kept when it was decoded
+    .resize(width, height, { fit: 'fill', kernel: 'linear' })
     .raw()
     .toBuffer();
-  return { ...size, data };
+  return { width, height, data };
 }
 
 /**
- * Pixels → one float plane per channel, `(value / 255 - mean) / deviation`, written into `target`
- * (shape [3, height, rowLength]) with rows of `rowLength`.
+ * A region of an image as planes of -1 to 1 in the order blue, green, red, written into `target`
+ * (shape [3, region height, region width]).
  */
-export function toPlanes(
-  image: RgbImage,
-  normal: { readonly mean: readonly number[]; readonly deviation: readonly number[] },
-  target: Float32Array,
-  rowLength: number = image.width,
-): void {
-  const planeLength = rowLength * image.height;
-  for (let channel = 0; channel < 3; channel++) {
-    const scale = 1 / (255 * (normal.deviation[channel] ?? 1));
-    const shift = (normal.mean[channel] ?? 0) / (normal.deviation[channel] ?? 1);
-    for (let y = 0; y < image.height; y++) {
-      let source = y * image.width * 3 + channel;
-      const row = channel * planeLength + y * rowLength;
-      for (let x = 0; x < image.width; x++, source += 3) {
-        target[row + x] = (image.data[source] ?? 0) * scale - shift;
+export function toPlanes(image: RgbImage, region: Region, target: Float32Array): void {
+  const { left, top, width, height } = region;
+  let position = 0;
+  for (let channel = 2; channel >= 0; channel--) {
+    for (let y = top; y < top + height; y++) {
+      let source = (y * image.width + left) * 3 + channel;
+      for (let x = 0; x < width; x++, source += 3) {
+        target[position++] = (image.data[source] ?? 0) / HALF_RANGE - 1;
       }
     }
   }

@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
+import sharp from 'sharp';
 import { InvalidMediaError } from '../../../src/pipelines/definition.ts';
 import { imageField } from '../../../src/pipelines/shared/image-header.ts';
 
 const limits = { maxPixels: 1_000_000 };
+const blank = sharp({
+  create: { width: 300, height: 200, channels: 3, background: { r: 255, g: 255, b: 255 } },
+});
 const page = readFileSync('examples/page.png');
 
 /** A JPEG up to its frame header: SOI, an APP1 of `metadata` bytes, SOF0. */
@@ -27,6 +31,28 @@ test('a JPEG is known once its frame header has arrived, behind any metadata', (
 
   expect(imageField.inspect(head, limits)).toBe('image/jpeg');
   expect(imageField.inspect(head.subarray(0, 50_000), limits)).toBeNull();
+});
+
+test.each([
+  ['tiff', 'image/tiff', async () => await blank.tiff().toBuffer()],
+  ['lossy WebP', 'image/webp', async () => await blank.webp().toBuffer()],
+  ['lossless WebP', 'image/webp', async () => await blank.webp({ lossless: true }).toBuffer()],
+  [
+    'WebP with a profile',
+    'image/webp',
+    async () => await blank.withIccProfile('srgb').webp().toBuffer(),
+  ],
+])('a %s is known, and its size', async (_name, mediaType, make) => {
+  const bytes = await make();
+
+  expect(imageField.inspect(bytes, { maxPixels: 300 * 200 })).toBe(mediaType);
+  expect(() => imageField.inspect(bytes, { maxPixels: 300 * 200 - 1 })).toThrow('300×200 pixels');
+});
+
+test('a TIFF whose directory lies far behind is left to the decoder', () => {
+  const head = Buffer.from('49492a0000000010', 'hex'); // little-endian, directory at 256 MiB
+
+  expect(imageField.inspect(head, limits)).toBe('image/tiff');
 });
 
 test.each([

@@ -3,18 +3,18 @@
  * prediction like any other, and the client waits for its end.
  */
 import express, { type Request, type Response, Router } from 'express';
-import type { Accepted } from '../../contract/prediction.ts';
-import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
-import type { PayloadStore } from '../../storage/payload-store.ts';
-import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
-import type { Acceptance } from '../acceptance.ts';
-import type { Load } from '../load.ts';
-import type { PredictionReader } from '../prediction-reader.ts';
-import { Problem } from '../problems.ts';
-import { boundedWait, prefersAsync } from '../waiting.ts';
-import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './infer-request.ts';
-import { endProblem, inferResponse } from './infer-response.ts';
-import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './metadata.ts';
+import type { Accepted } from '../contract/prediction.ts';
+import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { Acceptance } from './acceptance.ts';
+import type { Load } from './load.ts';
+import type { PredictionReader } from './prediction-reader.ts';
+import { Problem } from './problems.ts';
+import { boundedWait, prefersAsync } from './waiting.ts';
+import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
+import { endProblem, inferResponse } from './v2-response.ts';
+import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './v2-metadata.ts';
 
 export interface V2Dependencies {
   readonly repository: ModelRepository;

@@ -3,17 +3,13 @@
  * bytes of its tensors (the binary tensor data extension).
  */
 import { z } from 'zod';
-import { messageOf } from '../../contract/failure.ts';
-import {
-  type PackedTensor,
-  packTensors,
-  TENSORS_MEDIA_TYPE,
-} from '../../contract/packed-tensors.ts';
-import type { GraphSignature, JsonTensor } from '../../contract/tensor.ts';
-import { toPacked } from '../../pipelines/index.ts';
-import type { Attachment } from '../acceptance.ts';
-import { Problem } from '../problems.ts';
-import { parseBody } from '../schemas.ts';
+import { messageOf } from '../contract/failure.ts';
+import { type PackedTensor, packTensors, TENSORS_MEDIA_TYPE } from '../contract/packed-tensors.ts';
+import type { GraphSignature, JsonTensor } from '../contract/tensor.ts';
+import { toPacked } from '../pipelines/index.ts';
+import type { Attachment } from './acceptance.ts';
+import { Problem } from './problems.ts';
+import { parseBody } from './schemas.ts';
 
 /** How long the JSON is when bytes follow it. */
 export const HEADER_LENGTH = 'Inference-Header-Content-Length';

@@ -1,17 +1,17 @@
 /* An ended prediction as the answer to an infer request of the Open Inference Protocol (v2). */
-import { type FailureCode } from '../../contract/failure.ts';
+import { type FailureCode } from '../contract/failure.ts';
 import {
   type PackedTensor,
   TENSORS_MEDIA_TYPE,
   unpackTensors,
-} from '../../contract/packed-tensors.ts';
-import type { Stored } from '../../contract/payload.ts';
-import type { Accepted, Ended } from '../../contract/prediction.ts';
-import type { JsonTensor } from '../../contract/tensor.ts';
-import { toJson, toPacked } from '../../pipelines/index.ts';
-import type { PayloadStore } from '../../storage/payload-store.ts';
-import { Problem, type ProblemCode } from '../problems.ts';
-import type { WantedOutput } from './infer-request.ts';
+} from '../contract/packed-tensors.ts';
+import type { Stored } from '../contract/payload.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
+import type { JsonTensor } from '../contract/tensor.ts';
+import { toJson, toPacked } from '../pipelines/index.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { Problem, type ProblemCode } from './problems.ts';
+import type { WantedOutput } from './v2-request.ts';
 
 export interface InferResponse {
   readonly body: Buffer;

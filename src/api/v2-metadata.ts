@@ -1,8 +1,8 @@
 /* What the Open Inference Protocol (v2) says of the server and of its models. */
-import type { GraphSignature, TensorSpec } from '../../contract/tensor.ts';
-import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
-import { TENSOR_FILE } from '../../pipelines/index.ts';
-import { Problem } from '../problems.ts';
+import type { GraphSignature, TensorSpec } from '../contract/tensor.ts';
+import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import { TENSOR_FILE } from '../pipelines/index.ts';
+import { Problem } from './problems.ts';
 
 export const serverMetadata = (version: string) => ({
   name: 'buzzer',
