@@ -1,14 +1,22 @@
 /*
- * npm run bench [-- speed|memory|recovery …]: starts a stack of its own and prints what bench/README.md
- * quotes.
+ * npm run bench [-- runtime|ocr|memory|speed|recovery …]: starts what it needs and prints what
+ * bench/README.md quotes.
  */
-import { measureMemory } from './memory.ts';
-import { measureRecovery } from './recovery.ts';
-import { measureSpeed } from './speed.ts';
-import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
+import { findTemporal } from '../src/dev/temporal-binary.ts';
+import { measureMemory } from './memory.ts';
+import { measureOcrAgainstPeer } from './ocr-peer.ts';
+import { measureRecovery } from './recovery.ts';
+import { measureRuntime } from './runtime.ts';
+import { measureSpeed } from './speed.ts';
 
-const PARTS = { memory: measureMemory, speed: measureSpeed, recovery: measureRecovery };
+const PARTS = {
+  runtime: measureRuntime,
+  memory: measureMemory,
+  speed: measureSpeed,
+  recovery: measureRecovery,
+  ocr: measureOcrAgainstPeer,
+};
 
 process.env['BUZZER_TEST_TEMPORAL'] ??= await findTemporal(process.env['PATH'] ?? '');
 process.env['BUZZER_TEST_BURN_RATE'] ??= String(await measureBurnRate('dist/model/process.js'));

@@ -1,6 +1,7 @@
 import type { DescribePipeline, Pipeline, PipelineSettings } from './definition.ts';
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
+import { describeVoiceActivity } from './voice-activity/schema.ts';
 
 export {
   EncodedOutput,
@@ -33,5 +34,10 @@ export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {
   tensor: {
     describe: describeTensor,
     open: async (settings) => await (await import('./tensor/pipeline.ts')).openTensor(settings),
+  },
+  'voice-activity': {
+    describe: describeVoiceActivity,
+    open: async (settings) =>
+      await (await import('./voice-activity/pipeline.ts')).openVoiceActivity(settings),
   },
 };

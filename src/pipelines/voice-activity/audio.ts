@@ -1,0 +1,60 @@
+/* Audio files → 16 kHz mono, piece by piece: a file of hours takes no more memory than its bytes. */
+import { InvalidInputError } from '../definition.ts';
+import { kindOfAudio } from './audio-header.ts';
+import { decodeFlac, decodeMp3 } from './compressed.ts';
+import { Resampler } from './resampler.ts';
+import { SAMPLE_RATE } from './segments.ts';
+import { decodeWav } from './wav.ts';
+
+/** A piece of decoded audio. */
+export interface AudioPiece {
+  /** Samples of -1 to 1, an array for each channel. */
+  readonly channels: readonly Float32Array[];
+  /** Samples a second. */
+  readonly rate: number;
+  /** How much of the file has been used up, 0 to 1. */
+  readonly fraction: number;
+}
+
+export interface MonoPiece {
+  readonly samples: Float32Array;
+  readonly fraction: number;
+}
+
+/** Decodes, mixes down and resamples a file; throws `InvalidInputError`. */
+export async function* decodeMono(bytes: Uint8Array): AsyncGenerator<MonoPiece> {
+  let resampler: Resampler | null = null;
+  let rate = 0;
+  for await (const piece of decode(bytes)) {
+    if (resampler === null) {
+      rate = piece.rate;
+      resampler = new Resampler(rate, SAMPLE_RATE);
+    }
+    if (piece.rate !== rate) continue; // junk that looks like a frame: a file has one rate
+    yield { samples: resampler.push(mixDown(piece.channels)), fraction: piece.fraction };
+  }
+  if (resampler === null) throw new InvalidInputError('the audio file holds no sound');
+  yield { samples: resampler.finish(), fraction: 1 };
+}
+
+function decode(bytes: Uint8Array): AsyncIterable<AudioPiece> | Iterable<AudioPiece> {
+  switch (kindOfAudio(bytes)) {
+    case 'audio/wav':
+      return decodeWav(bytes);
+    case 'audio/flac':
+      return decodeFlac(bytes);
+    case 'audio/mpeg':
+      return decodeMp3(bytes);
+    case null:
+      throw new InvalidInputError('the audio file ends before its header does');
+  }
+}
+
+function mixDown(channels: readonly Float32Array[]): Float32Array {
+  const [first = new Float32Array()] = channels;
+  if (channels.length === 1) return first;
+  return first.map((_, index) => {
+    const sum = channels.reduce((total, channel) => total + (channel[index] ?? 0), 0);
+    return sum / channels.length;
+  });
+}

@@ -1,0 +1,114 @@
+/*
+ * WAV: linear PCM, floats, A-law and mu-law (Microsoft's "Multimedia Programming Interface", 1991,
+ * WAVE_FORMAT_EXTENSIBLE, and RF64 of EBU Tech 3306; the laws are ITU-T G.711's).
+ */
+import { InvalidInputError } from '../definition.ts';
+import type { AudioPiece } from './audio.ts';
+
+/** Sizes that writers to a pipe leave behind: the data then lasts until the end of the file. */
+const UNKNOWN_SIZES = new Set([0, 0xffff_ffff, 0x7fff_ffff, 0x7fff_f000]);
+const EXTENSIBLE = 0xfffe;
+
+interface Format {
+  readonly tag: number;
+  readonly channels: number;
+  readonly rate: number;
+  /** Bytes of one sample of all channels. */
+  readonly frameBytes: number;
+}
+
+type ReadSample = (view: DataView, at: number) => number;
+
+/** A second of sound at a time; throws `InvalidInputError`. */
+export function* decodeWav(bytes: Uint8Array): Generator<AudioPiece> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { format, start, end } = findData(view);
+  const { channels, rate, frameBytes } = format;
+  const read = readerOf(format);
+  const frames = Math.floor((end - start) / frameBytes);
+  for (let first = 0; first < frames; first += rate) {
+    const count = Math.min(rate, frames - first);
+    const pieceStart = start + first * frameBytes;
+    const samples = Array.from({ length: channels }, (_, channel) => {
+      const offset = pieceStart + (channel * frameBytes) / channels;
+      return Float32Array.from({ length: count }, (_unused, index) =>
+        read(view, offset + index * frameBytes),
+      );
+    });
+    yield { channels: samples, rate, fraction: (first + count) / frames };
+  }
+}
+
+/** Walks through the chunks to the sound. */
+function findData(view: DataView): { format: Format; start: number; end: number } {
+  const length = view.byteLength;
+  let format: Format | null = null;
+  for (let at = 12; at + 8 <= length;) {
+    const size = view.getUint32(at + 4, true);
+    const body = at + 8;
+    const name = nameAt(view, at);
+    if (name === 'fmt ') format = readFormat(view, body, size);
+    if (name === 'data') {
+      if (format === null) throw new InvalidInputError('the WAV file has no format');
+      const end = UNKNOWN_SIZES.has(size) ? length : Math.min(length, body + size);
+      return { format, start: body, end };
+    }
+    at = body + size + (size & 1); // padded to an even size
+  }
+  throw new InvalidInputError('the WAV file has no data');
+}
+
+const nameAt = (view: DataView, at: number): string =>
+  String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
+
+function readFormat(view: DataView, at: number, size: number): Format {
+  if (size < 16 || at + size > view.byteLength)
+    throw new InvalidInputError('the WAV file is damaged');
+  const tag = view.getUint16(at, true);
+  const isExtensible = tag === EXTENSIBLE && size >= 40;
+  const format: Format = {
+    tag: isExtensible ? view.getUint16(at + 24, true) : tag,
+    channels: view.getUint16(at + 2, true),
+    rate: view.getUint32(at + 4, true),
+    frameBytes: view.getUint16(at + 12, true),
+  };
+  const { channels, rate, frameBytes } = format;
+  const isWhole = channels > 0 && rate > 0 && frameBytes > 0 && frameBytes % channels === 0;
+  if (!isWhole) throw new InvalidInputError('the format of the WAV file is damaged');
+  return format;
+}
+
+/** How one sample is read, by the format's tag and the bytes of a sample. */
+const READERS: Readonly<Record<string, ReadSample>> = {
+  '1/1': (view, at) => (view.getUint8(at) - 128) / 128,
+  '1/2': (view, at) => view.getInt16(at, true) / 2 ** 15,
+  '1/3': (view, at) => (view.getUint16(at, true) + view.getInt8(at + 2) * 2 ** 16) / 2 ** 23,
+  '1/4': (view, at) => view.getInt32(at, true) / 2 ** 31,
+  '3/4': (view, at) => finite(view.getFloat32(at, true)),
+  '3/8': (view, at) => finite(view.getFloat64(at, true)),
+  '6/1': (view, at) => fromALaw(view.getUint8(at)),
+  '7/1': (view, at) => fromMuLaw(view.getUint8(at)),
+};
+
+function readerOf({ tag, channels, frameBytes }: Format): ReadSample {
+  const bytes = frameBytes / channels;
+  const reader = READERS[`${tag}/${bytes}`];
+  if (reader !== undefined) return reader;
+  throw new InvalidInputError(`WAV of format ${tag} with ${bytes * 8} bits is not supported`);
+}
+
+const finite = (value: number): number => (Number.isFinite(value) ? value : 0);
+
+function fromMuLaw(byte: number): number {
+  const code = ~byte & 0xff;
+  const magnitude = ((((code & 15) << 3) + 132) << ((code >> 4) & 7)) - 132;
+  return (code & 0x80 ? -magnitude : magnitude) / 2 ** 15;
+}
+
+function fromALaw(byte: number): number {
+  const code = byte ^ 0x55;
+  const exponent = (code >> 4) & 7;
+  const mantissa = ((code & 15) << 4) + 8;
+  const magnitude = exponent === 0 ? mantissa : (mantissa + 256) << (exponent - 1);
+  return (code & 0x80 ? magnitude : -magnitude) / 2 ** 15;
+}
