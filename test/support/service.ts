@@ -153,6 +153,12 @@ export class Service {
     });
   }
 
+  /** What the API says of a model. */
+  async model(name: string): Promise<{ state: string; reason: string | null; version: number }> {
+    const response = await fetch(`${this.url}/v1/models/${name}`);
+    return (await response.json()) as { state: string; reason: string | null; version: number };
+  }
+
   /** Accepts a prediction, or fails the test. */
   async submit(model: string, input: unknown): Promise<Prediction> {
     const response = await this.post({ model, input });
@@ -232,6 +238,19 @@ export const burn = (seconds: number) => ({
   inputs: [
     { name: 'x', datatype: 'FP32', shape: [1, 512], data: Array.from({ length: 512 }, () => 0) },
     { name: 'iterations', datatype: 'INT64', shape: [], data: [Math.round(seconds * burnRate())] },
+  ],
+});
+
+/** An input for `patient` (test/support/graphs.ts): about so many seconds, then the value itself. */
+export const patient = (value: number, seconds: number) => amountOf(value, seconds * burnRate());
+
+/** An input for `hoard` (test/support/graphs.ts): so many megabytes, then the value itself. */
+export const hoard = (value: number, megabytes: number) => amountOf(value, megabytes);
+
+const amountOf = (value: number, amount: number) => ({
+  inputs: [
+    { name: 'x', datatype: 'FP32', shape: [1, 1], data: [value] },
+    { name: 'amount', datatype: 'INT64', shape: [1, 1], data: [Math.round(amount)] },
   ],
 });
 
