@@ -1,9 +1,9 @@
 /* Latency and throughput, each against the least that the same machine could do. */
-import { type ChildProcess, fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { affine, Service } from '../test/support/service.ts';
 import { NAMESPACE } from '../test/support/temporal.ts';
+import { ask, startChild } from './children.ts';
 import { call } from './http-client.ts';
 import { inPairs, latencyMs, throughput } from './pairs.ts';
 
@@ -74,11 +74,7 @@ export async function measureSpeed(): Promise<void> {
   const ocr = await inPairs(
     PAIRS,
     async () => await throughput(PAGES, 4, readPage),
-    async () =>
-      await new Promise<number>((resolve) => {
-        loop.once('message', (rate) => resolve(Number(rate)));
-        loop.send('go');
-      }),
+    async () => await ask(loop, 'go'),
   );
   print('  pages', ocr, '/s');
   loop.kill('SIGKILL');
@@ -93,10 +89,4 @@ function print(
 ): void {
   const numbers = [ours, floor].map((value) => `${value.toFixed(1)} ${unit}`);
   console.log(`${what}: ${numbers.join(' against ')}, ratio ${ratio.toFixed(2)}`);
-}
-
-async function startChild(file: string, ...args: readonly string[]): Promise<ChildProcess> {
-  const child = fork(file, args, { execArgv: ['--import', 'tsx'] });
-  await new Promise((resolve) => child.once('message', resolve));
-  return child;
 }

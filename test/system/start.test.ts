@@ -1,10 +1,12 @@
 /* `npm start` as a person uses it, on an already built clone. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { affineGraph } from '../../src/model/example-graphs.ts';
 import { until } from '../support/conditions.ts';
+import { addModel } from '../support/runtimes.ts';
 import { isAlive } from '../support/service.ts';
 import { freePort, temporalBinary } from '../support/temporal.ts';
 
@@ -170,16 +172,21 @@ test('a device that is not there is one clear error, not a crash loop', async ()
   expect(launcher.output).not.toContain('starting it again');
 });
 
-test('a manifest that is wrong ends it with a line that names it', async () => {
+test('a manifest that is wrong is named in the log, and the others are served', async () => {
   const models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
-  const { mkdir } = await import('node:fs/promises');
-  await mkdir(join(models, 'broken', '1'), { recursive: true });
-  const manifest = join(models, 'broken', '1', 'model.json');
-  await writeFile(manifest, '{"pipeline": "tensor", "resources": {"threads": 0}}');
+  const manifest = { resources: { threads: 0 }, timeouts: { run_s: -1 } };
+  await addModel(models, 'broken', affineGraph(), manifest);
+  await addModel(models, 'well', affineGraph());
   const launcher = new Launcher({ BUZZER_MODELS: models });
-  const exitCode = await launcher.ends();
+  await launcher.says('Buzzer is ready.');
+  const listed = await fetch(`http://127.0.0.1:${environment['BUZZER_PORT']}/v1/models`);
+  const { data } = (await listed.json()) as { data: { name: string; state: string }[] };
   await rm(models, { recursive: true });
 
-  expect(exitCode).toBe(1);
   expect(launcher.output).toContain('model.json resources.threads');
+  expect(launcher.output).toContain('model.json timeouts.run_s');
+  expect(data.map(({ name, state }) => [name, state])).toEqual([
+    ['well', 'idle'],
+    ['broken', 'unavailable'],
+  ]);
 });

@@ -12,6 +12,7 @@ import {
   RunTimeoutError,
 } from '../../../src/model/runtime.ts';
 import { until } from '../../support/conditions.ts';
+import { hoardGraph } from '../../support/graphs.ts';
 import { addModel, inferOn, openRuntime, outputOf, row } from '../../support/runtimes.ts';
 import { modelProcesses } from '../../support/service.ts';
 
@@ -134,6 +135,26 @@ test('a process that is never ready makes the version unavailable, again and aga
     state: 'unavailable',
     reason: 'it was not ready after 0.3 s',
   });
+});
+
+test('a device without the memory is out_of_memory, and its process lives on', async () => {
+  const resources = { memory_mb: 4096 };
+  await addModel(folder, 'hoard', hoardGraph(), { resources });
+  runtime = await openRuntime([folder]);
+  const terabytes = 100_000_000;
+  const run = async (megabytes: number) =>
+    await inferOn(runtime, 'hoard', {
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] },
+        { name: 'amount', datatype: 'INT64', shape: [1, 1], data: [megabytes] },
+      ],
+    });
+  await run(1);
+  const pids = modelProcesses(process.pid);
+
+  await expect(run(terabytes)).rejects.toThrow(OutOfMemoryError);
+  await expect(run(1)).resolves.toBeDefined();
+  expect(modelProcesses(process.pid)).toEqual(pids);
 });
 
 test('a process is replaced after its runs, and nothing is lost', async () => {

@@ -1,0 +1,15 @@
+import { type ChildProcess, fork } from 'node:child_process';
+
+/** Starts one of these files in a process of its own; resolves when it says that it is ready. */
+export async function startChild(file: string, ...args: readonly string[]): Promise<ChildProcess> {
+  const child = fork(file, args, { execArgv: ['--import', 'tsx'] });
+  await new Promise((resolve) => child.once('message', resolve));
+  return child;
+}
+
+/** Sends it a message; resolves with the number it answers. */
+export const ask = async (child: ChildProcess, question: string | number): Promise<number> =>
+  await new Promise((resolve) => {
+    child.once('message', (answer) => resolve(Number(answer)));
+    child.send(question);
+  });
