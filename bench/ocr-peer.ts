@@ -117,7 +117,7 @@ const squeeze = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
 /** Characters to insert, remove or replace (Levenshtein, 1965). */
 function editsBetween(truth: string, text: string): number {
   let previous = Uint32Array.from({ length: text.length + 1 }, (_, index) => index);
-  for (const [row, character] of [...truth].entries()) {
+  for (const [row, character] of truth.split('').entries()) {
     const current = new Uint32Array(text.length + 1);
     current[0] = row + 1;
     for (let column = 0; column < text.length; column++) {

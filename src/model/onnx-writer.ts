@@ -48,7 +48,7 @@ const nested =
     writer.ldelim();
   };
 
-export interface Value {
+interface Value {
   readonly name: string;
   readonly type: number;
   readonly shape: readonly (number | string)[];

@@ -55,7 +55,7 @@ export interface PipelineSettings {
   readonly limits: MediaLimits;
 }
 
-export interface InferenceContext {
+interface InferenceContext {
   /** Tells how far the inference has come; `fraction` is 0 to 1. */
   report(fraction: number, message: string): void;
 }

@@ -10,7 +10,6 @@ export {
   InvalidMediaError,
   type MediaField,
   type MediaLimits,
-  type InferenceContext,
   type Pipeline,
   type PipelineInput,
   type PipelineOutput,

@@ -57,5 +57,3 @@ export function createInferenceInstruments() {
     ),
   };
 }
-
-export type InferenceInstruments = ReturnType<typeof createInferenceInstruments>;

@@ -18,14 +18,14 @@ export async function openVoiceActivity(settings: PipelineSettings): Promise<Pip
     graph: settings.graphs[VOICE_FILE],
   });
   return {
-    async infer({ input, options }, { report }) {
+    async infer({ input, options }, context) {
       const segmenter = new Segmenter(rulesOf(options as VoiceActivityOptions));
       const listener = new Listener(session);
       let length = 0;
       for await (const { samples, fraction } of decodeMono(input['audio'] as Uint8Array)) {
         length += samples.length;
         for (const probability of await listener.hear(samples)) segmenter.push(probability);
-        report(fraction, `${Math.round(length / SAMPLE_RATE)} s heard`);
+        context.report(fraction, `${Math.round(length / SAMPLE_RATE)} s heard`);
       }
       for (const probability of await listener.end()) segmenter.push(probability);
       const segments = segmenter.finish(length).map(({ start, end, confidence }) => ({

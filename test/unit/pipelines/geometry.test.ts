@@ -14,7 +14,7 @@ test('the hull leaves out what lies within, and what lies on a side', () => {
   ];
   const hull = convexHull([...square, [2, 2], [2, 0], [1, 3]]);
 
-  expect(hull.toSorted()).toEqual(square.toSorted());
+  expect(new Set(hull.map(String))).toEqual(new Set(square.map(String)));
 });
 
 test.each([-40, -10, 0, 7, 30])('a rectangle turned by %p degrees is found again', (degrees) => {

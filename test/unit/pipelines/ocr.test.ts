@@ -26,7 +26,7 @@ async function read(image: Uint8Array): Promise<OcrOutput> {
 /** Edits that turn one text into the other, over the length of the first (Levenshtein). */
 function errorRate(truth: string, text: string): number {
   let previous = Array.from({ length: text.length + 1 }, (_, index) => index);
-  for (const [row, character] of [...truth].entries()) {
+  for (const [row, character] of truth.split('').entries()) {
     const current = [row + 1];
     for (let column = 0; column < text.length; column++) {
       const replaced = (previous[column] ?? 0) + (text[column] === character ? 0 : 1);

@@ -61,7 +61,7 @@ test('FLAC is heard as well, and options change what is a segment', async () => 
 
 test('silence, a tone and an empty recording hold no speech', async () => {
   const second = Array.from({ length: 16_000 }, (_, index) => Math.sin((index * 2764.6) / 16_000));
-  for (const samples of [new Array<number>(16_000).fill(0), second]) {
+  for (const samples of [second.map(() => 0), second]) {
     expect(await listen(wav(samples, { rate: 16_000 }))).toMatchObject({
       segments: [],
       duration: 1,
