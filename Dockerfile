@@ -20,6 +20,7 @@ WORKDIR /app
 ENV NODE_ENV=production
 # setpriv, which ties model processes to their worker, is part of util-linux and already here.
 COPY --from=build --chown=node:node /app/package.json ./
+COPY --chown=node:node NOTICE ./
 COPY --from=build --chown=node:node /app/node_modules ./node_modules
 COPY --from=build --chown=node:node /app/dist ./dist
 COPY --chown=node:node models ./models

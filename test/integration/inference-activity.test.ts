@@ -1,0 +1,69 @@
+/* The infer activity by itself: what it does with a cancel at the worst moment. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createInferenceActivities } from '../../src/activities/inference.ts';
+import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
+import type { Claim } from '../../src/contract/payload.ts';
+import type { Inference, ModelRuntime } from '../../src/model/runtime.ts';
+import { FilePayloadStore } from '../../src/storage/file-payload-store.ts';
+
+let folder: string;
+let store: FilePayloadStore;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'buzzer-payloads-'));
+  store = await FilePayloadStore.open(folder);
+});
+afterEach(async () => await rm(folder, { recursive: true }));
+
+const request: InferRequest = {
+  id: 'pred_00000000000000000000000000',
+  model: 'm',
+  version: 1,
+  input: {},
+  options: {},
+  created_at: new Date().toISOString(),
+  runTimeoutMs: 1000,
+  earlier: { attempts: 0, deaths: 0 },
+};
+const inference: Inference = {
+  output: Buffer.from(JSON.stringify('x'.repeat(100))),
+  mediaType: 'application/json',
+  startedAtMs: Date.now(),
+  inferenceMs: 1,
+  batchSize: 1,
+  device: 'cpu',
+};
+const runtime: ModelRuntime = {
+  infer: async () => inference,
+  states: () => [],
+  onStateChange: () => {},
+};
+
+test('canceled while it stores the output, the result is kept: the cancel came too late', async () => {
+  const environment = new MockActivityEnvironment();
+  const stored: Claim[] = [];
+  const slowStore = Object.create(store) as FilePayloadStore;
+  slowStore.put = async (...arguments_) => {
+    environment.cancel();
+    const claim = await store.put(...arguments_);
+    stored.push(claim);
+    return claim;
+  };
+  const outcomes: string[] = [];
+  const { infer } = createInferenceActivities({
+    runtime,
+    store: slowStore,
+    inFlight: { enter: async () => async () => {} },
+    worker: 'w',
+    engineInlineLimit: 10,
+    onEnded: (_model, outcome) => void outcomes.push(outcome),
+  });
+  const result = (await environment.run(infer, request)) as InferResult;
+
+  expect(result.output).toEqual({ claim: stored[0] });
+  expect((await store.get(stored[0]?.key ?? '')).length).toBe(inference.output.length);
+  expect(outcomes).toEqual(['succeeded']);
+});
