@@ -59,14 +59,17 @@ export function createLoad(dependencies: {
         queueState(inferenceQueue(model), 'activities'),
         queueState(ORCHESTRATION_QUEUE, 'workflows'),
       ]);
-      const isServed = workers.length > 0 && inference.isPolled && orchestration.isPolled;
-      return { depth: inference.backlog, reason: isServed ? reasonOf(workers) : 'no_worker' };
+      const isAnybodyThere = workers.length > 0 && orchestration.isPolled;
+      const reason = isAnybodyThere ? reasonOf(workers, inference.isPolled) : 'no_worker';
+      return { depth: inference.backlog, reason };
     },
   };
 }
 
-function reasonOf(workers: readonly ServingWorker[]): QueueReason {
+function reasonOf(workers: readonly ServingWorker[], isPolled: boolean): QueueReason {
+  // Such a version is not polled: its tasks wait for a worker that has loaded it.
   if (workers.every(({ state }) => state === 'unavailable')) return 'model_unavailable';
+  if (!isPolled) return 'no_worker';
   if (workers.some(({ state }) => state === 'ready')) return 'capacity';
   return 'model_loading';
 }

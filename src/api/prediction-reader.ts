@@ -122,7 +122,9 @@ export class PredictionReader {
     // A record is never refused because nobody can tell why it waits.
     const unknown = { depth: null, reason: null };
     const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
-    return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
+    const isHopeless = state.reason === 'retrying' && reason === 'model_unavailable';
+    const why = isHopeless ? reason : (state.reason ?? reason);
+    return { ...base, status, progress: null, queue: { depth, reason: why } };
   }
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {

@@ -90,11 +90,7 @@ test.each([
     const { id } = await service.submit(name, affine(3));
     await isUnavailable(name, reason);
     const waiting = await service.readUntil(id, 'to say why it waits', ({ queue }) => {
-      return (
-        queue?.reason === 'model_unavailable' ||
-        queue?.reason === 'no_worker' ||
-        queue?.reason === 'retrying'
-      );
+      return queue?.reason === 'model_unavailable';
     });
     await bystander();
     await addModel(models, name, affineGraph());
