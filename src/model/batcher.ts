@@ -36,9 +36,8 @@ export class Batcher<Entry extends BatchEntry> {
   }
 
   add(entry: Entry): void {
-    const next = this.#waiting.findIndex(({ priority }) => priority > entry.priority);
-    if (next === -1) this.#waiting.push(entry);
-    else this.#waiting.splice(next, 0, entry);
+    const before = this.#waiting.findLastIndex(({ priority }) => priority <= entry.priority);
+    this.#waiting.splice(before + 1, 0, entry);
   }
 
   /** Takes an entry out; false when it is no longer here. */

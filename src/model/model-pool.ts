@@ -173,12 +173,12 @@ export class ModelPool {
       if (batch.length === 0) break;
       this.#run(replica, batch);
     }
-    this.#rejectIfUnavailable();
-    const nextAtMs = this.#batcher.nextAtMs();
     const isFree = this.#replicas.some(({ status }) => status.state === 'ready');
-    if (nextAtMs !== null && isFree) {
+    const nextAtMs = isFree ? this.#batcher.nextAtMs() : null;
+    if (nextAtMs !== null) {
       this.#timer = setTimeout(() => this.#dispatch(), nextAtMs - Date.now());
     }
+    this.#rejectIfUnavailable();
     this.#tellIfChanged();
   }
 

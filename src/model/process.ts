@@ -76,7 +76,8 @@ async function runTogether(
   { pipeline, schema, settings }: Loaded,
 ): Promise<readonly ItemOutcome[] | null> {
   try {
-    const inputs = items.map((item) => readItem(item, schema));
+    const options = readOptions(items[0], schema); // those of all: they are part of the batch key
+    const inputs = items.map(({ input }) => ({ input: readFields(input), options }));
     const outputs = await pipeline.inferBatch?.(inputs);
     return outputs?.map((output) => encode(output, settings)) ?? null;
   } catch {
@@ -93,7 +94,8 @@ async function runEach(
     const report = (fraction: number, message: string) =>
       send({ type: 'progress', item: index, progress: { fraction, message } });
     try {
-      const output = await pipeline.infer(readItem(item, schema), { report });
+      const read = { input: readFields(item.input), options: readOptions(item, schema) };
+      const output = await pipeline.infer(read, { report });
       outcomes.push(encode(output, settings));
     } catch (error) {
       outcomes.push({ error: kindOf(error), message: messageOf(error) });
@@ -102,12 +104,14 @@ async function runEach(
   return outcomes;
 }
 
-const readItem = ({ input, options }: ProcessItem, schema: PipelineSchema): PipelineInput => ({
-  input: Object.fromEntries(
-    Object.entries(input).map(([field, value]) => [field, readField(value)]),
-  ),
-  options: schema.options.parse(options), // checked at acceptance: fills in defaults
-});
+const readFields = (input: ProcessItem['input']): PipelineInput['input'] =>
+  Object.fromEntries(Object.entries(input).map(([field, value]) => [field, readField(value)]));
+
+/** They were checked at acceptance: this fills in the defaults. */
+const readOptions = (
+  item: ProcessItem | undefined,
+  schema: PipelineSchema,
+): PipelineInput['options'] => schema.options.parse(item?.options ?? {});
 
 function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): ItemOutcome {
   const isEncoded = output instanceof EncodedOutput;

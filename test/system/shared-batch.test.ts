@@ -22,7 +22,10 @@ beforeAll(async () => {
   service = await Service.start({ BUZZER_MODELS: models });
 });
 afterAll(async () => {
+  expect(service.inference.isRunning).toBe(true); // it has survived all of this
+  const { pid } = service.inference;
   await service.close();
+  expect(modelProcesses(pid)).toEqual([]); // nothing stays behind
   await rm(models, { recursive: true });
 });
 
