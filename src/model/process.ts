@@ -21,15 +21,17 @@ import { readField } from './batch-key.ts';
 import type {
   FromProcess,
   ItemErrorKind,
+  ItemInput,
   ItemOutcome,
   LoadSettings,
-  ProcessItem,
   ToProcess,
 } from './protocol.ts';
 
 /** What ONNX Runtime and its providers say when the device or the host has no memory left. */
 const OUT_OF_MEMORY =
   /bad_?alloc|failed to allocate|out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|array buffer allocation failed/i;
+
+type InferMessage = Extract<ToProcess, { type: 'infer' }>;
 
 interface Loaded {
   readonly pipeline: Pipeline;
@@ -44,7 +46,7 @@ const send = (message: FromProcess): void => {
 };
 
 process.on('message', (message: ToProcess) => {
-  void (message.type === 'load' ? load(message.settings) : infer(message.items));
+  void (message.type === 'load' ? load(message.settings) : infer(message));
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
 
@@ -61,24 +63,25 @@ async function load(settings: LoadSettings): Promise<void> {
   }
 }
 
-async function infer(items: readonly ProcessItem[]): Promise<void> {
+async function infer({ inputs, options: given }: InferMessage): Promise<void> {
   if (loaded === null) throw new Error('an inference came before its model was loaded');
   const startedAt = performance.now();
-  const outcomes =
-    (items.length > 1 ? await runTogether(items, loaded) : null) ?? (await runEach(items, loaded));
+  const options = loaded.schema.options.parse(given); // checked at acceptance: fills in the defaults
+  const together = inputs.length > 1 ? await runTogether(inputs, options, loaded) : null;
+  const outcomes = together ?? (await runEach(inputs, options, loaded));
   const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
   send({ type: 'done', outcomes, inferenceMs });
 }
 
 /** Null when the batch as a whole is refused: one bad item must not fail the others. */
 async function runTogether(
-  items: readonly ProcessItem[],
-  { pipeline, schema, settings }: Loaded,
+  inputs: readonly ItemInput[],
+  options: PipelineInput['options'],
+  { pipeline, settings }: Loaded,
 ): Promise<readonly ItemOutcome[] | null> {
   try {
-    const options = readOptions(items[0], schema); // those of all: they are part of the batch key
-    const inputs = items.map(({ input }) => ({ input: readFields(input), options }));
-    const outputs = await pipeline.inferBatch?.(inputs);
+    const items = inputs.map((input) => ({ input: readFields(input), options }));
+    const outputs = await pipeline.inferBatch?.(items);
     return outputs?.map((output) => encode(output, settings)) ?? null;
   } catch {
     return null;
@@ -86,16 +89,16 @@ async function runTogether(
 }
 
 async function runEach(
-  items: readonly ProcessItem[],
-  { pipeline, schema, settings }: Loaded,
+  inputs: readonly ItemInput[],
+  options: PipelineInput['options'],
+  { pipeline, settings }: Loaded,
 ): Promise<readonly ItemOutcome[]> {
   const outcomes: ItemOutcome[] = [];
-  for (const [index, item] of items.entries()) {
+  for (const [item, input] of inputs.entries()) {
     const report = (fraction: number, message: string) =>
-      send({ type: 'progress', item: index, progress: { fraction, message } });
+      send({ type: 'progress', item, progress: { fraction, message } });
     try {
-      const read = { input: readFields(item.input), options: readOptions(item, schema) };
-      const output = await pipeline.infer(read, { report });
+      const output = await pipeline.infer({ input: readFields(input), options }, { report });
       outcomes.push(encode(output, settings));
     } catch (error) {
       outcomes.push({ error: kindOf(error), message: messageOf(error) });
@@ -104,14 +107,8 @@ async function runEach(
   return outcomes;
 }
 
-const readFields = (input: ProcessItem['input']): PipelineInput['input'] =>
+const readFields = (input: ItemInput): PipelineInput['input'] =>
   Object.fromEntries(Object.entries(input).map(([field, value]) => [field, readField(value)]));
-
-/** They were checked at acceptance: this fills in the defaults. */
-const readOptions = (
-  item: ProcessItem | undefined,
-  schema: PipelineSchema,
-): PipelineInput['options'] => schema.options.parse(item?.options ?? {});
 
 function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): ItemOutcome {
   const isEncoded = output instanceof EncodedOutput;

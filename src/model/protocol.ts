@@ -22,16 +22,18 @@ export interface LoadSettings {
 export type FieldValue =
   { readonly json: Json } | { readonly media: Uint8Array } | { readonly jsonBytes: Uint8Array };
 
-/** One inference of a batch. */
-export interface ProcessItem {
-  readonly input: Readonly<Record<string, FieldValue>>;
-  readonly options: Readonly<Record<string, Json>>;
-}
+/** The fields of one inference of a batch. */
+export type ItemInput = Readonly<Record<string, FieldValue>>;
 
 /** Supervisor → process. The first message is `load`; then one `infer` at a time. */
 export type ToProcess =
   | { readonly type: 'load'; readonly settings: LoadSettings }
-  | { readonly type: 'infer'; readonly items: readonly ProcessItem[] };
+  | {
+      readonly type: 'infer';
+      readonly inputs: readonly ItemInput[];
+      /** Of all of them: what differs in its options does not share a batch. */
+      readonly options: Readonly<Record<string, Json>>;
+    };
 
 /** Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by `done`. */
 export type FromProcess =

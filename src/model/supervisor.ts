@@ -112,8 +112,8 @@ export class Supervisor {
     const kill = () => void child.kill('SIGKILL'); // S3
     const run = new BatchRun(items, { label, device: settings.device, kill });
     this.#change({ name: 'running', process: phase.process, run });
-    const inputs = items.map(({ request: { input, options } }) => ({ input, options }));
-    send(child, { type: 'infer', items: inputs });
+    const options = items[0]?.request.options ?? {}; // equal for all: part of the batch key
+    send(child, { type: 'infer', inputs: items.map(({ request }) => request.input), options });
     return run;
   }
 

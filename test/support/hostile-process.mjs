@@ -5,19 +5,19 @@
 const MIB = 1024 ** 2;
 const hoard = [];
 
-const numbersOf = ({ input }) => input.inputs.json.map(({ data }) => data[0]);
+const numbersOf = (input) => input.inputs.json.map(({ data }) => data[0]);
 
 process.on('message', (message) => {
   if (message.type === 'load') {
     if (message.settings.manifest.options.never_ready !== true) process.send({ type: 'ready' });
     return;
   }
-  const wanted = message.items.flatMap(numbersOf);
+  const wanted = message.inputs.flatMap(numbersOf);
   if (wanted.includes(1)) process.kill(process.pid, 'SIGSEGV');
   if (wanted.includes(2)) for (;;) Math.sqrt(2);
   if (wanted.includes(3)) for (;;) hoard.push(Buffer.alloc(8 * MIB, 1));
   const output = Buffer.from(JSON.stringify({ process: process.pid }));
-  const outcomes = message.items.map(() => ({ output, mediaType: 'application/json' }));
+  const outcomes = message.inputs.map(() => ({ output, mediaType: 'application/json' }));
   const answer = () => process.send({ type: 'done', outcomes, inferenceMs: 1 });
   if (wanted.includes(4)) setTimeout(answer, 500);
   else answer();

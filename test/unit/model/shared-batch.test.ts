@@ -192,18 +192,24 @@ test('a thousand requests at once to a cold model all get their own answer', asy
 });
 
 test('results do not depend on batch mates: mlp, alone and among others', async () => {
-  await addModel(folder, 'mlp', mlpGraph(), { batching: { max_size: 64, max_delay_ms: 200 } });
+  const sizes = [2, 3, 17, 64];
+  for (const size of sizes) {
+    const batching = { max_size: size, max_delay_ms: 10_000 }; // it leaves when it is full
+    await addModel(folder, `mlp${size}`, mlpGraph(), { batching });
+  }
   runtime = await openRuntime([folder]);
   const inputs = Array.from({ length: 127 }, (_, index) =>
     row(...randomWeights(784, 1, index + 1)),
   );
   const [mine = row(), ...others] = inputs;
-  const alone = probabilitiesOf(await inferOn(runtime, 'mlp', mine, { isAlone: true }));
-  for (const size of [2, 3, 17, 64]) {
+  const alone = probabilitiesOf(await inferOn(runtime, 'mlp2', mine, { isAlone: true }));
+  for (const size of sizes) {
     const mates = [others.slice(0, size - 1), others.slice(63, 62 + size)];
     const results: number[][] = [];
     for (const batch of mates) {
-      const run = [mine, ...batch].map(async (input) => await inferOn(runtime, 'mlp', input));
+      const run = [mine, ...batch].map(
+        async (input) => await inferOn(runtime, `mlp${size}`, input),
+      );
       const [first] = await Promise.all(run);
       expect(first).toMatchObject({ batchSize: size });
       results.push(probabilitiesOf(first));
