@@ -174,7 +174,7 @@ function expressProblem(error: unknown): Problem | null {
     case 413:
       return new Problem(
         'payload_too_large',
-        `the JSON body may have at most ${String(limit)} bytes (BUZZER_MAX_JSON)`,
+        `the body may have at most ${String(limit)} bytes (BUZZER_MAX_JSON; BUZZER_MAX_UPLOAD for bytes)`,
       );
     case 415:
       return new Problem('unsupported_media_type', message);

@@ -64,8 +64,9 @@ export function parseInferRequest(
   body: Buffer,
   headerLength: string | undefined,
   graph: GraphSignature,
+  maxJsonBytes: number,
 ): InferRequestV2 {
-  const { json, binary } = splitBody(body, headerLength);
+  const { json, binary } = splitBody(body, headerLength, maxJsonBytes);
   const request = parseBody(requestSchema, json);
   const all = [request, ...request.inputs, ...(request.outputs ?? [])];
   for (const { parameters } of all) refuseUnsupported(parameters);
@@ -82,12 +83,16 @@ export function parseInferRequest(
   };
 }
 
-function splitBody(body: Buffer, headerLength: string | undefined) {
+function splitBody(body: Buffer, headerLength: string | undefined, maxJsonBytes: number) {
   const isWhole = headerLength === undefined;
   const length = isWhole ? body.length : Number(headerLength);
   if (!isWhole && (!/^\d{1,10}$/.test(headerLength) || length > body.length)) {
     const detail = `${HEADER_LENGTH}: ${headerLength} does not fit a body of ${body.length} bytes`;
     throw new Problem('malformed_request', detail);
+  }
+  if (length > maxJsonBytes) {
+    const detail = `the JSON may have at most ${maxJsonBytes} bytes (BUZZER_MAX_JSON): send tensors as bytes`;
+    throw new Problem('payload_too_large', detail);
   }
   try {
     return {
@@ -117,7 +122,7 @@ function takeBytes(tensors: readonly GivenTensor[], binary: Buffer): readonly ob
       const detail = `${name}: binary_data_size is ${size}, but ${binary.length - offset} bytes are left`;
       throw new Problem('malformed_request', detail);
     }
-    const bytes = new Uint8Array(binary.subarray(offset, offset + size));
+    const bytes = binary.subarray(offset, offset + size);
     offset += size;
     return { name, datatype, shape, data: bytes };
   });

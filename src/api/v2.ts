@@ -2,7 +2,7 @@
  * /v2: the Open Inference Protocol, for the clients of KServe and Triton. An infer call is a
  * prediction like any other, and the client waits for its end.
  */
-import express, { type Request, type Response, Router } from 'express';
+import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
 import type { ModelRepository, ModelVersion } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
@@ -25,16 +25,22 @@ export interface V2Dependencies {
   readonly store: PayloadStore;
   readonly publicUrl: string;
   readonly softwareVersion: string;
+  readonly maxJsonBytes: number;
   readonly limits: { readonly maxUploadBytes: number };
 }
 
 const RETRY_AFTER_S = '1';
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, load, engine, softwareVersion, limits } = dependencies;
+  const { repository, load, engine, softwareVersion, limits, maxJsonBytes } = dependencies;
   const router = Router();
   // Clients name all kinds of media types, or none: the body is what its header says.
-  const raw = express.raw({ limit: limits.maxUploadBytes, type: () => true });
+  const json = express.raw({ limit: maxJsonBytes, type: () => true });
+  const binary = express.raw({ limit: limits.maxUploadBytes, type: () => true });
+  const raw: RequestHandler = (request, response, next) => {
+    const read = request.get(HEADER_LENGTH) === undefined ? json : binary;
+    read(request, response, next);
+  };
 
   router.get('/', (_request, response) => void response.json(serverMetadata(softwareVersion)));
   router.get('/health/live', (_request, response) => void response.json({ live: true }));
@@ -63,7 +69,7 @@ export function v2Router(dependencies: V2Dependencies): Router {
   router.post(`${model}/infer`, raw, async (request, response) => {
     const { version, graph } = tensorModelOf(request, repository);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph);
+    const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
     const accepted = await accept(version, infer, dependencies.acceptance);
     await answer(request, response, { accepted, infer }, dependencies);
   });

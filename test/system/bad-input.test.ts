@@ -129,7 +129,7 @@ test('a refusal points at the place', async () => {
   const problem = await problemOf(await service.post(tensor({ data: [1, 'two'] })));
 
   expect(problem.errors).toEqual([
-    { pointer: '/input/inputs/0/data/1', detail: 'must be a finite number' },
+    { pointer: '/input/inputs/0/data/1', detail: 'x must be a finite number' },
   ]);
 });
 
