@@ -51,3 +51,13 @@ export async function throughput(
   await Promise.all(Array.from({ length: atOnce }, one));
   return count / ((performance.now() - startedAt) / 1000);
 }
+
+/** One line with both medians and their ratio. */
+export function print(
+  what: string,
+  { ours, floor, ratio }: { ours: number; floor: number; ratio: number },
+  unit: string,
+): void {
+  const numbers = [ours, floor].map((value) => value.toFixed(1)).join(` against `);
+  console.log(`${what}: ${numbers} ${unit}, ratio ${ratio.toFixed(2)}`);
+}

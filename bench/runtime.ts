@@ -7,7 +7,7 @@ import type { ProcessModelRuntime } from '../src/model/process-runtime.ts';
 import { addModel } from '../test/support/runtimes.ts';
 import { burn, Service } from '../test/support/service.ts';
 import { ask, startChild } from './children.ts';
-import { inPairs, median, throughput } from './pairs.ts';
+import { inPairs, median, print, throughput } from './pairs.ts';
 import { infer, openRuntime, packed, versionOf } from './port.ts';
 
 const PAIRS = 7;
@@ -179,13 +179,4 @@ async function measureHeartbeats(): Promise<void> {
 
 interface Described {
   readonly pendingActivities?: readonly { readonly lastHeartbeatTime?: string }[];
-}
-
-function print(
-  what: string,
-  { ours, floor, ratio }: { ours: number; floor: number; ratio: number },
-  unit: string,
-): void {
-  const numbers = [ours, floor].map((value) => value.toFixed(1)).join(` against `);
-  console.log(`${what}: ${numbers} ${unit}, ratio ${ratio.toFixed(2)}`);
 }

@@ -5,7 +5,7 @@ import { affine, Service } from '../test/support/service.ts';
 import { NAMESPACE } from '../test/support/temporal.ts';
 import { ask, startChild } from './children.ts';
 import { call } from './http-client.ts';
-import { inPairs, latencyMs, throughput } from './pairs.ts';
+import { inPairs, latencyMs, print, throughput } from './pairs.ts';
 
 const PAIRS = 7;
 const PAGES = 8;
@@ -80,13 +80,4 @@ export async function measureSpeed(): Promise<void> {
   loop.kill('SIGKILL');
   await connection.close();
   await service.close();
-}
-
-function print(
-  what: string,
-  { ours, floor, ratio }: { ours: number; floor: number; ratio: number },
-  unit: string,
-): void {
-  const numbers = [ours, floor].map((value) => `${value.toFixed(1)} ${unit}`);
-  console.log(`${what}: ${numbers.join(' against ')}, ratio ${ratio.toFixed(2)}`);
 }

@@ -8,6 +8,7 @@ import {
   type FailureCode,
 } from '../contract/failure.ts';
 import {
+  InferenceStoppedError,
   InvalidInputError,
   ModelCrashedError,
   ModelUnavailableError,
@@ -39,6 +40,7 @@ function translate(error: unknown): Translation {
   if (error instanceof ModelUnavailableError) {
     return { code: 'model_unavailable', retryAfterMs: error.retryAfterMs };
   }
+  if (error instanceof InferenceStoppedError) return { code: 'worker_lost' };
   if (error instanceof StorageError) return { code: 'storage_unavailable', isSurprise: true };
   return { code: 'internal', isSurprise: true };
 }

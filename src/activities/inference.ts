@@ -6,6 +6,7 @@ import type { ModelRef } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
 import {
+  type Inference,
   ModelCrashedError,
   type ModelRuntime,
   OutOfMemoryError,
@@ -13,6 +14,7 @@ import {
 } from '../model/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { applicationFailure, toApplicationFailure } from './failures.ts';
+import type { InputBudget } from './input-budget.ts';
 
 const FIRST_HEARTBEAT_MS = 50; // soon enough to tell "started" from "never started", see the workflow
 const HEARTBEAT_INTERVAL_MS = 1000;
@@ -32,6 +34,8 @@ export interface InferenceDependencies {
   readonly worker: string;
   /** Outputs up to this many bytes of JSON travel in the history, larger ones in the store. */
   readonly engineInlineLimit: number;
+  /** How much of its inputs the worker may hold. */
+  readonly inputBudget: InputBudget;
   /** Told how each attempt has ended. */
   readonly onEnded: (model: ModelRef, outcome: AttemptOutcome) => void;
 }
@@ -65,21 +69,27 @@ export const createInferenceActivities = (dependencies: InferenceDependencies) =
 async function inferAndStore(
   request: InferRequest,
   attempt: Attempt,
-  { runtime, store, engineInlineLimit, worker }: InferenceDependencies,
+  { runtime, store, engineInlineLimit, worker, inputBudget }: InferenceDependencies,
 ): Promise<InferResult> {
-  const { info, cancellationSignal } = Context.current();
-  const inference = await runtime.infer(
-    { name: request.model, version: request.version },
-    {
-      input: await loadInput(request.input, store),
-      options: request.options,
-      priority: DEFAULT_PRIORITY,
-      isAlone: attempt.report.alone === true,
-      runTimeoutMs: request.runTimeoutMs,
-      signal: cancellationSignal,
-      onProgress: (progress) => attempt.update({ progress }),
-    },
-  );
+  const { info, cancellationSignal: signal } = Context.current();
+  const giveBack = await inputBudget.take(storedBytes(request.input), signal);
+  let inference: Inference;
+  try {
+    inference = await runtime.infer(
+      { name: request.model, version: request.version },
+      {
+        input: await loadInput(request.input, store),
+        options: request.options,
+        priority: DEFAULT_PRIORITY,
+        isAlone: attempt.report.alone === true,
+        runTimeoutMs: request.runTimeoutMs,
+        signal,
+        onProgress: (progress) => attempt.update({ progress }),
+      },
+    );
+  } finally {
+    giveBack();
+  }
   const key = payloadKeys.output(
     request.id,
     info.workflowExecution?.runId ?? 'none',
@@ -102,6 +112,12 @@ async function inferAndStore(
     },
   };
 }
+
+const storedBytes = (input: InferRequest['input']): number =>
+  Object.values(input).reduce(
+    (sum, stored) => sum + ('claim' in stored ? stored.claim.bytes : 0),
+    0,
+  );
 
 async function loadInput(
   input: InferRequest['input'],

@@ -122,9 +122,7 @@ export class PredictionReader {
     // A record is never refused because nobody can tell why it waits.
     const unknown = { depth: null, reason: null };
     const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
-    const isHopeless = state.reason === 'retrying' && reason === 'model_unavailable';
-    const why = isHopeless ? reason : (state.reason ?? reason);
-    return { ...base, status, progress: null, queue: { depth, reason: why } };
+    return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
   }
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
@@ -178,7 +176,9 @@ export class PredictionReader {
       return { status: 'queued', reason: 'paused', report, attempt };
     if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
     if ((pending.attempt ?? 1) <= 1) return NOT_STARTED;
-    return { status: 'queued', reason: 'retrying', report: null, attempt };
+    // Once its pause is over it waits like any other, and for the same reasons.
+    const isPausing = Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000 > Date.now();
+    return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
   }
 
   #expiresAtMs(ended: Ended): number {

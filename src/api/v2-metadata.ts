@@ -1,7 +1,10 @@
 /* What the Open Inference Protocol (v2) says of the server and of its models. */
+import type { ModelRef } from '../contract/model.ts';
 import type { GraphSignature, TensorSpec } from '../contract/tensor.ts';
 import type { ModelRepository, ModelVersion } from '../model/repository.ts';
 import { TENSOR_FILE } from '../pipelines/index.ts';
+import type { Acceptance } from './acceptance.ts';
+import type { Load } from './load.ts';
 import { Problem } from './problems.ts';
 
 export const serverMetadata = (version: string) => ({
@@ -10,25 +13,17 @@ export const serverMetadata = (version: string) => ({
   extensions: ['binary_tensor_data', 'model_repository'],
 });
 
-/** A version that the protocol can be used on: of the tensor pipeline. */
+/** A version that the protocol can be used on: of the tensor pipeline. Throws `Problem`. */
 export function findTensorModel(
-  repository: ModelRepository,
+  acceptance: Acceptance,
   name: string,
   version: string | undefined,
 ): { readonly version: ModelVersion; readonly graph: GraphSignature } {
-  const label = `${name}${version === undefined ? '' : ` version ${version}`}`.slice(0, 100);
-  const [, atName = name, atVersion = version] = /^([^@]+)@(\d+)$/.exec(name) ?? [];
-  const number = atVersion === undefined ? null : Number(atVersion);
-  const found = repository.find(atName, number);
-  if (found === undefined) {
-    const broken = repository.findBroken(atName, number);
-    if (broken === undefined) throw new Problem('model_not_found', `there is no model ${label}`);
-    const reasons = broken.problems.join('; ');
-    throw new Problem('model_unavailable', `${label} cannot be served: ${reasons}`);
-  }
+  const label = version === undefined ? name : `${name}@${version}`;
+  const found = acceptance.resolve(label);
   const graph = found.graphs[TENSOR_FILE];
   if (found.manifest.pipeline === 'tensor' && graph !== undefined) return { version: found, graph };
-  const detail = `${label} takes no tensors (its pipeline is ${found.manifest.pipeline}): use /v1/models/${name}`;
+  const detail = `${label} takes no tensors (its pipeline is ${found.manifest.pipeline}): use /v1/models/${label}`;
   throw new Problem('model_not_found', detail);
 }
 
@@ -52,20 +47,22 @@ const tensorMetadata = ({ name, datatype, shape }: TensorSpec) => ({
 });
 
 /** Every version in the repository, those that cannot be served with their reason. */
-export const repositoryIndex = (repository: ModelRepository) => [
-  ...repository
-    .all()
-    .filter(({ manifest }) => manifest.pipeline === 'tensor')
-    .map(({ ref }) => ({
-      name: ref.name,
-      version: String(ref.version),
-      state: 'READY',
-      reason: '',
-    })),
-  ...repository.broken().map(({ ref, problems }) => ({
-    name: ref.name,
-    version: String(ref.version),
-    state: 'UNAVAILABLE',
-    reason: problems.join('; '),
-  })),
-];
+export async function repositoryIndex(repository: ModelRepository, load: Load) {
+  const tensorModels = repository.all().filter(({ manifest }) => manifest.pipeline === 'tensor');
+  const known = tensorModels.map(async ({ ref }) => {
+    const workers = await load.workersOf(ref);
+    const isServed = workers.some(({ state }) => state !== 'unavailable');
+    return indexEntry(ref, isServed ? null : (workers[0]?.reason ?? 'no worker serves it'));
+  });
+  const broken = repository
+    .broken()
+    .map(({ ref, problems }) => indexEntry(ref, problems.join('; ')));
+  return [...(await Promise.all(known)), ...broken];
+}
+
+const indexEntry = ({ name, version }: ModelRef, problem: string | null) => ({
+  name,
+  version: String(version),
+  state: problem === null ? 'READY' : 'UNAVAILABLE',
+  reason: problem ?? '',
+});

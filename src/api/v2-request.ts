@@ -4,37 +4,57 @@
  */
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
-import { type PackedTensor, packTensors, TENSORS_MEDIA_TYPE } from '../contract/packed-tensors.ts';
-import type { GraphSignature, JsonTensor } from '../contract/tensor.ts';
+import {
+  isPacked,
+  type PackedTensor,
+  packTensors,
+  TENSORS_MEDIA_TYPE,
+} from '../contract/packed-tensors.ts';
+import type { GraphSignature, JsonTensor, TensorSpec } from '../contract/tensor.ts';
 import { toPacked } from '../pipelines/index.ts';
 import type { Attachment } from './acceptance.ts';
 import { Problem } from './problems.ts';
 import { parseBody } from './schemas.ts';
+import { MAX_WAIT_S } from './waiting.ts';
 
 /** How long the JSON is when bytes follow it. */
 export const HEADER_LENGTH = 'Inference-Header-Content-Length';
 
-const parametersSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+/** More members than any client sends; counted before they are looked at, as everything here. */
+const MAX_PARAMETERS = 64;
+const MAX_RANK = 32;
+
+const parametersSchema = z
+  .record(z.string(), z.unknown())
+  .refine((given) => Object.keys(given).length <= MAX_PARAMETERS, 'has too many members')
+  .pipe(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])));
 type Parameters = z.infer<typeof parametersSchema>;
 
-const requestSchema = z.object({
-  id: z.string().max(256).optional(),
+/** A list of no more than `max` of these. */
+const fewOf = <T>(max: number, what: string, schema: z.ZodType<T>) =>
+  z.array(z.unknown()).max(max, `this model has ${max} ${what}`).pipe(z.array(schema));
+
+const inputSchema = z.object({
+  name: z.string(),
+  shape: z.array(z.unknown()).max(MAX_RANK),
+  datatype: z.string(),
   parameters: parametersSchema.default({}),
-  inputs: z.array(
-    z.object({
-      name: z.string(),
-      shape: z.array(z.unknown()),
-      datatype: z.string(),
-      parameters: parametersSchema.default({}),
-      data: z.array(z.unknown()).nullish(), // KServe's client writes null beside bytes
-    }),
-  ),
-  outputs: z
-    .array(z.object({ name: z.string(), parameters: parametersSchema.default({}) }))
-    .optional(),
+  data: z.array(z.unknown()).nullish(), // KServe's client writes null beside bytes
 });
 
-type GivenTensor = z.infer<typeof requestSchema>['inputs'][number];
+const outputSchema = z.object({ name: z.string(), parameters: parametersSchema.default({}) });
+
+const requestSchema = ({ inputs, outputs }: GraphSignature) =>
+  z.object({
+    id: z.string().max(256).optional(),
+    parameters: parametersSchema.default({}),
+    inputs: fewOf(inputs.length, `input(s): ${namesOf(inputs)}`, inputSchema),
+    outputs: fewOf(outputs.length, `output(s): ${namesOf(outputs)}`, outputSchema).optional(),
+  });
+
+const namesOf = (specs: readonly TensorSpec[]): string => specs.map(({ name }) => name).join(', ');
+
+type GivenTensor = z.infer<typeof inputSchema>;
 
 /** What the client wants of one output. */
 export interface WantedOutput {
@@ -54,7 +74,6 @@ export interface InferRequestV2 {
   readonly waitS: number;
 }
 
-const MAX_WAIT_S = 60;
 const MICROSECONDS = 1_000_000;
 /** Parameters that would change the result, and that we cannot honour. */
 const REFUSED = ['classification', 'shared_memory_region', 'sequence_id'];
@@ -67,7 +86,7 @@ export function parseInferRequest(
   maxJsonBytes: number,
 ): InferRequestV2 {
   const { json, binary } = splitBody(body, headerLength, maxJsonBytes);
-  const request = parseBody(requestSchema, json);
+  const request = parseBody(requestSchema(graph), json);
   const all = [request, ...request.inputs, ...(request.outputs ?? [])];
   for (const { parameters } of all) refuseUnsupported(parameters);
   const inputs = takeBytes(request.inputs, binary);
@@ -141,11 +160,8 @@ function attachmentOf(inputs: readonly object[]): Attachment | null {
   return { field: 'inputs', encode, mediaType: TENSORS_MEDIA_TYPE };
 }
 
-const isPacked = (tensor: PackedTensor | JsonTensor): tensor is PackedTensor =>
-  tensor.data instanceof Uint8Array;
-
 function wantedOutputs(
-  wanted: z.infer<typeof requestSchema>['outputs'],
+  wanted: readonly z.infer<typeof outputSchema>[] | undefined,
   parameters: Parameters,
   { outputs }: GraphSignature,
 ): readonly WantedOutput[] {
@@ -153,7 +169,10 @@ function wantedOutputs(
   if (wanted === undefined || wanted.length === 0) {
     return outputs.map(({ name }) => ({ name, isBinary: byDefault }));
   }
-  return wanted.map(({ name, parameters: own }) => {
+  return wanted.map(({ name, parameters: own }, index) => {
+    if (wanted.findIndex((other) => other.name === name) < index) {
+      throw new Problem('invalid_input', `the output ${name.slice(0, 100)} is asked for twice`);
+    }
     if (!outputs.some((output) => output.name === name)) {
       const known = outputs.map((output) => output.name).join(', ');
       const detail = `there is no output ${name.slice(0, 100)}: this model gives ${known}`;

@@ -1,14 +1,15 @@
 /* An ended prediction as the answer to an infer request of the Open Inference Protocol (v2). */
 import { type FailureCode } from '../contract/failure.ts';
 import {
+  isPacked,
   type PackedTensor,
   TENSORS_MEDIA_TYPE,
   unpackTensors,
 } from '../contract/packed-tensors.ts';
 import type { Stored } from '../contract/payload.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
-import type { JsonTensor } from '../contract/tensor.ts';
-import { toJson, toPacked } from '../pipelines/index.ts';
+import { elementCount, type JsonTensor } from '../contract/tensor.ts';
+import { toJson } from '../pipelines/index.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { Problem, type ProblemCode } from './problems.ts';
 import type { WantedOutput } from './v2-request.ts';
@@ -32,8 +33,8 @@ export async function inferResponse(
   const outputs = wanted.map(({ name, isBinary }) => {
     const tensor = tensors.find((each) => each.name === name);
     if (tensor === undefined) throw new Error(`${accepted.id} has no output ${name}`);
-    if (!isBinary) return isPacked(tensor) ? toJson(tensor) : tensor;
-    const { datatype, shape, data } = isPacked(tensor) ? tensor : toPacked(tensor);
+    if (!isBinary || !isPacked(tensor)) return asJson(tensor);
+    const { datatype, shape, data } = tensor;
     parts.push(data);
     return { name, datatype, shape, parameters: { binary_data_size: data.length } };
   });
@@ -52,7 +53,16 @@ export async function inferResponse(
 
 type Tensor = PackedTensor | JsonTensor;
 
-const isPacked = (tensor: Tensor): tensor is PackedTensor => tensor.data instanceof Uint8Array;
+/** Making JSON of more would hold up every other request. */
+const MAX_JSON_ELEMENTS = 1_000_000;
+
+function asJson(tensor: Tensor): JsonTensor {
+  if (!isPacked(tensor)) return tensor;
+  const count = elementCount(tensor.shape);
+  if (count <= MAX_JSON_ELEMENTS) return toJson(tensor);
+  const detail = `${tensor.name} has ${count} elements, too many for JSON: ask for it as bytes`;
+  throw new Problem('payload_too_large', detail);
+}
 
 async function readTensors(output: Stored, store: PayloadStore): Promise<readonly Tensor[]> {
   if ('inline' in output) return tensorsIn(output.inline);

@@ -32,7 +32,8 @@ export interface V2Dependencies {
 const RETRY_AFTER_S = '1';
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, load, engine, softwareVersion, limits, maxJsonBytes } = dependencies;
+  const { repository, acceptance, load, engine, softwareVersion, limits, maxJsonBytes } =
+    dependencies;
   const router = Router();
   // Clients name all kinds of media types, or none: the body is what its header says.
   const json = express.raw({ limit: maxJsonBytes, type: () => true });
@@ -51,34 +52,39 @@ export function v2Router(dependencies: V2Dependencies): Router {
     );
     response.status(isReady ? 200 : 503).json({ ready: isReady });
   });
-  router.post('/repository/index', (_request, response) => {
-    response.json(repositoryIndex(repository));
+  router.post('/repository/index', async (_request, response) => {
+    response.json(await repositoryIndex(repository, load));
   });
 
   const model = '/models/:model{/versions/:version}';
   router.get(model, (request, response) => {
-    const { version, graph } = tensorModelOf(request, repository);
+    const { version, graph } = tensorModelOf(request, acceptance);
     response.json(modelMetadata(version, graph, repository));
   });
   router.get(`${model}/ready`, async (request, response) => {
-    const { version } = tensorModelOf(request, repository);
+    const { version } = tensorModelOf(request, acceptance);
     const workers = await load.workersOf(version.ref);
     const isReady = workers.some(({ state }) => state !== 'unavailable');
     response.status(isReady ? 200 : 503).json({ name: version.ref.name, ready: isReady });
   });
-  router.post(`${model}/infer`, raw, async (request, response) => {
-    const { version, graph } = tensorModelOf(request, repository);
+  // Whether there is such a model is looked at before its body is read.
+  const known: RequestHandler = (request, _response, next) => {
+    tensorModelOf(request, acceptance);
+    next();
+  };
+  router.post(`${model}/infer`, known, raw, async (request, response) => {
+    const { version, graph } = tensorModelOf(request, acceptance);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
-    const accepted = await accept(version, infer, dependencies.acceptance);
+    const accepted = await accept(version, infer, acceptance);
     await answer(request, response, { accepted, infer }, dependencies);
   });
   return router;
 }
 
-function tensorModelOf(request: Request, repository: ModelRepository) {
+function tensorModelOf(request: Request, acceptance: Acceptance) {
   const { model, version } = request.params as { model: string; version?: string };
-  return findTensorModel(repository, model, version);
+  return findTensorModel(acceptance, model, version);
 }
 
 async function accept(

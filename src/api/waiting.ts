@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { Problem } from './problems.ts';
 
 /** A client may wait this long within one request, and does when it does not say how long. */
-const MAX_WAIT_S = 60;
+export const MAX_WAIT_S = 60;
 
 /**
  * Seconds asked for by `Prefer: wait` or `Prefer: wait=n` (RFC 7240), clamped to 60; null when the

@@ -5,7 +5,7 @@
  * elements each behind its length (UINT32). The header and each tensor are padded to 8 bytes, so
  * that a typed array can lie on them without a copy.
  */
-import type { Datatype } from './tensor.ts';
+import type { Datatype, JsonTensor } from './tensor.ts';
 
 export const TENSORS_MEDIA_TYPE = 'application/vnd.buzzer.tensors';
 
@@ -16,6 +16,10 @@ export interface PackedTensor {
   readonly shape: readonly number[];
   readonly data: Uint8Array;
 }
+
+/** Whether a tensor's elements are bytes rather than JSON. */
+export const isPacked = (tensor: PackedTensor | JsonTensor): tensor is PackedTensor =>
+  tensor.data instanceof Uint8Array;
 
 interface HeaderEntry {
   readonly name: string;

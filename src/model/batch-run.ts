@@ -11,6 +11,7 @@ import type { FromProcess, ItemOutcome } from './protocol.ts';
 import {
   type Inference,
   InferenceFailedError,
+  InferenceStoppedError,
   type InferenceRequest,
   InvalidInputError,
   ModelCrashedError,
@@ -33,6 +34,8 @@ export interface BatchRunOptions {
   readonly device: string;
   /** Kills the process that runs the batch. */
   readonly kill: () => void;
+  /** Told how long the batch took, when it is done. */
+  readonly onDone: (inferenceMs: number) => void;
 }
 
 export class BatchRun {
@@ -42,7 +45,6 @@ export class BatchRun {
   /** Null: settled. */
   readonly #items: (BatchItem | null)[];
   readonly #timer: NodeJS.Timeout;
-  #listener: (inferenceMs: number) => void = () => {};
   #killed: { readonly cause: RestartCause; readonly error: unknown } | null = null;
 
   /** `items` share their run timeout. Starts the clock. */
@@ -62,11 +64,6 @@ export class BatchRun {
     return this.#killed?.cause ?? null;
   }
 
-  /** Calls `listener` with the milliseconds that the batch took, when it is done. */
-  onDone(listener: (inferenceMs: number) => void): void {
-    this.#listener = listener;
-  }
-
   /** Its process takes more memory than it may. */
   stopForMemory(detail: string): void {
     this.#kill('out_of_memory', new OutOfMemoryError(detail, this.#isShared));
@@ -79,7 +76,7 @@ export class BatchRun {
 
   /** The process is done: every item that is still wanted gets its outcome. */
   done({ outcomes, inferenceMs }: Extract<FromProcess, { type: 'done' }>): void {
-    this.#listener(inferenceMs);
+    this.#options.onDone(inferenceMs);
     this.#settle((item, index) => {
       const outcome = outcomes[index];
       if (outcome === undefined || 'error' in outcome) {
@@ -100,6 +97,13 @@ export class BatchRun {
   died(how: string): void {
     const message = `the model process of ${this.#options.label} ended ${how} during the run`;
     const error = this.#killed?.error ?? new ModelCrashedError(message, this.#isShared);
+    this.#settle((item) => item.reject(error));
+  }
+
+  /** The process was stopped for a reason that has nothing to do with the run. */
+  abandoned(): void {
+    const message = `its worker stopped serving ${this.#options.label} before the run was done`;
+    const error = this.#killed?.error ?? new InferenceStoppedError(message);
     this.#settle((item) => item.reject(error));
   }
 

@@ -1,5 +1,5 @@
 /* model.json: how it is read, and everything that can be wrong with it, all at once. */
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -12,6 +12,7 @@ import { readGraphSignature } from './onnx-file.ts';
 const DEFAULT_MEMORY_MB = 1024;
 const MEMORY_PER_WEIGHT = 3; // the file read, the weights laid out, and what a run adds
 const MIB = 1024 ** 2;
+const MAX_PROBLEMS = 50;
 
 const fileSchema = z.strictObject({
   path: z.string().min(1),
@@ -65,8 +66,11 @@ export class ManifestError extends Error {
   /** The files that the manifest names, as far as it could be read. */
   readonly references: readonly string[];
   constructor(problems: readonly string[], references: readonly string[]) {
-    super(problems.join('; '));
-    this.problems = problems;
+    const first = problems.slice(0, MAX_PROBLEMS);
+    const more = problems.length - first.length;
+    const shown = more === 0 ? first : [...first, `and ${more} more`];
+    super(shown.join('; '));
+    this.problems = shown;
     this.references = references;
   }
 }
@@ -77,13 +81,13 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
   const parsed = await readManifest(folder, problems);
   const files: Record<string, string> = {};
   const graphs: Record<string, Graphs[string]> = {};
-  let weightBytes = 0;
+  let weightBytes = await bytesBeside(folder); // weights may lie in files that only the graph names
   for (const [role, file] of Object.entries(parsed?.files ?? {})) {
     try {
       const found = await findFile(folder, file.path);
       files[role] = found.path;
-      weightBytes += found.bytes;
-      if (found.path.endsWith('.onnx')) graphs[role] = await readGraphSignature(found.path);
+      if (dirname(found.path) !== folder) weightBytes += found.bytes;
+      if (found.path.endsWith('.onnx')) graphs[role] = await readGraph(found.path, file.path);
     } catch (error) {
       problems.push(`files.${role}: ${messageOf(error)}`);
     }
@@ -96,11 +100,18 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
   return { manifest, files, graphs, schema: describe(manifest, graphs) };
 }
 
+async function readGraph(path: string, name: string): Promise<Graphs[string]> {
+  return await readGraphSignature(path).catch((error: unknown) => {
+    throw new Error(`${name} is not a whole ONNX file: ${messageOf(error)}`, { cause: error });
+  });
+}
+
 /** The manifest as far as it can be read; what is wrong goes into `problems`. */
 async function readManifest(folder: string, problems: string[]) {
   let json: unknown = { pipeline: 'tensor' }; // a lone model.onnx
   try {
-    json = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8'));
+    const text = await readFile(join(folder, 'model.json'), 'utf8');
+    json = JSON.parse(text.replace(/^\uFEFF/, '')); // some editors begin a file so
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       problems.push(`model.json cannot be read: ${messageOf(error)}`);
@@ -132,6 +143,17 @@ function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {
     const references = Object.values(manifest.files).map(({ path }) => path);
     throw new ManifestError([messageOf(error)], references);
   }
+}
+
+async function bytesBeside(folder: string): Promise<number> {
+  const names = await readdir(folder).catch(() => []);
+  const sizes = names.map(async (name) => {
+    return await stat(join(folder, name)).then(
+      (found) => (found.isFile() ? found.size : 0),
+      () => 0,
+    );
+  });
+  return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** `npm:<package>/<file>` is looked up from the version's folder upwards, then beside Buzzer. */

@@ -10,7 +10,7 @@ import type { ModelVersion } from './repository.ts';
 import {
   type Inference,
   type InferenceRequest,
-  ModelCrashedError,
+  InferenceStoppedError,
   ModelUnavailableError,
   type RuntimeObserver,
 } from './runtime.ts';
@@ -46,6 +46,8 @@ interface Waiting extends BatchEntry, BatchItem {
 
 export class ModelPool {
   readonly version: ModelVersion;
+  /** When it was last asked for something, or answered; milliseconds since the epoch. */
+  lastUsedMs = 0;
   readonly #options: PoolOptions;
   readonly #replicas: readonly Supervisor[];
   readonly #batcher: Batcher<Waiting>;
@@ -71,6 +73,7 @@ export class ModelPool {
     const { signal } = request;
     signal.throwIfAborted();
     if (this.#isClosed) throw new ModelUnavailableError(`${this.#label} is closing`, 0);
+    this.lastUsedMs = Date.now();
     let onAbort = () => {};
     try {
       return await new Promise<Inference>((resolve, reject) => {
@@ -93,16 +96,13 @@ export class ModelPool {
       });
     } finally {
       signal.removeEventListener('abort', onAbort);
+      this.lastUsedMs = Date.now();
     }
   }
 
   /** Loads it before its first request. */
   start(): void {
     for (const replica of this.#replicas) replica.start();
-  }
-
-  get isIdle(): boolean {
-    return this.#batcher.size === 0 && this.#replicas.every(({ running }) => running === 0);
   }
 
   /** Whether it can serve, and if not, why. */
@@ -138,7 +138,8 @@ export class ModelPool {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    const error = new ModelCrashedError('the worker shuts down', false);
+    const message = `its worker stopped serving ${this.#label} before it ran`;
+    const error = new InferenceStoppedError(message);
     for (const { reject } of this.#batcher.takeAll()) reject(error);
     await Promise.all(this.#replicas.map(async (replica) => await replica.close()));
   }
@@ -165,7 +166,7 @@ export class ModelPool {
 
   #dispatch(): void {
     if (this.#isClosed) return;
-    if (this.#batcher.size > 0) this.start();
+    this.#startAsNeeded();
     clearTimeout(this.#timer);
     for (const replica of this.#replicas) {
       if (replica.status.state !== 'ready') continue;
@@ -176,10 +177,25 @@ export class ModelPool {
     const isFree = this.#replicas.some(({ status }) => status.state === 'ready');
     const nextAtMs = isFree ? this.#batcher.nextAtMs() : null;
     if (nextAtMs !== null) {
+      clearTimeout(this.#timer); // running a batch dispatches within this
       this.#timer = setTimeout(() => this.#dispatch(), nextAtMs - Date.now());
     }
     this.#rejectIfUnavailable();
     this.#tellIfChanged();
+  }
+
+  /** As many replicas as there are batches waiting. */
+  #startAsNeeded(): void {
+    const { max_size: maxSize } = this.version.manifest.batching;
+    const isComing = ({ status: { state } }: Supervisor) =>
+      state === 'loading' || state === 'ready';
+    let missing = Math.ceil(this.#batcher.size / maxSize) - this.#replicas.filter(isComing).length;
+    for (const replica of this.#replicas) {
+      if (missing <= 0) return;
+      if (replica.status.state !== 'stopped') continue;
+      missing -= 1;
+      replica.start();
+    }
   }
 
   #tellIfChanged(): void {
@@ -191,10 +207,10 @@ export class ModelPool {
   }
 
   #run(replica: Supervisor, batch: readonly Waiting[]): void {
-    const run = replica.run(batch);
+    const startedAtMs = Date.now();
+    const queueMs = batch.map(({ arrivedAtMs }) => startedAtMs - arrivedAtMs);
+    const run = replica.run(batch, (inferenceMs) => this.#count(queueMs, inferenceMs));
     for (const waiting of batch) waiting.run = run;
-    const queueMs = batch.map(({ arrivedAtMs }) => run.startedAtMs - arrivedAtMs);
-    run.onDone((inferenceMs) => this.#count(queueMs, inferenceMs));
   }
 
   #count(queueMs: readonly number[], inferenceMs: number): void {

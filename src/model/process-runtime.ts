@@ -39,6 +39,11 @@ export class ProcessModelRuntime implements ModelRuntime {
     this.#changed();
   }
 
+  /** When a version was last asked for something or answered; 0 when never. Label: `ocr@1`. */
+  lastUsedMs(label: string): number {
+    return this.#pools.get(label)?.lastUsedMs ?? 0;
+  }
+
   async infer(model: ModelRef, request: InferenceRequest): Promise<Inference> {
     const label = formatModelRef(model);
     const pool = this.#pools.get(label);

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline as pump } from 'node:stream/promises';
 import { messageOf } from '../contract/failure.ts';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   EncodedOutput,
   InvalidInputError,
@@ -17,14 +17,14 @@ import {
   PIPELINES,
   type PipelineSchema,
 } from '../pipelines/index.ts';
-import { readField } from './batch-key.ts';
-import type {
-  FromProcess,
-  ItemErrorKind,
-  ItemInput,
-  ItemOutcome,
-  LoadSettings,
-  ToProcess,
+import {
+  type FromProcess,
+  type ItemErrorKind,
+  type ItemInput,
+  type ItemOutcome,
+  type LoadSettings,
+  readField,
+  type ToProcess,
 } from './protocol.ts';
 
 /** What ONNX Runtime and its providers say when the device or the host has no memory left. */
@@ -112,12 +112,23 @@ const readFields = (input: ItemInput): PipelineInput['input'] =>
 
 function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): ItemOutcome {
   const isEncoded = output instanceof EncodedOutput;
-  const bytes = isEncoded ? output.bytes : Buffer.from(JSON.stringify(output));
-  if (bytes.length <= maxOutputBytes) {
+  const bytes = isEncoded ? output.bytes : toJsonBytes(output);
+  if (bytes !== null && bytes.length <= maxOutputBytes) {
     return { output: bytes, mediaType: isEncoded ? output.mediaType : JSON_MEDIA_TYPE };
   }
-  const message = `the output has ${bytes.length} bytes, more than the ${maxOutputBytes} allowed (BUZZER_MAX_OUTPUT)`;
+  const size = bytes === null ? 'more JSON than fits into a string' : `${bytes.length} bytes`;
+  const message = `the output has ${size}, more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;
   return { error: 'output_too_large', message };
+}
+
+/** Null when it is longer than a string can be. */
+function toJsonBytes(output: Json): Uint8Array | null {
+  try {
+    return Buffer.from(JSON.stringify(output));
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 function kindOf(error: unknown): ItemErrorKind {

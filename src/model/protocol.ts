@@ -22,6 +22,13 @@ export interface LoadSettings {
 export type FieldValue =
   { readonly json: Json } | { readonly media: Uint8Array } | { readonly jsonBytes: Uint8Array };
 
+/** A field as its pipeline takes it. */
+export function readField(value: FieldValue): unknown {
+  if ('json' in value) return value.json;
+  if ('media' in value) return value.media;
+  return JSON.parse(Buffer.from(value.jsonBytes).toString('utf8'));
+}
+
 /** The fields of one inference of a batch. */
 export type ItemInput = Readonly<Record<string, FieldValue>>;
 

@@ -96,13 +96,22 @@ export class ModelRepository {
     const known = new Map(before.map((version) => [version.folder, version]));
     const found: Version[] = [];
     const problems: string[] = [];
-    for (const { ref, folder } of await this.#findVersions(problems)) {
+    const unread: string[] = [];
+    const versions = await this.#findVersions((path, error) => {
+      problems.push(`${path} cannot be read: ${messageOf(error)}`);
+      unread.push(path);
+    });
+    for (const { ref, folder } of versions) {
       const label = formatModelRef(ref);
       const twin = found.find((version) => formatModelRef(version.ref) === label);
       const latest = known.get(folder);
       if (twin === undefined) found.push(await readVersion(ref, folder, latest));
       else problems.push(`${folder}: ${label} is already in ${twin.folder}`);
     }
+    // What cannot be read for a moment is not gone: what is known of it stays.
+    const isUnread = (version: Version) =>
+      unread.some((path) => `${version.folder}/`.startsWith(`${path}/`));
+    found.push(...before.filter((version) => isUnread(version) && !found.includes(version)));
     this.#folderProblems = problems;
     this.#versions = byName(found);
     const after = this.#everything();
@@ -114,8 +123,10 @@ export class ModelRepository {
     let timer: NodeJS.Timeout | undefined;
     let isStopped = false;
     const look = async () => {
-      if (await this.refresh()) onChange();
-      if (!isStopped) timer = setTimeout(() => void look(), REFRESH_INTERVAL_MS);
+      const hasChanged = await this.refresh();
+      if (isStopped) return;
+      if (hasChanged) onChange();
+      timer = setTimeout(() => void look(), REFRESH_INTERVAL_MS);
     };
     timer = setTimeout(() => void look(), REFRESH_INTERVAL_MS);
     return () => {
@@ -129,15 +140,15 @@ export class ModelRepository {
     return all.toSorted((a, b) => a.ref.name.localeCompare(b.ref.name));
   }
 
-  async #findVersions(problems: string[]): Promise<{ ref: ModelRef; folder: string }[]> {
+  async #findVersions(onUnread: OnUnread): Promise<{ ref: ModelRef; folder: string }[]> {
     const found: { ref: ModelRef; folder: string }[] = [];
     for (const folder of this.#folders) {
-      for (const name of await foldersIn(folder, problems)) {
+      for (const name of await foldersIn(folder, onUnread)) {
         if (!isModelName(name)) continue;
-        for (const versionName of await foldersIn(join(folder, name), problems)) {
+        for (const versionName of await foldersIn(join(folder, name), onUnread)) {
           const version = parseModelVersion(versionName);
           const path = join(folder, name, versionName);
-          if (version === null || !(await holdsModel(path))) continue;
+          if (version === null || !(await holdsModel(path, onUnread))) continue;
           found.push({ ref: { name, version }, folder: path });
         }
       }
@@ -146,13 +157,18 @@ export class ModelRepository {
   }
 }
 
+/** Told of a folder that is there but cannot be read now. */
+type OnUnread = (path: string, error: unknown) => void;
+
 /** Reads a version, unless nothing of it has changed since `latest`. Never throws. */
 async function readVersion(
   ref: ModelRef,
   folder: string,
   latest: Version | undefined,
 ): Promise<Version> {
-  const own = await ownFacts(folder); // before it is read: what changes meanwhile is seen next time
+  // Before it is read: what changes meanwhile is seen the next time.
+  const own = await ownFacts(folder).catch(() => null);
+  if (own === null && latest !== undefined) return latest; // it cannot be read for a moment
   if (latest !== undefined) {
     const named = await namedFacts(folder, referencesOf(latest));
     if (latest.fingerprint === `${own}|${named}`) return latest;
@@ -177,7 +193,7 @@ const referencesOf = (version: Version): readonly string[] =>
   isBroken(version) ? version.references : referencesIn(version.manifest);
 
 async function ownFacts(folder: string): Promise<string> {
-  const names: string[] = await readdir(folder).catch(() => []);
+  const names: string[] = await readdir(folder);
   const facts = names.toSorted().map(async (name) => {
     return await stat(join(folder, name)).then(factsOf, () => `${name} ?`);
   });
@@ -198,10 +214,10 @@ async function namedFacts(folder: string, references: readonly string[]): Promis
 const factsOf = ({ ino, size, mtimeMs }: { ino: number; size: number; mtimeMs: number }): string =>
   `${ino} ${size} ${mtimeMs}`;
 
-const holdsModel = async (folder: string): Promise<boolean> => {
-  const names: string[] = await readdir(folder).catch(() => []);
+async function holdsModel(folder: string, onUnread: OnUnread): Promise<boolean> {
+  const names = (await entriesOf(folder, onUnread)).map(({ name }) => name);
   return names.includes('model.json') || names.includes('model.onnx');
-};
+}
 
 function byName(versions: readonly Version[]): ReadonlyMap<string, readonly Version[]> {
   const found = new Map<string, Version[]>();
@@ -211,17 +227,21 @@ function byName(versions: readonly Version[]): ReadonlyMap<string, readonly Vers
   return found;
 }
 
-/** Folders below `folder`, and links to such; none when it does not exist. */
-async function foldersIn(folder: string, problems: string[]): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(
+/** Folders below `folder`, and links to such. */
+async function foldersIn(folder: string, onUnread: OnUnread): Promise<string[]> {
+  return (await entriesOf(folder, onUnread))
+    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
+    .map(({ name }) => name)
+    .sort();
+}
+
+/** What is in a folder; nothing when it does not exist. */
+async function entriesOf(folder: string, onUnread: OnUnread): Promise<Dirent[]> {
+  return await readdir(folder, { withFileTypes: true }).catch(
     (error: NodeJS.ErrnoException): Dirent[] => {
       const isAbsent = error.code === 'ENOENT' || error.code === 'ENOTDIR';
-      if (!isAbsent) problems.push(`${folder} cannot be read: ${error.message}`);
+      if (!isAbsent) onUnread(folder, error);
       return [];
     },
   );
-  return entries
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map((entry) => entry.name)
-    .sort();
 }

@@ -97,6 +97,11 @@ class BatchError extends Error {
   }
 }
 
+/** The runtime let go of the version, or of everything, before this was done. */
+export class InferenceStoppedError extends Error {
+  override readonly name = 'InferenceStoppedError';
+}
+
 /** The model process died while it ran this. */
 export class ModelCrashedError extends BatchError {
   override readonly name = 'ModelCrashedError';

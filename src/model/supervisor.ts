@@ -14,6 +14,7 @@
  *  S7  After `max_runs`, or when it keeps too much memory between two runs, it is replaced.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { messageOf } from '../contract/failure.ts';
 import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
@@ -21,7 +22,7 @@ import { type BatchItem, BatchRun } from './batch-run.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
 import type { FromProcess, LoadSettings, ToProcess } from './protocol.ts';
 import type { RestartCause } from './runtime.ts';
-import { tieToParent } from './tied-process.ts';
+import { type Command, tieToParent } from './tied-process.ts';
 
 export interface SupervisorOptions {
   /** For messages: `ocr@1`. */
@@ -54,7 +55,7 @@ interface Process {
   readonly child: ChildProcess;
   readonly cgroup: MemoryCgroup | null;
   runs: number;
-  /** What it took when it was loaded. */
+  /** What it took after its first run: what the model needs by itself. */
   baselineBytes: number;
 }
 
@@ -104,13 +105,13 @@ export class Supervisor {
   }
 
   /** Runs a batch of inferences with the same run timeout; only when the state is `ready`. */
-  run(items: readonly BatchItem[]): BatchRun {
+  run(items: readonly BatchItem[], onDone: (inferenceMs: number) => void): BatchRun {
     const phase = this.#phase;
     const { label, settings } = this.#options;
     if (phase.name !== 'ready') throw new Error(`${label} is ${phase.name}, not ready`);
     const { child } = phase.process;
     const kill = () => void child.kill('SIGKILL'); // S3
-    const run = new BatchRun(items, { label, device: settings.device, kill });
+    const run = new BatchRun(items, { label, device: settings.device, kill, onDone });
     this.#change({ name: 'running', process: phase.process, run });
     const options = items[0]?.request.options ?? {}; // equal for all: part of the batch key
     send(child, { type: 'infer', inputs: items.map(({ request }) => request.input), options });
@@ -130,7 +131,7 @@ export class Supervisor {
       child.kill('SIGKILL');
       await gone;
     }
-    if (phase.name === 'running') phase.run.died('because its worker shuts down');
+    if (phase.name === 'running') phase.run.abandoned();
   }
 
   #spawn(): void {
@@ -139,11 +140,8 @@ export class Supervisor {
       { file: process.execPath, args: [processFile] },
       environment['PATH'] ?? '',
     ); // S5
-    const child = spawn(command.file, command.args, {
-      env: { ...environment, ORT_DISABLE_TELEMETRY: '1' }, // it is on by default since 1.29
-      stdio: ['ignore', 2, 2, 'ipc'], // our standard output is for log lines
-      serialization: 'advanced',
-    });
+    const child = this.#launch(command);
+    if (child === null) return;
     const { memory_mb: limitMb } = settings.manifest.resources;
     const cgroup = child.pid === undefined ? null : limitMemory(child.pid, limitMb); // S6
     const loading: Phase = {
@@ -183,13 +181,31 @@ export class Supervisor {
     send(child, { type: 'load', settings });
   }
 
+  /** Null when there is no process to be had; then it is tried again later. */
+  #launch({ file, args }: Command): ChildProcess | null {
+    try {
+      return spawn(file, args, {
+        env: { ...this.#options.environment, ORT_DISABLE_TELEMETRY: '1' }, // on by default since 1.29
+        stdio: ['ignore', 2, 2, 'ipc'], // our standard output is for log lines
+        serialization: 'advanced',
+      });
+    } catch (error) {
+      this.#loadError = `its process cannot be started: ${messageOf(error)}`;
+      this.#failuresInARow += 1;
+      this.#restart(backoffDelayMs(this.#failuresInARow)); // S4
+      return null;
+    }
+  }
+
   #onMessage(child: ChildProcess, message: FromProcess): void {
     const phase = this.#phase;
     if (!('process' in phase) || phase.process.child !== child) return;
     if (phase.name === 'loading') {
-      if (message.type === 'ready') {
+      if (phase.error !== null) return; // it is being killed
+      if (message.type === 'ready' && this.#takesTooMuch()) {
+        this.#onMemoryExceeded();
+      } else if (message.type === 'ready') {
         this.#loadError = null;
-        phase.process.baselineBytes = this.rssBytes ?? 0;
         this.#change({ name: 'ready', process: phase.process });
       } else if (message.type === 'load_failed') {
         phase.error = message.message;
@@ -202,6 +218,7 @@ export class Supervisor {
     if (message.type !== 'done') return;
     this.#failuresInARow = 0; // S4
     phase.process.runs += 1;
+    if (phase.process.runs === 1) phase.process.baselineBytes = this.rssBytes ?? 0;
     phase.run.done(message);
     const cause = this.#reasonToReplace(phase.process);
     if (cause === null) this.#change({ name: 'ready', process: phase.process });
@@ -240,8 +257,12 @@ export class Supervisor {
   #checkMemory(of: Process): void {
     const phase = this.#phase;
     if (!('process' in phase) || phase.process !== of || phase.name === 'ready') return;
-    const limitBytes = this.#options.settings.manifest.resources.memory_mb * MIB;
-    if ((this.rssBytes ?? 0) > limitBytes) this.#onMemoryExceeded(); // S6
+    if (this.#takesTooMuch()) this.#onMemoryExceeded(); // S6
+  }
+
+  #takesTooMuch(): boolean {
+    const { memory_mb: limitMb } = this.#options.settings.manifest.resources;
+    return (this.rssBytes ?? 0) > limitMb * MIB;
   }
 
   #onMemoryExceeded(): void {

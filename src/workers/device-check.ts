@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
 import { inferOnce } from '../model/one-inference.ts';
@@ -44,11 +44,16 @@ export async function chooseDevice(options: DeviceCheckOptions): Promise<string>
 }
 
 async function tryDevice({ device, dataDir, environment }: DeviceCheckOptions): Promise<void> {
-  const folder = join(dataDir, 'device-check');
-  await mkdir(join(folder, 'check', '1'), { recursive: true });
-  await writeFile(join(folder, 'check', '1', 'model.onnx'), affineGraph());
-  const version = (await ModelRepository.open([folder])).find('check', 1);
-  if (version === undefined) throw new Error(`${folder} cannot be read`);
-  const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] }];
-  await inferOnce({ version, inputs, device, environment, timeoutMs: CHECK_TIMEOUT_MS });
+  await mkdir(dataDir, { recursive: true });
+  const folder = await mkdtemp(join(dataDir, 'device-check-')); // another worker may be at it too
+  try {
+    await mkdir(join(folder, 'check', '1'), { recursive: true });
+    await writeFile(join(folder, 'check', '1', 'model.onnx'), affineGraph());
+    const version = (await ModelRepository.open([folder])).find('check', 1);
+    if (version === undefined) throw new Error(`${folder} cannot be read`);
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] }];
+    await inferOnce({ version, inputs, device, environment, timeoutMs: CHECK_TIMEOUT_MS });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
 import { createInferenceActivities, type InferenceActivities } from '../activities/inference.ts';
+import { InputBudget } from '../activities/input-budget.ts';
 import type { Config } from '../config.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import { inferenceQueue } from '../contract/task-queues.ts';
@@ -21,6 +22,9 @@ import { runWorkerProcess, type WorkerContext } from './run-worker.ts';
 import { ServedModels } from './served-models.ts';
 import { startStateFile } from './state-file.ts';
 
+const MAX_INPUT_BYTES = 512 * 1024 ** 2; // beside the model processes, which have limits of their own
+const LONGEST_RUN = '48h'; // timeouts.run_s is at most a day
+const LAST_REPORTS_MS = 3000; // for telling Temporal of attempts that were cut off
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
 await runWorkerProcess('inference', hostname(), async (context) => {
@@ -44,15 +48,16 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     inFlight,
     worker: identity,
     engineInlineLimit: config.engineInlineLimit,
+    inputBudget: new InputBudget(MAX_INPUT_BYTES),
     onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
   });
-  const stateFile = startStateFile({ runtime, store, worker: identity, logger });
   const metricsServer = await startMetricsServer({
     ...config.inferenceMetrics,
     metrics: async () => await metrics.text(),
     isReady: () => metrics.isReady(),
     logger,
   });
+  const stateFile = startStateFile({ runtime, store, worker: identity, logger });
   let fail: (error: unknown) => void = () => {};
   const failure = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -67,10 +72,11 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     await Promise.race([models.settled(), failure]);
     if (!stop.aborted) context.ready();
     await Promise.race([aborted(stop), failure]);
-    await Promise.race([models.close(), failure]);
+    await Promise.race([models.close(), failure, elapsed(config.shutdownGraceMs)]);
   } finally {
-    await runtime.close(); // also when a Temporal Worker has failed: no process stays behind
+    await runtime.close(); // what still runs is given back; also when a Temporal Worker has failed
   }
+  await Promise.race([models.close(), elapsed(LAST_REPORTS_MS)]);
   for (const each of [metricsServer, stateFile, inFlight, client.connection]) await each.close();
 });
 
@@ -98,6 +104,11 @@ async function openRuntime({ config, logger }: WorkerContext) {
   return { runtime, metrics };
 }
 
+const elapsed = async (ms: number): Promise<void> =>
+  await new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+
 async function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   await new Promise((resolve) => {
@@ -118,7 +129,9 @@ async function createWorker(
     taskQueue: inferenceQueue(version.ref),
     maxConcurrentActivityTaskExecutions: slotsOf(version),
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
-    shutdownGraceTime: config.shutdownGraceMs, // the default, 0, would cancel what runs
+    // A version that changes is left in peace until what runs has ended; how long a worker that is
+    // stopped may take, we measure ourselves. (The default, 0, would cancel what runs.)
+    shutdownGraceTime: LONGEST_RUN,
   });
 }
 

@@ -41,7 +41,7 @@ export async function startMetricsServer(
   }
 }
 
-async function listen({ host, metrics, isReady }: MetricsServerOptions, port: number) {
+async function listen({ host, metrics, isReady, logger }: MetricsServerOptions, port: number) {
   const server = createServer((request, response) => {
     const answer = (status: number, body: string, type = 'application/json') => {
       response.writeHead(status, {
@@ -52,7 +52,10 @@ async function listen({ host, metrics, isReady }: MetricsServerOptions, port: nu
     };
     switch (request.url) {
       case '/metrics':
-        void metrics().then((text) => answer(200, text, METRICS_TYPE));
+        void metrics().then(
+          (text) => answer(200, text, METRICS_TYPE),
+          (error: unknown) => answer(500, JSON.stringify({ error: messageOf(error) })),
+        );
         break;
       case '/healthz':
         answer(200, '{"status":"ok"}');
@@ -70,6 +73,7 @@ async function listen({ host, metrics, isReady }: MetricsServerOptions, port: nu
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, resolve);
   });
+  server.on('error', (error) => logger.warn({ err: error }, 'the metrics server has a problem'));
   return server;
 }
 

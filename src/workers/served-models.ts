@@ -12,16 +12,18 @@ import { formatModelRef } from '../contract/model.ts';
 import type { ModelRepository } from '../model/repository.ts';
 import { ServedVersion, type ServingDependencies } from './served-version.ts';
 
-/** Longer than a task may need from its queue to us. */
-const LEAVE_AFTER_IDLE_MS = 10_000;
+/** Longer than the pause between two attempts of a prediction (at most 10 s). */
+const LEAVE_AFTER_IDLE_MS = 20_000;
 const TICK_MS = 1000;
 
 export class ServedModels {
   readonly #repository: ModelRepository;
   readonly #dependencies: ServingDependencies;
   readonly #versions = new Map<string, ServedVersion>();
-  /** Versions whose folder is gone, and since when nothing has come for them. */
+  /** Versions whose folder is gone, and since when. */
   readonly #leaving = new Map<string, number>();
+  /** Problems that the log has told already. */
+  #reported: ReadonlySet<unknown> = new Set();
   readonly #timer: NodeJS.Timeout;
   readonly #stopWatching: () => void;
 
@@ -52,10 +54,14 @@ export class ServedModels {
   #refresh(): void {
     const { logger } = this.#dependencies;
     const broken = this.#repository.broken();
-    for (const { ref, folder, problems } of broken) {
+    for (const version of broken) {
+      if (this.#reported.has(version)) continue;
+      const { ref, folder, problems } = version;
       logger.error({ model: formatModelRef(ref), folder, problems }, 'cannot be served');
     }
-    for (const problem of this.#repository.folderProblems()) logger.error(problem);
+    const folderProblems = this.#repository.folderProblems();
+    for (const problem of folderProblems) if (!this.#reported.has(problem)) logger.error(problem);
+    this.#reported = new Set<unknown>([...broken, ...folderProblems]);
     const gone = new Set(this.#versions.keys());
     for (const version of this.#repository.all()) {
       const label = formatModelRef(version.ref);
@@ -70,6 +76,7 @@ export class ServedModels {
     }
     const brokenLabels = new Set(broken.map(({ ref }) => formatModelRef(ref)));
     for (const label of gone) {
+      if (this.#versions.get(label)?.isWanted !== true) continue; // it is on its way out
       if (brokenLabels.has(label)) this.#drop(label);
       else if (!this.#leaving.has(label)) this.#leaving.set(label, Date.now());
     }
@@ -77,20 +84,23 @@ export class ServedModels {
 
   #letGo(): void {
     if (this.#leaving.size === 0) return;
-    const now = Date.now();
-    for (const { model, version, running, waiting } of this.#dependencies.runtime.states()) {
-      const label = formatModelRef({ name: model, version });
-      if (running + waiting > 0 && this.#leaving.has(label)) this.#leaving.set(label, now);
-    }
-    for (const [label, idleSinceMs] of this.#leaving) {
-      if (now - idleSinceMs >= LEAVE_AFTER_IDLE_MS) this.#drop(label);
+    for (const [label, goneSinceMs] of this.#leaving) {
+      const lastUsedMs = this.#dependencies.runtime.lastUsedMs(label);
+      if (Date.now() - Math.max(goneSinceMs, lastUsedMs) >= LEAVE_AFTER_IDLE_MS) this.#drop(label);
     }
   }
 
+  /** It stays known until it has ended: should it be wanted again meanwhile, it goes on. */
   #drop(label: string): void {
     this.#leaving.delete(label);
     const version = this.#versions.get(label);
-    this.#versions.delete(label);
-    version?.want(null);
+    if (version === undefined || !version.isWanted) return;
+    version.want(null);
+    void this.#forget(label, version);
+  }
+
+  async #forget(label: string, version: ServedVersion): Promise<void> {
+    await version.settled();
+    if (!version.isWanted) this.#versions.delete(label);
   }
 }

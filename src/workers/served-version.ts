@@ -38,6 +38,11 @@ export class ServedVersion {
     this.update();
   }
 
+  /** Whether it is to be served. */
+  get isWanted(): boolean {
+    return this.#wanted !== null;
+  }
+
   /** What is to be served from now on: this, changed files of it, or nothing. */
   want(version: ModelVersion | null): void {
     this.#wanted = version;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createInferenceActivities } from '../../src/activities/inference.ts';
+import { InputBudget } from '../../src/activities/input-budget.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
 import type { Claim } from '../../src/contract/payload.ts';
 import type { Inference, ModelRuntime } from '../../src/model/runtime.ts';
@@ -53,15 +54,19 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     return claim;
   };
   const outcomes: string[] = [];
-  const { infer } = createInferenceActivities({
+  const activities = createInferenceActivities({
     runtime,
     store: slowStore,
     inFlight: { enter: async () => async () => {} },
     worker: 'w',
     engineInlineLimit: 10,
+    inputBudget: new InputBudget(1000),
     onEnded: (_model, outcome) => void outcomes.push(outcome),
   });
-  const result = (await environment.run(infer, request)) as InferResult;
+  const result = (await environment.run(
+    async (given: InferRequest) => await activities.infer(given),
+    request,
+  )) as InferResult;
 
   expect(result.output).toEqual({ claim: stored[0] });
   expect((await store.get(stored[0]?.key ?? '')).length).toBe(inference.output.length);

@@ -18,7 +18,10 @@ beforeAll(async () => {
   await addModel(models, 'burn', burnGraph());
   const unreadable = join(models, 'unreadable');
   await symlink('unreadable', unreadable); // whose reading fails, for root as well
-  service = await Service.start({ BUZZER_MODELS: `${models},${unreadable},models` });
+  service = await Service.start({
+    BUZZER_MODELS: `${models},${unreadable},models`,
+    BUZZER_SHUTDOWN_GRACE: '2s', // shorter than the runs below: only a stopped worker has to keep it
+  });
 });
 afterAll(async () => {
   await service.close();
@@ -124,6 +127,35 @@ test('a new version is served without a restart; what was accepted for the old o
     return response.status === 404 ? response.status : undefined;
   });
   expect(gone).toBe(404);
+});
+
+test('broken and repaired while it runs, a version lets the run end and is served again', async () => {
+  const { id } = await service.submit('burn', burn(7));
+  await service.busyModelProcess();
+  const { version } = await service.model('burn');
+  const file = join(models, 'burn', String(version), 'model.onnx');
+  await rename(file, `${file}.away`);
+  await isUnavailable('burn', 'does not exist');
+  await rename(`${file}.away`, file);
+  const next = await until('it to be accepted again', async () =>
+    service.submit('burn', burn(0.1)).catch(() => undefined),
+  );
+
+  expect(await service.ended(id)).toMatchObject({ status: 'succeeded', attempt: 1 });
+  expect(await service.ended(next.id)).toMatchObject({ status: 'succeeded', attempt: 1 });
+});
+
+test('changed while it runs, a version lets the run end', async () => {
+  const { id } = await service.submit('burn', burn(6));
+  await service.busyModelProcess();
+  const { version } = await service.model('burn');
+  const manifest = { pipeline: 'tensor', description: 'changed' };
+  const path = join(models, 'burn', String(version), 'model.json');
+  await writeFile(path, JSON.stringify(manifest));
+  const next = await service.submit('burn', burn(0.1));
+
+  expect(await service.ended(id)).toMatchObject({ status: 'succeeded', attempt: 1 });
+  expect(await service.ended(next.id)).toMatchObject({ status: 'succeeded' });
 });
 
 test('a version whose file is replaced is loaded anew; others keep their process', async () => {

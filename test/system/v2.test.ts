@@ -141,6 +141,33 @@ test.each([
   expect([response.status, error]).toEqual([status, expect.stringContaining(words)]);
 });
 
+test.each([
+  ['ten megabytes of wrong inputs', `{"inputs": [${'1,'.repeat(4_000_000)}1]}`, 422],
+  [
+    'a shape without end',
+    `{"inputs": [{"name": "x", "datatype": "FP32", "data": [], "shape": [${'"a",'.repeat(2_000_000)}1]}]}`,
+    422,
+  ],
+  [
+    'parameters without end',
+    `{"inputs": [], "parameters": {${Array.from({ length: 300_000 }, (_, index) => `"${index}": []`).join()}}}`,
+    422,
+  ],
+  [
+    'an output asked for twice',
+    JSON.stringify({ inputs: [x], outputs: [{ name: 'y' }, { name: 'y' }] }),
+    422,
+  ],
+  ['more JSON than may be', `{"inputs": [${'1,'.repeat(6_000_000)}1]}`, 413],
+])('%s is refused at once', async (_name, body, status) => {
+  const startedAt = Date.now();
+  const response = await post('identity_fp32', body);
+  const problem = (await response.json()) as { error: string };
+
+  expect([response.status, problem.error]).toEqual([status, expect.any(String)]);
+  expect(Date.now() - startedAt).toBeLessThan(4 * 1500);
+});
+
 test('a model that takes no tensors, and one that is broken, say so', async () => {
   const ocr = await post('ocr', JSON.stringify({ inputs: [x] }));
   const broken = await post('broken', JSON.stringify({ inputs: [x] }));

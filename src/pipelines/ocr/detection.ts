@@ -17,6 +17,7 @@ import { findKernels, type ProbabilityMap } from './kernels.ts';
 
 const STRIDE = 32; // the network halves its input five times
 const MAX_SIDE = 1600; // beyond this time grows, and print of the usual sizes is found all the same
+const MAX_SECOND_SIDE = 3200; // a blank sheet of any size must not cost a minute
 const TILE_SIDE = 960; // the network sees the page in pieces: its memory stays the same
 const TILE_MARGIN = 64; // what the network makes of the border of a tile is thrown away
 const GROWTH = 1.6; // the unclip ratio: with 1.8 neighbouring lines come in, with 1.4 strokes are cut
@@ -36,10 +37,11 @@ export async function detectLines(session: Session, page: RgbImage): Promise<rea
   const scale = Math.min(1, MAX_SIDE / Math.max(page.width, page.height));
   const lines = await detectAt(session, page, scale);
   const lineHeight = median(lines.map(({ height }) => height)) * scale;
-  if (lines.length === 0) return scale === 1 ? lines : await detectAt(session, page, 1);
-  if (lineHeight >= LOW_LINE) return lines;
-  const wanted = (scale * GOOD_LINE) / lineHeight;
-  return await detectAt(session, page, Math.min(MAX_ENLARGEMENT, wanted));
+  const wanted = lines.length === 0 ? 1 : (scale * GOOD_LINE) / lineHeight;
+  const largest = MAX_SECOND_SIDE / Math.max(page.width, page.height);
+  const second = Math.min(MAX_ENLARGEMENT, wanted, largest);
+  const isWorthIt = lines.length === 0 ? scale < 1 : lineHeight < LOW_LINE;
+  return isWorthIt && second > scale ? await detectAt(session, page, second) : lines;
 }
 
 async function detectAt(session: Session, page: RgbImage, scale: number): Promise<readonly Line[]> {

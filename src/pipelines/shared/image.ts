@@ -30,7 +30,7 @@ export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promi
   try {
     const { data, info } = await sharp(bytes, {
       limitInputPixels: limits.maxPixels,
-      failOn: 'truncated',
+      failOn: 'error', // and with it what was cut
     })
       .autoOrient()
       .flatten({ background: 'white' })

@@ -71,8 +71,8 @@ export function joinStrings(strings: readonly string[]): Uint8Array {
   return bytes;
 }
 
-/** BYTES → strings; throws what is wrong with them, for the client. */
-export function splitStrings(data: Uint8Array): string[] {
+/** BYTES → strings; throws what is wrong with them, for the client, or when they are more than `max`. */
+export function splitStrings(data: Uint8Array, max = Number.POSITIVE_INFINITY): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const strings: string[] = [];
@@ -81,6 +81,7 @@ export function splitStrings(data: Uint8Array): string[] {
       offset + LENGTH_BYTES > data.length
         ? Number.POSITIVE_INFINITY
         : offset + LENGTH_BYTES + view.getUint32(offset, true);
+    if (strings.length === max) throw new Error(`has more than ${max} elements`);
     if (end > data.length) throw new Error('an element ends after the data does');
     try {
       strings.push(decoder.decode(data.subarray(offset + LENGTH_BYTES, end)));
@@ -102,7 +103,6 @@ function toBytes(datatype: FixedDatatype, data: readonly Json[]): Uint8Array {
       return bytesOf(BigUint64Array.from(digits, BigInt));
     case 'INT64':
       return bytesOf(BigInt64Array.from(digits, BigInt));
-    case 'BF16': // Node cannot compute with it: a model that takes it is refused
     case 'FP16':
       return bytesOf(Uint16Array.from(numbers, toHalf));
     default:

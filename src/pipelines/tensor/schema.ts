@@ -12,12 +12,16 @@ import { type PackedTensor, readHeader } from '../../contract/packed-tensors.ts'
 import { elementBytes, splitStrings } from './codec.ts';
 import { elementProblem, flatten, textElementProblem } from './elements.ts';
 
+const MAX_RANK = 32;
 const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
 
 const tensorSchema = z.strictObject({
   name: z.string(),
   datatype: z.enum(DATATYPES),
-  shape: z.array(z.int().min(0).max(MAX_DIMENSION)),
+  shape: z
+    .array(z.unknown())
+    .max(MAX_RANK)
+    .pipe(z.array(z.int().min(0).max(MAX_DIMENSION))),
   // In JSON always an array; the API may hand over bytes that arrived as bytes.
   data: z.unknown().meta({ type: 'array', description: 'Row-major, flat or nested as the shape.' }),
 });
@@ -70,9 +74,11 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
   };
 };
 
-/** A graph whose inputs and outputs all begin with an axis of any size. */
-const batches = ({ inputs, outputs }: GraphSignature): boolean =>
-  [...inputs, ...outputs].every(({ shape }) => shape.length > 0 && typeof shape[0] !== 'number');
+/** A graph whose inputs and outputs all begin with the same axis, of any size. */
+function batches({ inputs, outputs }: GraphSignature): boolean {
+  const axes = [...inputs, ...outputs].map(({ shape }) => shape[0]);
+  return axes.every((axis) => typeof axis !== 'number' && axis !== undefined && axis === axes[0]);
+}
 
 /** Same names, datatypes and shapes, in whatever order and form they come. */
 function keyOf(inputs: unknown): string {
@@ -161,7 +167,7 @@ function bytesProblem({ datatype, shape }: InputTensor, data: Uint8Array): strin
 
 function textProblem(data: Uint8Array, expected: number): string | null {
   try {
-    const texts = splitStrings(data);
+    const texts = splitStrings(data, expected);
     if (texts.length !== expected) {
       return `has ${texts.length} elements, but the shape holds ${expected}`;
     }

@@ -10,24 +10,35 @@ const MIN_HEAD_BYTES = 12;
 const ID3_HEADER_BYTES = 10;
 /** How far behind a tag the first MP3 frame is looked for: some files begin with junk. */
 const MAX_JUNK_BYTES = 64 * 1024;
+const MAX_TAG_BYTES = 128 * 1024;
+const MAX_TAGS = 4;
 
 /** A media field that takes these audio files. */
 export const audioField: MediaField = {
-  accept: ['audio/wav', 'audio/flac', 'audio/mpeg'],
+  accept: [
+    'audio/wav',
+    'audio/flac',
+    'audio/mpeg',
+    'audio/x-wav',
+    'audio/wave',
+    'audio/x-flac',
+    'audio/mp3',
+  ],
   inspect: (head) => kindOfAudio(head),
 };
 
 /** Null while more bytes are needed; throws `InvalidMediaError` when it can become none of them. */
 export function kindOfAudio(head: Uint8Array): AudioKind | null {
   if (head.length < MIN_HEAD_BYTES) return null;
-  const start = endOfTag(head);
-  if (start + 4 > head.length) return null; // the tag is still arriving
-  const signature = textAt(head, start);
-  if (signature === 'fLaC') return 'audio/flac';
-  if (signature === 'RIFF' || signature === 'RF64') {
-    if (textAt(head, start + 8) === 'WAVE') return 'audio/wav';
+  const first = textAt(head, 0);
+  if (first === 'RIFF' || first === 'RF64') {
+    if (textAt(head, 8) === 'WAVE') return 'audio/wav';
     throw new InvalidMediaError('these bytes are RIFF, but no WAV audio');
   }
+  const start = endOfTag(head);
+  if (start > MAX_TAG_BYTES) return 'audio/mpeg'; // a large picture: what follows is left to the decoder
+  if (start + 4 > head.length) return null; // the tag is still arriving
+  if (textAt(head, start) === 'fLaC') return 'audio/flac';
   if (findFrame(head, start) !== -1) return 'audio/mpeg';
   if (head.length < start + MAX_JUNK_BYTES && couldBecomeMp3(head, start)) return null;
   throw new InvalidMediaError('these bytes are no WAV, FLAC or MP3 audio');
@@ -50,7 +61,9 @@ export function findFrame(bytes: Uint8Array, from: number): number {
 /** Where an ID3v2 tag (or several) ends; 0 without one. */
 export function endOfTag(bytes: Uint8Array): number {
   let end = 0;
-  while (end + ID3_HEADER_BYTES <= bytes.length && textAt(bytes, end).startsWith('ID3')) {
+  for (let tags = 0; tags < MAX_TAGS; tags++) {
+    const isTag = end + ID3_HEADER_BYTES <= bytes.length && textAt(bytes, end).startsWith('ID3');
+    if (!isTag) break;
     const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(end + 6, end + ID3_HEADER_BYTES);
     const hasFooter = ((bytes[end + 5] ?? 0) & 0x10) !== 0;
     end += ID3_HEADER_BYTES * (hasFooter ? 2 : 1) + ((a << 21) | (b << 14) | (c << 7) | d);

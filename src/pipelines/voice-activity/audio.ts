@@ -1,6 +1,7 @@
 /* Audio files → 16 kHz mono, piece by piece: a file of hours takes no more memory than its bytes. */
+import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError } from '../definition.ts';
-import { kindOfAudio } from './audio-header.ts';
+import { type AudioKind, kindOfAudio } from './audio-header.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
 import { Resampler } from './resampler.ts';
 import { SAMPLE_RATE } from './segments.ts';
@@ -38,7 +39,7 @@ export async function* decodeMono(bytes: Uint8Array): AsyncGenerator<MonoPiece> 
 }
 
 function decode(bytes: Uint8Array): AsyncIterable<AudioPiece> | Iterable<AudioPiece> {
-  switch (kindOfAudio(bytes)) {
+  switch (kindOf(bytes)) {
     case 'audio/wav':
       return decodeWav(bytes);
     case 'audio/flac':
@@ -47,6 +48,14 @@ function decode(bytes: Uint8Array): AsyncIterable<AudioPiece> | Iterable<AudioPi
       return decodeMp3(bytes);
     case null:
       throw new InvalidInputError('the audio file ends before its header does');
+  }
+}
+
+function kindOf(bytes: Uint8Array): AudioKind | null {
+  try {
+    return kindOfAudio(bytes);
+  } catch (error) {
+    throw new InvalidInputError(messageOf(error), { cause: error });
   }
 }
 

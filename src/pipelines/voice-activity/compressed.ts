@@ -14,6 +14,7 @@ const STREAMINFO_OFFSET = 8; // behind `fLaC` and the header of the first block
 /** Throws `InvalidInputError`. */
 export async function* decodeMp3(bytes: Uint8Array): AsyncGenerator<AudioPiece> {
   const start = findFrame(bytes, endOfTag(bytes));
+  if (start === -1) throw new InvalidInputError('the file holds no MP3 frames');
   const decoder = new MPEGDecoder();
   await decoder.ready;
   try {

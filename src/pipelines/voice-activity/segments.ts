@@ -88,7 +88,7 @@ export class Segmenter {
   #maxSamples(): number {
     const { maxSpeechS, padMs } = this.#rules;
     if (maxSpeechS === null) return Number.POSITIVE_INFINITY;
-    return maxSpeechS * SAMPLE_RATE - FRAME - 2 * padMs * SAMPLES_PER_MS;
+    return Math.max(FRAME, maxSpeechS * SAMPLE_RATE - FRAME - 2 * padMs * SAMPLES_PER_MS);
   }
 
   /** Speech has become too long: ends it at its longest pause, or here. True when it ends here. */

@@ -19,15 +19,17 @@ interface Format {
 
 type ReadSample = (view: DataView, at: number) => number;
 
-/** A second of sound at a time; throws `InvalidInputError`. */
+const PIECE_FRAMES = 48_000;
+
+/** About a second of sound at a time; throws `InvalidInputError`. */
 export function* decodeWav(bytes: Uint8Array): Generator<AudioPiece> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const { format, start, end } = findData(view);
   const { channels, rate, frameBytes } = format;
   const read = readerOf(format);
   const frames = Math.floor((end - start) / frameBytes);
-  for (let first = 0; first < frames; first += rate) {
-    const count = Math.min(rate, frames - first);
+  for (let first = 0; first < frames; first += PIECE_FRAMES) {
+    const count = Math.min(PIECE_FRAMES, frames - first);
     const pieceStart = start + first * frameBytes;
     const samples = Array.from({ length: channels }, (_, channel) => {
       const offset = pieceStart + (channel * frameBytes) / channels;
@@ -50,8 +52,10 @@ function findData(view: DataView): { format: Format; start: number; end: number 
     if (name === 'fmt ') format = readFormat(view, body, size);
     if (name === 'data') {
       if (format === null) throw new InvalidInputError('the WAV file has no format');
-      const end = UNKNOWN_SIZES.has(size) ? length : Math.min(length, body + size);
-      return { format, start: body, end };
+      const end = UNKNOWN_SIZES.has(size) ? length : body + size;
+      if (end <= length) return { format, start: body, end };
+      const message = `the WAV file is cut: ${length - body} of its ${size} bytes of sound are there`;
+      throw new InvalidInputError(message);
     }
     at = body + size + (size & 1); // padded to an even size
   }

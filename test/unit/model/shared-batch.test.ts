@@ -157,6 +157,26 @@ test('a device without the memory is out_of_memory, and its process lives on', a
   expect(modelProcesses(process.pid)).toEqual(pids);
 });
 
+test('a process that always takes much is not replaced for it', async () => {
+  const resources = { memory_mb: 400 };
+  await addModel(folder, 'hoard', hoardGraph(), { resources });
+  const causes: string[] = [];
+  runtime = await openRuntime([folder], {
+    observer: { batchDone: () => {}, processReplaced: (_model, cause) => void causes.push(cause) },
+  });
+  for (let run = 0; run < 5; run++) {
+    await inferOn(runtime, 'hoard', {
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [1, 1], data: [1] },
+        { name: 'amount', datatype: 'INT64', shape: [1, 1], data: [220] },
+      ],
+    });
+  }
+
+  expect(runtime.states()[0]?.rss_bytes).toBeGreaterThan(0.7 * 400 * 1024 ** 2);
+  expect(causes).toEqual([]);
+});
+
 test('a process is replaced after its runs, and nothing is lost', async () => {
   const resources = { max_runs: 3 };
   await addModel(folder, 'hostile', affineGraph(), { resources });

@@ -87,6 +87,20 @@ test('boxes lie on the page, clockwise from the top left, also when it is turned
   }
 });
 
+test('a TIFF that was cut is refused', async () => {
+  const tiff = await sharp(page).tiff({ compression: 'lzw' }).toBuffer();
+
+  await expect(read(tiff.subarray(0, tiff.length / 2))).rejects.toThrow('cannot be decoded');
+});
+
+test('a blank sheet of any size has no lines, and costs no minute', async () => {
+  const create = { width: 6000, height: 6000, channels: 3 as const, background: WHITE };
+  const startedAt = Date.now();
+
+  expect(await read(await sharp({ create }).png().toBuffer())).toMatchObject({ lines: [] });
+  expect(Date.now() - startedAt).toBeLessThan(60_000);
+});
+
 test('a blank page has no lines', async () => {
   const blank = sharp({ create: { width: 500, height: 500, channels: 3, background: WHITE } });
 

@@ -73,7 +73,7 @@ test.each([
   ['half a length', [1, 0], 'ends after the data does'],
   ['what is not UTF-8', [1, 0, 0, 0, 0xff], 'element 0 is not UTF-8'],
   ['a NUL', [1, 0, 0, 0, 0], 'must not hold a NUL'],
-  ['too many elements', [0, 0, 0, 0, 0, 0, 0, 0], 'has 2 elements, but the shape holds 1'],
+  ['too many elements', [0, 0, 0, 0, 0, 0, 0, 0], 'has more than 1 elements'],
 ])('BYTES with %s are refused', (_name, data, message) => {
   const signature = { name: 's', datatype: 'BYTES', shape: ['n'] } as const;
   const graph = { inputs: [signature], outputs: [signature] };
