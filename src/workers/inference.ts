@@ -104,10 +104,11 @@ async function openRuntime({ config, logger }: WorkerContext) {
   return { runtime, metrics };
 }
 
-const elapsed = async (ms: number): Promise<void> =>
+async function elapsed(ms: number): Promise<void> {
   await new Promise((resolve) => {
     setTimeout(resolve, ms);
   });
+}
 
 async function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
