@@ -1,5 +1,5 @@
 /*
- * npm run bench [-- runtime|ocr|memory|speed|recovery …]: starts what it needs and prints what
+ * npm run bench [-- batching|ocr|memory …]: starts what it needs and prints what
  * bench/README.md quotes.
  */
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
@@ -7,11 +7,21 @@ import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
 import { measureRecovery } from './recovery.ts';
-import { measureRuntime } from './runtime.ts';
+import {
+  measureBatching,
+  measureBoundary,
+  measureHeartbeats,
+  measureLeaks,
+  measureReplicas,
+} from './runtime.ts';
 import { measureSpeed } from './speed.ts';
 
 const PARTS = {
-  runtime: measureRuntime,
+  batching: measureBatching,
+  replicas: measureReplicas,
+  boundary: measureBoundary,
+  leaks: measureLeaks,
+  heartbeats: measureHeartbeats,
   memory: measureMemory,
   speed: measureSpeed,
   recovery: measureRecovery,

@@ -13,15 +13,7 @@ import { infer, openRuntime, packed, versionOf } from './port.ts';
 const PAIRS = 7;
 const MIB = 1024 ** 2;
 
-export async function measureRuntime(): Promise<void> {
-  await measureBatching();
-  await measureReplicas();
-  await measureBoundary();
-  await measureLeaks();
-  await measureHeartbeats();
-}
-
-async function measureBatching(): Promise<void> {
+export async function measureBatching(): Promise<void> {
   const [together, alone] = [openRuntime(), openRuntime()];
   const version = await versionOf('mlp', { batching: { max_size: 64 } });
   const single = await versionOf('mlp', { batching: { max_size: 1 } });
@@ -40,7 +32,7 @@ async function measureBatching(): Promise<void> {
 
 const BINARY = { binary: true };
 
-async function measureReplicas(): Promise<void> {
+export async function measureReplicas(): Promise<void> {
   const image = { image: { media: await readFile('examples/page.png') } };
   const [one, two] = [openRuntime(), openRuntime()];
   const version = await versionOf('ocr');
@@ -69,7 +61,7 @@ async function measureReplicas(): Promise<void> {
   await two.close();
 }
 
-async function measureBoundary(): Promise<void> {
+export async function measureBoundary(): Promise<void> {
   const runtime = openRuntime();
   const version = await versionOf('affine');
   await runtime.serve(version);
@@ -101,7 +93,7 @@ async function measureBoundary(): Promise<void> {
   await runtime.close();
 }
 
-async function measureLeaks(): Promise<void> {
+export async function measureLeaks(): Promise<void> {
   const runtime = openRuntime();
   const affine = await versionOf('affine');
   await runtime.serve(affine);
@@ -145,7 +137,7 @@ async function watchMemory(
 }
 
 /** How long a heartbeat was away at most, while both cores are busy. */
-async function measureHeartbeats(): Promise<void> {
+export async function measureHeartbeats(): Promise<void> {
   const models = await mkdtemp(join(tmpdir(), 'buzzer-bench-'));
   await addModel(models, 'burn', burnGraph(), {
     resources: { replicas: 2 },

@@ -28,6 +28,16 @@ export interface BatchItem {
   readonly reject: (error: unknown) => void;
 }
 
+/** What the process has answered, its bytes at hand. */
+export interface BatchResult {
+  /** One for each item, in their order. */
+  readonly outcomes: readonly (
+    | { readonly output: Uint8Array; readonly mediaType: string }
+    | Extract<ItemOutcome, { error: unknown }>
+  )[];
+  readonly inferenceMs: number;
+}
+
 export interface BatchRunOptions {
   /** For messages: `ocr@1`. */
   readonly label: string;
@@ -75,7 +85,7 @@ export class BatchRun {
   }
 
   /** The process is done: every item that is still wanted gets its outcome. */
-  done({ outcomes, inferenceMs }: Extract<FromProcess, { type: 'done' }>): void {
+  done({ outcomes, inferenceMs }: BatchResult): void {
     this.#options.onDone(inferenceMs);
     this.#settle((item, index) => {
       const outcome = outcomes[index];

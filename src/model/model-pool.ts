@@ -55,6 +55,7 @@ export class ModelPool {
   readonly #latestMs: number[] = [];
   #told: Pick<ServedModelState, 'state' | 'reason'> | null = null;
   #timer: NodeJS.Timeout | undefined;
+  #isAskedFor = false;
   #isClosed = false;
 
   constructor(version: ModelVersion, options: PoolOptions, onChange: () => void) {
@@ -92,7 +93,7 @@ export class ModelPool {
         };
         signal.addEventListener('abort', onAbort, { once: true });
         this.#batcher.add(waiting);
-        this.#dispatch();
+        this.#dispatchSoon();
       });
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -161,6 +162,16 @@ export class ModelPool {
       onChange: () => this.#dispatch(),
       onReplaced: (cause) => observer?.processReplaced(ref, cause),
       ...(loadTimeoutMs === undefined ? {} : { loadTimeoutMs }),
+    });
+  }
+
+  /** What comes in the same moment runs together: the first must not leave without the others. */
+  #dispatchSoon(): void {
+    if (this.#isAskedFor) return;
+    this.#isAskedFor = true;
+    queueMicrotask(() => {
+      this.#isAskedFor = false;
+      this.#dispatch();
     });
   }
 

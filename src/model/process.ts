@@ -17,20 +17,25 @@ import {
   PIPELINES,
   type PipelineSchema,
 } from '../pipelines/index.ts';
+import { type Bytes, Lane } from './lane.ts';
 import {
   type FromProcess,
+  INPUT_LANE,
   type ItemErrorKind,
   type ItemInput,
   type ItemOutcome,
   type LoadSettings,
+  OUTPUT_LANE,
   readField,
   type ToProcess,
+  unpackInputs,
 } from './protocol.ts';
 
 /** What ONNX Runtime and its providers say when the device or the host has no memory left. */
 const OUT_OF_MEMORY =
   /bad_?alloc|failed to allocate|out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|array buffer allocation failed/i;
 
+type LoadMessage = Extract<ToProcess, { type: 'load' }>;
 type InferMessage = Extract<ToProcess, { type: 'infer' }>;
 
 interface Loaded {
@@ -39,18 +44,27 @@ interface Loaded {
   readonly settings: LoadSettings;
 }
 
+/** An outcome whose bytes are at hand. */
+type Outcome =
+  | { readonly output: Uint8Array; readonly mediaType: string }
+  | Extract<ItemOutcome, { error: unknown }>;
+
 let loaded: Loaded | null = null;
+let inputLane = new Lane(null);
+let outputLane = new Lane(null);
 
 const send = (message: FromProcess): void => {
   process.send?.(message);
 };
 
 process.on('message', (message: ToProcess) => {
-  void (message.type === 'load' ? load(message.settings) : infer(message));
+  void (message.type === 'load' ? load(message) : infer(message));
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
 
-async function load(settings: LoadSettings): Promise<void> {
+async function load({ settings, hasLanes }: LoadMessage): Promise<void> {
+  inputLane = new Lane(hasLanes ? INPUT_LANE : null);
+  outputLane = new Lane(hasLanes ? OUTPUT_LANE : null);
   try {
     await checkHashes(settings);
     const entry = PIPELINES[settings.manifest.pipeline];
@@ -63,14 +77,24 @@ async function load(settings: LoadSettings): Promise<void> {
   }
 }
 
-async function infer({ inputs, options: given }: InferMessage): Promise<void> {
+async function infer({ inputs: packed, options: given }: InferMessage): Promise<void> {
   if (loaded === null) throw new Error('an inference came before its model was loaded');
   const startedAt = performance.now();
+  const inputs = unpackInputs(packed, inputLane);
   const options = loaded.schema.options.parse(given); // checked at acceptance: fills in the defaults
   const together = inputs.length > 1 ? await runTogether(inputs, options, loaded) : null;
   const outcomes = together ?? (await runEach(inputs, options, loaded));
   const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  send({ type: 'done', outcomes, inferenceMs });
+  send({ type: 'done', outcomes: layDown(outcomes), inferenceMs });
+}
+
+/** Large outputs go into the lane. */
+function layDown(outcomes: readonly Outcome[]): readonly ItemOutcome[] {
+  const laid = outputLane.put(outcomes.flatMap((each) => ('output' in each ? [each.output] : [])));
+  const next = laid.values();
+  return outcomes.map((each) =>
+    'output' in each ? { ...each, output: next.next().value as Bytes } : each,
+  );
 }
 
 /** Null when the batch as a whole is refused: one bad item must not fail the others. */
@@ -78,7 +102,7 @@ async function runTogether(
   inputs: readonly ItemInput[],
   options: PipelineInput['options'],
   { pipeline, settings }: Loaded,
-): Promise<readonly ItemOutcome[] | null> {
+): Promise<readonly Outcome[] | null> {
   try {
     const items = inputs.map((input) => ({ input: readFields(input), options }));
     const outputs = await pipeline.inferBatch?.(items);
@@ -92,8 +116,8 @@ async function runEach(
   inputs: readonly ItemInput[],
   options: PipelineInput['options'],
   { pipeline, settings }: Loaded,
-): Promise<readonly ItemOutcome[]> {
-  const outcomes: ItemOutcome[] = [];
+): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
   for (const [item, input] of inputs.entries()) {
     const report = (fraction: number, message: string) =>
       send({ type: 'progress', item, progress: { fraction, message } });
@@ -110,7 +134,7 @@ async function runEach(
 const readFields = (input: ItemInput): PipelineInput['input'] =>
   Object.fromEntries(Object.entries(input).map(([field, value]) => [field, readField(value)]));
 
-function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): ItemOutcome {
+function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outcome {
   const isEncoded = output instanceof EncodedOutput;
   const bytes = isEncoded ? output.bytes : toJsonBytes(output);
   if (bytes !== null && bytes.length <= maxOutputBytes) {

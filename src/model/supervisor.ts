@@ -18,9 +18,16 @@ import { messageOf } from '../contract/failure.ts';
 import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
-import { type BatchItem, BatchRun } from './batch-run.ts';
+import { type BatchItem, type BatchResult, BatchRun } from './batch-run.ts';
+import { Lane } from './lane.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
-import type { FromProcess, LoadSettings, ToProcess } from './protocol.ts';
+import {
+  type DoneMessage,
+  type FromProcess,
+  type LoadSettings,
+  packInputs,
+  type ToProcess,
+} from './protocol.ts';
 import type { RestartCause } from './runtime.ts';
 import { type Command, tieToParent } from './tied-process.ts';
 
@@ -45,15 +52,24 @@ export type SupervisorStatus =
   | { readonly state: 'stopped' | 'loading' | 'ready' | 'running' | 'closed' }
   | { readonly state: 'unavailable'; readonly reason: string; readonly retryAtMs: number };
 
+/** Its heap holds little: a small young generation keeps its memory flat from the start. */
+const V8_OPTIONS = ['--max-semi-space-size=4'];
 const MEMORY_CHECK_MS = 100;
 const MIB = 1024 ** 2;
 /** An idle process that keeps more than this share of its limit is replaced before it hits it. */
 const IDLE_MEMORY_SHARE = 0.75;
 
+/** Large bytes on their way to and from the process. */
+interface Lanes {
+  readonly inputs: Lane;
+  readonly outputs: Lane;
+}
+
 /** A process that lives: what is true of it from its start to its end. */
 interface Process {
   readonly child: ChildProcess;
   readonly cgroup: MemoryCgroup | null;
+  readonly lanes: Lanes;
   runs: number;
   /** What it took after its first run: what the model needs by itself. */
   baselineBytes: number;
@@ -114,7 +130,8 @@ export class Supervisor {
     const run = new BatchRun(items, { label, device: settings.device, kill, onDone });
     this.#change({ name: 'running', process: phase.process, run });
     const options = items[0]?.request.options ?? {}; // equal for all: part of the batch key
-    send(child, { type: 'infer', inputs: items.map(({ request }) => request.input), options });
+    const inputs = items.map(({ request }) => request.input);
+    send(child, { type: 'infer', inputs: packInputs(inputs, phase.process.lanes.inputs), options });
     return run;
   }
 
@@ -137,16 +154,21 @@ export class Supervisor {
   #spawn(): void {
     const { processFile, environment, settings, loadTimeoutMs = LOAD_TIMEOUT_MS } = this.#options;
     const command = tieToParent(
-      { file: process.execPath, args: [processFile] },
+      { file: process.execPath, args: [...V8_OPTIONS, processFile] },
       environment['PATH'] ?? '',
     ); // S5
-    const child = this.#launch(command);
-    if (child === null) return;
+    const lanes = { inputs: Lane.open(), outputs: Lane.open() };
+    const hasLanes = lanes.inputs.isOpen && lanes.outputs.isOpen;
+    const child = this.#launch(command, lanes);
+    if (child === null) {
+      closeLanes(lanes);
+      return;
+    }
     const { memory_mb: limitMb } = settings.manifest.resources;
     const cgroup = child.pid === undefined ? null : limitMemory(child.pid, limitMb); // S6
     const loading: Phase = {
       name: 'loading',
-      process: { child, cgroup, runs: 0, baselineBytes: 0 },
+      process: { child, cgroup, lanes, runs: 0, baselineBytes: 0 },
       error: null,
     };
     const fail = (reason: string) => {
@@ -161,6 +183,7 @@ export class Supervisor {
     const release = () => {
       clearTimeout(loadTimer);
       clearInterval(memoryTimer);
+      closeLanes(lanes);
     };
     child.on('error', (error) => {
       if (child.pid !== undefined) return; // a message that could not be sent: the exit will tell
@@ -178,15 +201,16 @@ export class Supervisor {
       this.#onMessage(child, message);
     });
     this.#change(loading);
-    send(child, { type: 'load', settings });
+    send(child, { type: 'load', settings, hasLanes });
   }
 
   /** Null when there is no process to be had; then it is tried again later. */
-  #launch({ file, args }: Command): ChildProcess | null {
+  #launch({ file, args }: Command, { inputs, outputs }: Lanes): ChildProcess | null {
     try {
       return spawn(file, args, {
         env: { ...this.#options.environment, ORT_DISABLE_TELEMETRY: '1' }, // on by default since 1.29
-        stdio: ['ignore', 2, 2, 'ipc'], // our standard output is for log lines
+        // Our standard output is for log lines.
+        stdio: ['ignore', 2, 2, 'ipc', inputs.stdio, outputs.stdio],
         serialization: 'advanced',
       });
     } catch (error) {
@@ -219,7 +243,7 @@ export class Supervisor {
     this.#failuresInARow = 0; // S4
     phase.process.runs += 1;
     if (phase.process.runs === 1) phase.process.baselineBytes = this.rssBytes ?? 0;
-    phase.run.done(message);
+    phase.run.done(takeOutputs(message, phase.process.lanes.outputs));
     const cause = this.#reasonToReplace(phase.process);
     if (cause === null) this.#change({ name: 'ready', process: phase.process });
     else this.#replace(phase.process, cause);
@@ -309,3 +333,18 @@ export class Supervisor {
 const send = (child: ChildProcess, message: ToProcess): void => {
   if (child.connected) child.send(message, () => {});
 };
+
+function closeLanes({ inputs, outputs }: Lanes): void {
+  inputs.close();
+  outputs.close();
+}
+
+/** Outputs that lie in the lane, read before the process may write the next ones. */
+function takeOutputs(message: DoneMessage, lane: Lane): BatchResult {
+  const laid = message.outcomes.flatMap((outcome) => ('output' in outcome ? [outcome.output] : []));
+  const taken = lane.take(laid).values();
+  const outcomes = message.outcomes.map((outcome) =>
+    'output' in outcome ? { ...outcome, output: taken.next().value as Uint8Array } : outcome,
+  );
+  return { outcomes, inferenceMs: message.inferenceMs };
+}
