@@ -112,5 +112,5 @@ export class Lane {
   }
 }
 
-const isRef = (bytes: Bytes): bytes is LaneRef => 'offset' in bytes;
+const isRef = (bytes: Bytes): bytes is LaneRef => !('byteLength' in bytes);
 const endOf = ({ offset, length }: LaneRef): number => offset + length;

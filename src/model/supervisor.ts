@@ -19,7 +19,7 @@ import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
 import { type BatchItem, type BatchResult, BatchRun } from './batch-run.ts';
-import { Lane } from './lane.ts';
+import { type Bytes, Lane } from './lane.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
 import {
   type DoneMessage,
@@ -240,10 +240,15 @@ export class Supervisor {
     if (phase.name !== 'running' || phase.run.killedFor !== null) return;
     if (message.type === 'progress') phase.run.progress(message);
     if (message.type !== 'done') return;
+    const result = takeOutputs(message, phase.process.lanes.outputs);
+    if (result === null) {
+      child.kill('SIGKILL'); // it does not do what it says: its exit tells the rest
+      return;
+    }
     this.#failuresInARow = 0; // S4
     phase.process.runs += 1;
     if (phase.process.runs === 1) phase.process.baselineBytes = this.rssBytes ?? 0;
-    phase.run.done(takeOutputs(message, phase.process.lanes.outputs));
+    phase.run.done(result);
     const cause = this.#reasonToReplace(phase.process);
     if (cause === null) this.#change({ name: 'ready', process: phase.process });
     else this.#replace(phase.process, cause);
@@ -339,10 +344,20 @@ function closeLanes({ inputs, outputs }: Lanes): void {
   outputs.close();
 }
 
+function takeFrom(lane: Lane, laid: readonly Bytes[]): readonly Uint8Array[] | null {
+  try {
+    return lane.take(laid);
+  } catch {
+    return null; // the lane holds less than was said
+  }
+}
+
 /** Outputs that lie in the lane, read before the process may write the next ones. */
-function takeOutputs(message: DoneMessage, lane: Lane): BatchResult {
+function takeOutputs(message: DoneMessage, lane: Lane): BatchResult | null {
   const laid = message.outcomes.flatMap((outcome) => ('output' in outcome ? [outcome.output] : []));
-  const taken = lane.take(laid).values();
+  const bytes = takeFrom(lane, laid);
+  if (bytes === null) return null;
+  const taken = bytes.values();
   const outcomes = message.outcomes.map((outcome) =>
     'output' in outcome ? { ...outcome, output: taken.next().value as Uint8Array } : outcome,
   );
