@@ -36,8 +36,8 @@ const decoder = new TextDecoder();
 
 const padded = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-/** Tensors → bytes. */
-export function packTensors(tensors: readonly PackedTensor[]): Uint8Array {
+/** Tensors → bytes, in pieces that follow each other: nothing of a large tensor is copied. */
+export function packParts(tensors: readonly PackedTensor[]): readonly Uint8Array[] {
   const entries: HeaderEntry[] = tensors.map(({ name, datatype, shape, data }) => ({
     name,
     datatype,
@@ -45,16 +45,26 @@ export function packTensors(tensors: readonly PackedTensor[]): Uint8Array {
     bytes: data.byteLength,
   }));
   const header = encoder.encode(JSON.stringify(entries));
-  const dataOffset = padded(LENGTH_BYTES + header.length);
-  const total = entries.reduce((sum, { bytes }) => sum + padded(bytes), dataOffset);
-  const packed = new Uint8Array(total);
-  new DataView(packed.buffer).setUint32(0, dataOffset - LENGTH_BYTES, true);
-  packed.set(header, LENGTH_BYTES);
-  packed.fill(SPACE, LENGTH_BYTES + header.length, dataOffset);
-  let offset = dataOffset;
+  const head = new Uint8Array(padded(LENGTH_BYTES + header.length)).fill(SPACE);
+  new DataView(head.buffer).setUint32(0, head.length - LENGTH_BYTES, true);
+  head.set(header, LENGTH_BYTES);
+  const parts: Uint8Array[] = [head];
   for (const { data } of tensors) {
-    packed.set(data, offset);
-    offset += padded(data.byteLength);
+    parts.push(data);
+    const gap = padded(data.byteLength) - data.byteLength;
+    if (gap > 0) parts.push(new Uint8Array(gap));
+  }
+  return parts;
+}
+
+/** Tensors → bytes. */
+export function packTensors(tensors: readonly PackedTensor[]): Uint8Array {
+  const parts = packParts(tensors);
+  const packed = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    packed.set(part, offset);
+    offset += part.length;
   }
   return packed;
 }

@@ -64,19 +64,22 @@ export class Lane {
     return this.#descriptor ?? 'ignore';
   }
 
-  /** Lays the bytes of one message down; returns them as they are when they are few, or do not fit. */
-  put(parts: readonly Uint8Array[]): readonly Bytes[] {
-    const total = parts.reduce((sum, { length }) => sum + padded(length), 0);
-    if (this.#descriptor === null || total < MIN_BYTES) return parts;
+  /**
+   * Lays all the bytes of one message down, each given in pieces; returns them as they are when they
+   * are few, or do not fit.
+   */
+  put(all: readonly (readonly Uint8Array[])[]): readonly Bytes[] {
+    const total = all.reduce((sum, pieces) => sum + padded(lengthOf(pieces)), 0);
+    if (this.#descriptor === null || total < MIN_BYTES) return all.map(joined);
     try {
       if (this.#keptBytes > MAX_KEPT_BYTES) {
         ftruncateSync(this.#descriptor, 0);
         this.#keptBytes = 0;
       }
       this.#keptBytes = Math.max(total, this.#keptBytes);
-      return this.#write(this.#descriptor, parts, total);
+      return this.#write(this.#descriptor, all, total);
     } catch {
-      return parts; // no memory left for it: then through the messages
+      return all.map(joined); // no memory left for it: then through the messages
     }
   }
 
@@ -97,20 +100,33 @@ export class Lane {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
   }
 
-  #write(descriptor: number, parts: readonly Uint8Array[], total: number): readonly LaneRef[] {
+  #write(
+    descriptor: number,
+    all: readonly (readonly Uint8Array[])[],
+    total: number,
+  ): readonly LaneRef[] {
     const buffers: Uint8Array[] = [];
     const refs: LaneRef[] = [];
     let offset = 0;
-    for (const part of parts) {
-      refs.push({ offset, length: part.length });
-      const gap = padded(part.length) - part.length;
-      buffers.push(part, ...(gap === 0 ? [] : [padding.subarray(0, gap)]));
-      offset += part.length + gap;
+    for (const pieces of all) {
+      const length = lengthOf(pieces);
+      const gap = padded(length) - length;
+      refs.push({ offset, length });
+      buffers.push(...pieces, ...(gap === 0 ? [] : [padding.subarray(0, gap)]));
+      offset += length + gap;
     }
     if (writevSync(descriptor, buffers, 0) !== total) throw new Error('the lane is full');
     return refs;
   }
 }
+
+const lengthOf = (pieces: readonly Uint8Array[]): number =>
+  pieces.reduce((sum, { length }) => sum + length, 0);
+
+const joined = (pieces: readonly Uint8Array[]): Uint8Array => {
+  const [only] = pieces;
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
+};
 
 const isRef = (bytes: Bytes): bytes is LaneRef => !('byteLength' in bytes);
 const endOf = ({ offset, length }: LaneRef): number => offset + length;

@@ -44,9 +44,9 @@ interface Loaded {
   readonly settings: LoadSettings;
 }
 
-/** An outcome whose bytes are at hand. */
+/** An outcome whose bytes are at hand, in pieces. */
 type Outcome =
-  | { readonly output: Uint8Array; readonly mediaType: string }
+  | { readonly output: readonly Uint8Array[]; readonly mediaType: string }
   | Extract<ItemOutcome, { error: unknown }>;
 
 let loaded: Loaded | null = null;
@@ -136,19 +136,20 @@ const readFields = (input: ItemInput): PipelineInput['input'] =>
 
 function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outcome {
   const isEncoded = output instanceof EncodedOutput;
-  const bytes = isEncoded ? output.bytes : toJsonBytes(output);
-  if (bytes !== null && bytes.length <= maxOutputBytes) {
-    return { output: bytes, mediaType: isEncoded ? output.mediaType : JSON_MEDIA_TYPE };
+  const parts = isEncoded ? output.parts : toJsonParts(output);
+  const length = parts?.reduce((sum, part) => sum + part.length, 0) ?? Number.POSITIVE_INFINITY;
+  if (parts !== null && length <= maxOutputBytes) {
+    return { output: parts, mediaType: isEncoded ? output.mediaType : JSON_MEDIA_TYPE };
   }
-  const size = bytes === null ? 'more JSON than fits into a string' : `${bytes.length} bytes`;
+  const size = parts === null ? 'more JSON than fits into a string' : `${length} bytes`;
   const message = `the output has ${size}, more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;
   return { error: 'output_too_large', message };
 }
 
 /** Null when it is longer than a string can be. */
-function toJsonBytes(output: Json): Uint8Array | null {
+function toJsonParts(output: Json): readonly Uint8Array[] | null {
   try {
-    return Buffer.from(JSON.stringify(output));
+    return [Buffer.from(JSON.stringify(output))];
   } catch (error) {
     if (error instanceof RangeError) return null;
     throw error;

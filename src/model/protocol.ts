@@ -60,7 +60,7 @@ type WireField =
 
 /** Lays the bytes of a batch into the lane. */
 export function packInputs(inputs: readonly ItemInput[], lane: Lane): readonly WireInput[] {
-  return mapBytes<Uint8Array>(inputs, (parts) => lane.put(parts));
+  return mapBytes<Uint8Array>(inputs, (all) => lane.put(all.map((bytes) => [bytes])));
 }
 
 /** The other way round. */

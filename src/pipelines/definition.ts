@@ -72,12 +72,12 @@ export interface PipelineInput {
 /** JSON, or bytes of a media type of their own. */
 export type PipelineOutput = Json | EncodedOutput;
 
-/** An output that is not JSON. */
+/** An output that is not JSON: bytes, in pieces that follow each other. */
 export class EncodedOutput {
-  readonly bytes: Uint8Array;
+  readonly parts: readonly Uint8Array[];
   readonly mediaType: string;
-  constructor(bytes: Uint8Array, mediaType: string) {
-    this.bytes = bytes;
+  constructor(parts: readonly Uint8Array[], mediaType: string) {
+    this.parts = parts;
     this.mediaType = mediaType;
   }
 }

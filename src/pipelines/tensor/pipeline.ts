@@ -1,7 +1,7 @@
 /* Runs any ONNX graph on tensors, one inference or several joined along their first axis. */
 import {
   type PackedTensor,
-  packTensors,
+  packParts,
   TENSORS_MEDIA_TYPE,
   unpackTensors,
 } from '../../contract/packed-tensors.ts';
@@ -56,7 +56,7 @@ function readInputs({ input }: PipelineInput): Tensors {
 
 function encode(tensors: Tensors, { options }: PipelineInput): PipelineOutput {
   const { binary } = options as TensorOptions;
-  if (binary) return new EncodedOutput(packTensors(tensors), TENSORS_MEDIA_TYPE);
+  if (binary) return new EncodedOutput(packParts(tensors), TENSORS_MEDIA_TYPE);
   return { outputs: tensors.map(toJson) as unknown as Json };
 }
 
