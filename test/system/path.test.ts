@@ -167,10 +167,16 @@ test('models are documented with schemas, signatures and their workers', async (
   const ocr = await (await fetch(`${service.url}/v1/models/ocr`)).json();
   const affineModel = await (await fetch(`${service.url}/v1/models/affine@1`)).json();
 
-  expect(list.data.map(({ name }) => name)).toEqual(['affine', 'burn', 'mlp', 'ocr']);
+  expect(list.data.map(({ name }) => name)).toEqual([
+    'affine',
+    'burn',
+    'mlp',
+    'ocr',
+    'voice-activity',
+  ]);
   expect(ocr).toMatchObject({
     pipeline: 'ocr',
-    media: { image: ['image/png', 'image/jpeg'] },
+    media: { image: ['image/png', 'image/jpeg', 'image/tiff', 'image/webp'] },
     input_schema: { type: 'object', required: ['image'] },
     state: 'ready',
     workers: [{ state: 'ready', device: 'cpu', slots: 2 }],
