@@ -5,7 +5,13 @@ import { prepare } from './prepare.js';
 prepare();
 const { findTemporal } = await import('../dist/dev/temporal-binary.js');
 const { measureBurnRate } = await import('../dist/dev/burn-rate.js');
-const jest = ['node_modules/jest/bin/jest.js', '--runInBand', ...process.argv.slice(2)];
+// Temporal's native runtime, which some tests start in this process, may outlive the last of them.
+const jest = [
+  'node_modules/jest/bin/jest.js',
+  '--runInBand',
+  '--forceExit',
+  ...process.argv.slice(2),
+];
 const { status } = spawnSync(process.execPath, jest, {
   stdio: 'inherit',
   env: {

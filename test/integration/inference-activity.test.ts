@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { Runtime } from '@temporalio/worker';
 import { createInferenceActivities } from '../../src/activities/inference.ts';
 import { InputBudget } from '../../src/activities/input-budget.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
@@ -18,6 +19,8 @@ beforeEach(async () => {
   store = await FilePayloadStore.open(folder);
 });
 afterEach(async () => await rm(folder, { recursive: true }));
+// The environment starts Temporal's runtime, which would keep this process from ending.
+afterAll(async () => await Runtime.instance().shutdown());
 
 const request: InferRequest = {
   id: 'pred_00000000000000000000000000',
