@@ -155,7 +155,7 @@ function takeBytes(tensors: readonly GivenTensor[], binary: Buffer): readonly ob
 /** What goes to the store when any tensor came as bytes. */
 function attachmentOf(inputs: readonly object[]): Attachment | null {
   const tensors = inputs as readonly (PackedTensor | JsonTensor)[];
-  if (!tensors.some(({ data }) => data instanceof Uint8Array)) return null;
+  if (!tensors.some(isPacked)) return null;
   const encode = () => packTensors(tensors.map((each) => (isPacked(each) ? each : toPacked(each))));
   return { field: 'inputs', encode, mediaType: TENSORS_MEDIA_TYPE };
 }

@@ -23,13 +23,14 @@ export const affineGraph = (): Uint8Array =>
     weights: [floats('two', [], Float32Array.of(2)), floats('one', [], Float32Array.of(1))],
   });
 
-/**
- * `x` FP32 [batch, 512] multiplied by a matrix `iterations` (INT64 scalar) times: its duration is
- * an input, about 20 µs an iteration for one row on a CPU.
- */
-export function burnGraph(): Uint8Array {
-  const width = 512;
-  const state = { type: ELEMENT.FP32, shape: ['batch', width] };
+/** How wide the rows are that `workLoop` multiplies. */
+export const WORK_WIDTH = 512;
+
+/** Multiplies `from` by a matrix as often as `times` says: about 20 µs a time for one row. */
+export function workLoop(
+  state: { readonly type: number; readonly shape: readonly (number | string)[] },
+  { times, from, to }: { readonly times: string; readonly from: string; readonly to: string },
+): Node {
   const body: Graph = {
     name: 'body',
     nodes: [
@@ -48,25 +49,39 @@ export function burnGraph(): Uint8Array {
     ],
     weights: [],
   };
+  return {
+    op: 'Loop',
+    inputs: [times, 'go_on', from],
+    outputs: [to],
+    attributes: [graphAttribute('body', body)],
+  };
+}
+
+/** What a graph with a `workLoop` needs. */
+export const workWeights = (): readonly Weights[] => [
+  floats(
+    'matrix',
+    [WORK_WIDTH, WORK_WIDTH],
+    randomWeights(WORK_WIDTH * WORK_WIDTH, Math.sqrt(3 / WORK_WIDTH), 7),
+  ),
+  { name: 'go_on', type: ELEMENT.BOOL, shape: [], data: Uint8Array.of(1) },
+];
+
+/**
+ * `x` FP32 [batch, 512] multiplied by a matrix `iterations` (INT64 scalar) times: its duration is
+ * an input, about 20 µs an iteration for one row on a CPU.
+ */
+export function burnGraph(): Uint8Array {
+  const state = { type: ELEMENT.FP32, shape: ['batch', WORK_WIDTH] };
   return modelBytes({
     name: 'burn',
-    nodes: [
-      {
-        op: 'Loop',
-        inputs: ['iterations', 'go_on', 'x'],
-        outputs: ['y'],
-        attributes: [graphAttribute('body', body)],
-      },
-    ],
+    nodes: [workLoop(state, { times: 'iterations', from: 'x', to: 'y' })],
     inputs: [
       { name: 'x', ...state },
       { name: 'iterations', type: ELEMENT.INT64, shape: [] },
     ],
     outputs: [{ name: 'y', ...state }],
-    weights: [
-      floats('matrix', [width, width], randomWeights(width * width, Math.sqrt(3 / width), 7)),
-      { name: 'go_on', type: ELEMENT.BOOL, shape: [], data: Uint8Array.of(1) },
-    ],
+    weights: workWeights(),
   });
 }
 

@@ -75,6 +75,10 @@ export class ManifestError extends Error {
   }
 }
 
+/** The files that a manifest names, as it names them. */
+export const referencesIn = ({ files }: Pick<Manifest, 'files'>): readonly string[] =>
+  Object.values(files).map(({ path }) => path);
+
 /** Reads the version in `folder`; throws `ManifestError`. */
 export async function readVersionFolder(folder: string): Promise<VersionContent> {
   const problems: string[] = [];
@@ -92,8 +96,8 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
       problems.push(`files.${role}: ${messageOf(error)}`);
     }
   }
-  const references = Object.values(parsed?.files ?? {}).map(({ path }) => path);
-  if (parsed === null || problems.length > 0) throw new ManifestError(problems, references);
+  if (parsed === null) throw new ManifestError(problems, []);
+  if (problems.length > 0) throw new ManifestError(problems, referencesIn(parsed));
   const { memory_mb: given, ...resources } = parsed.resources;
   const memoryMb = given ?? DEFAULT_MEMORY_MB + Math.ceil((MEMORY_PER_WEIGHT * weightBytes) / MIB);
   const manifest: Manifest = { ...parsed, resources: { ...resources, memory_mb: memoryMb } };
@@ -140,8 +144,7 @@ function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {
     }
     return schema;
   } catch (error) {
-    const references = Object.values(manifest.files).map(({ path }) => path);
-    throw new ManifestError([messageOf(error)], references);
+    throw new ManifestError([messageOf(error)], referencesIn(manifest));
   }
 }
 

@@ -10,11 +10,16 @@ import { messageOf } from '../contract/failure.ts';
 import {
   formatModelRef,
   isModelName,
-  type Manifest,
   type ModelRef,
   parseModelVersion,
 } from '../contract/model.ts';
-import { findFile, ManifestError, readVersionFolder, type VersionContent } from './manifest.ts';
+import {
+  findFile,
+  ManifestError,
+  readVersionFolder,
+  referencesIn,
+  type VersionContent,
+} from './manifest.ts';
 
 /** One version of a model, ready to be validated against, documented and loaded. */
 export interface ModelVersion extends VersionContent {
@@ -185,9 +190,6 @@ async function readVersion(
     return { ref, folder, fingerprint, problems, references };
   }
 }
-
-const referencesIn = (manifest: Manifest): readonly string[] =>
-  Object.values(manifest.files).map(({ path }) => path);
 
 const referencesOf = (version: Version): readonly string[] =>
   isBroken(version) ? version.references : referencesIn(version.manifest);

@@ -2,15 +2,12 @@
 import {
   ELEMENT,
   floats,
-  type Graph,
-  graphAttribute,
   integerAttribute,
   integers,
   modelBytes,
 } from '../../src/model/onnx-writer.ts';
-import { randomWeights } from '../../src/model/example-graphs.ts';
+import { WORK_WIDTH, workLoop, workWeights } from '../../src/model/example-graphs.ts';
 
-const WIDTH = 512;
 const x = { name: 'x', type: ELEMENT.FP32, shape: ['batch', 1] };
 const amount = { name: 'amount', type: ELEMENT.INT64, shape: ['batch', 1] };
 const y = { name: 'y', type: ELEMENT.FP32, shape: ['batch', 1] };
@@ -36,43 +33,15 @@ const zero = floats('zero', [], Float32Array.of(0));
 
 /** `y = x`, after as many iterations of work as the largest `amount` in its batch says. */
 export function patientGraph(): Uint8Array {
-  const state = { type: ELEMENT.FP32, shape: [1, WIDTH] };
-  const body: Graph = {
-    name: 'body',
-    nodes: [
-      { op: 'Identity', inputs: ['go_on_in'], outputs: ['go_on_out'] },
-      { op: 'MatMul', inputs: ['state_in', 'matrix'], outputs: ['product'] },
-      { op: 'Tanh', inputs: ['product'], outputs: ['state_out'] },
-    ],
-    inputs: [
-      { name: 'iteration', type: ELEMENT.INT64, shape: [] },
-      { name: 'go_on_in', type: ELEMENT.BOOL, shape: [] },
-      { name: 'state_in', ...state },
-    ],
-    outputs: [
-      { name: 'go_on_out', type: ELEMENT.BOOL, shape: [] },
-      { name: 'state_out', ...state },
-    ],
-    weights: [],
-  };
+  const state = { type: ELEMENT.FP32, shape: [1, WORK_WIDTH] };
   return modelBytes({
     name: 'patient',
-    nodes: [
-      most,
-      {
-        op: 'Loop',
-        inputs: ['most', 'go_on', 'start'],
-        outputs: ['work'],
-        attributes: [graphAttribute('body', body)],
-      },
-      ...finish('work'),
-    ],
+    nodes: [most, workLoop(state, { times: 'most', from: 'start', to: 'work' }), ...finish('work')],
     inputs: [x, amount],
     outputs: [y],
     weights: [
-      floats('matrix', [WIDTH, WIDTH], randomWeights(WIDTH * WIDTH, Math.sqrt(3 / WIDTH), 7)),
-      floats('start', [1, WIDTH], new Float32Array(WIDTH)),
-      { name: 'go_on', type: ELEMENT.BOOL, shape: [], data: Uint8Array.of(1) },
+      ...workWeights(),
+      floats('start', [1, WORK_WIDTH], new Float32Array(WORK_WIDTH)),
       zero,
     ],
   });

@@ -1,9 +1,8 @@
 /* Cuts a line out of its page, upright, straight into the planes that a network takes. */
-import type { RgbImage } from '../shared/image.ts';
+import { HALF_RANGE, type RgbImage } from '../shared/image.ts';
 import type { Line } from './geometry.ts';
 
 const CUBIC = -0.5; // Catmull-Rom
-const HALF_RANGE = 127.5; // 0 to 255 → -1 to 1
 
 /**
  * The line as planes [3, height, rowLength] of -1 to 1 in the order blue, green, red, `width` pixels

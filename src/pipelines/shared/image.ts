@@ -20,7 +20,8 @@ export class UnreadableImageError extends Error {
   override readonly name = 'UnreadableImageError';
 }
 
-const HALF_RANGE = 127.5;
+/** What networks are given: 0 to 255 → -1 to 1. */
+export const HALF_RANGE = 127.5;
 
 sharp.concurrency(1); // parallelism comes from model processes, each of which owns its threads
 sharp.cache(false); // no image is ever seen twice

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import sharp from 'sharp';
 import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
 import type { OcrOutput } from '../../../src/pipelines/ocr/schema.ts';
+import { editsBetween } from '../../support/edits.ts';
 import { inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };
@@ -23,20 +24,7 @@ async function read(image: Uint8Array): Promise<OcrOutput> {
   return outputOf(inference) as OcrOutput;
 }
 
-/** Edits that turn one text into the other, over the length of the first (Levenshtein). */
-function errorRate(truth: string, text: string): number {
-  let previous = Array.from({ length: text.length + 1 }, (_, index) => index);
-  for (const [row, character] of truth.split('').entries()) {
-    const current = [row + 1];
-    for (let column = 0; column < text.length; column++) {
-      const replaced = (previous[column] ?? 0) + (text[column] === character ? 0 : 1);
-      const moved = Math.min(previous[column + 1] ?? 0, current[column] ?? 0) + 1;
-      current.push(Math.min(replaced, moved));
-    }
-    previous = current;
-  }
-  return (previous.at(-1) ?? 0) / truth.length;
-}
+const errorRate = (truth: string, text: string): number => editsBetween(truth, text) / truth.length;
 
 test('the page is read as it is printed', () => {
   expect(expected.lines.length).toBeGreaterThanOrEqual(7);
