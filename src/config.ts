@@ -6,15 +6,19 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { messageOf } from './contract/failure.ts';
-import { formatDuration, parseDurationMs } from './contract/duration.ts';
+import { DEFAULT_SCHEDULE } from './contract/delivery-schedule.ts';
+import {
+  bytes,
+  duration,
+  flag,
+  integer,
+  outboundAllow,
+  port,
+  schedule,
+  secretKeys,
+} from './config-values.ts';
 import { LOG_LEVELS } from './telemetry/logger.ts';
 
-const BYTE_UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: 1024 ** 3,
-};
 /** `ended`, which holds the output, has 8 KiB; `accepted`, which holds the input, 24 KiB. */
 const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
@@ -22,54 +26,6 @@ const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 const INFERENCE_METRICS_PORT = 9092;
 
 const DAY_MS = 86_400_000;
-const YEAR_MS = 365 * DAY_MS;
-
-/** Milliseconds, written as `90s` or `1h30m`. */
-const duration = (fallback: string, maxMs = YEAR_MS) =>
-  z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const durationMs = parseDurationMs(text);
-      if (durationMs !== null && durationMs > 0 && durationMs <= maxMs) return durationMs;
-      const most = formatDuration(maxMs);
-      context.addIssue(`must be a duration such as 90s or 1h30m, at most ${most}`);
-      return z.NEVER;
-    });
-
-/** Bytes, written as `512`, `2KiB`, `10MiB` or `5GiB`. */
-const bytes = (fallback: string) =>
-  z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const [, amount, unit] = /^(\d+)(KiB|MiB|GiB|)$/.exec(text) ?? [];
-      if (amount !== undefined) return Number(amount) * (BYTE_UNITS[unit ?? ''] ?? 1);
-      context.addIssue('must be a size such as 512, 2KiB or 10MiB');
-      return z.NEVER;
-    });
-
-const port = (fallback: number) =>
-  z
-    .string()
-    .default(String(fallback))
-    .refine(
-      (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535,
-      'must be a port, 0 to 65535',
-    )
-    .transform(Number);
-
-const flag = z
-  .enum(['true', 'false'], 'must be true or false')
-  .default('false')
-  .transform((text) => text === 'true');
-
-const integer = (fallback: number) =>
-  z
-    .string()
-    .default(String(fallback))
-    .refine((text) => /^[1-9]\d{0,11}$/.test(text), 'must be a positive whole number')
-    .transform(Number);
 
 const environmentSchema = z
   .object({
@@ -102,6 +58,9 @@ const environmentSchema = z
     BUZZER_MAX_UPLOAD: bytes('100MiB'),
     BUZZER_MAX_OUTPUT: bytes('64MiB'),
     BUZZER_MAX_PIXELS: integer(100_000_000),
+    BUZZER_OUTBOUND_ALLOW: outboundAllow,
+    BUZZER_SECRET_KEY: secretKeys,
+    BUZZER_WEBHOOK_SCHEDULE: schedule(DEFAULT_SCHEDULE),
     BUZZER_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   })
   .superRefine((env, context) => {
@@ -114,7 +73,19 @@ const environmentSchema = z
           'reaches it could use it. Set BUZZER_ALLOW_ANONYMOUS=true if that is what you want',
       });
     }
+    if (!LOOPBACK.test(env.BUZZER_HOST) && env.BUZZER_SECRET_KEY.length === 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['BUZZER_SECRET_KEY'],
+        message:
+          'is needed when BUZZER_HOST is not a loopback address: the same for the API and the ' +
+          'orchestration workers, such as `openssl rand -base64 32` prints',
+      });
+    }
   });
+
+/** What no log may show. */
+const SECRET_SETTINGS: readonly string[] = ['BUZZER_SECRET_KEY'];
 
 /** An environment value that cannot be used; the message is one line that names it. */
 export class ConfigError extends Error {
@@ -125,27 +96,14 @@ export type Config = ReturnType<typeof readConfig>;
 
 /** Reads the environment; throws `ConfigError`. Paths come back absolute. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
-  const unknown = Object.keys(environment).filter(
-    (name) => name.startsWith('BUZZER_') && !(name in environmentSchema.shape),
-  );
-  if (unknown.length > 0) throw new ConfigError(`${unknown.join(', ')}: no such setting`);
-  const parsed = environmentSchema.safeParse(environment);
-  if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues
-        .map((issue) => {
-          const name = issue.path.join('.');
-          return `${name}=${environment[name] ?? ''}: ${issue.message}`;
-        })
-        .join('; '),
-    );
-  }
-  const env = parsed.data;
+  const env = parseEnvironment(environment);
   const isLoopback = LOOPBACK.test(env.BUZZER_HOST);
   const dataDir = resolve(env.BUZZER_DATA_DIR);
   const urlHost = env.BUZZER_HOST.includes(':') ? `[${env.BUZZER_HOST}]` : env.BUZZER_HOST;
   return Object.freeze({
     host: env.BUZZER_HOST,
+    /** Only this machine can reach the API. */
+    isLoopback,
     port: env.BUZZER_PORT,
     publicUrl: (env.BUZZER_PUBLIC_URL ?? `http://${urlHost}:${env.BUZZER_PORT}`).replace(
       /\/+$/,
@@ -176,10 +134,33 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     maxUploadBytes: env.BUZZER_MAX_UPLOAD,
     maxOutputBytes: env.BUZZER_MAX_OUTPUT,
     maxPixels: env.BUZZER_MAX_PIXELS,
+    addressPolicy: env.BUZZER_OUTBOUND_ALLOW,
+    secretKeys: env.BUZZER_SECRET_KEY,
+    webhookScheduleMs: env.BUZZER_WEBHOOK_SCHEDULE,
     logLevel: env.BUZZER_LOG_LEVEL,
     temporal: readTemporal(environment, env.BUZZER_TEMPORAL_PORT),
     environment,
   });
+}
+
+function parseEnvironment(environment: NodeJS.ProcessEnv) {
+  const unknown = Object.keys(environment).filter(
+    (name) => name.startsWith('BUZZER_') && !(name in environmentSchema.shape),
+  );
+  if (unknown.length > 0) throw new ConfigError(`${unknown.join(', ')}: no such setting`);
+  const parsed = environmentSchema.safeParse(environment);
+  if (!parsed.success) {
+    throw new ConfigError(
+      parsed.error.issues
+        .map((issue) => {
+          const name = issue.path.join('.');
+          if (SECRET_SETTINGS.includes(name)) return `${name}: ${issue.message}`;
+          return `${name}=${environment[name] ?? ''}: ${issue.message}`;
+        })
+        .join('; '),
+    );
+  }
+  return parsed.data;
 }
 
 /** Temporal's standard environment (TEMPORAL_*), with our two defaults. */

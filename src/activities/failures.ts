@@ -1,4 +1,5 @@
 /* The one place where an adapter's error becomes what Temporal retries or not. */
+import { CancelledFailure, type Context } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import {
   messageOf,
@@ -85,3 +86,33 @@ const isRetried = (code: FailureCode, isShared: boolean): boolean => {
   const { retried } = FAILURES[code];
   return retried === 'if_shared' ? isShared : retried;
 };
+
+/** What an activity throws whose signal was aborted: canceled, or cut off with its worker. */
+export const stoppedFailure = ({
+  cancellationDetails,
+}: Context): ApplicationFailure | CancelledFailure =>
+  cancellationDetails?.workerShutdown === true
+    ? inputFailure('worker_lost', 'its worker was shut down before it was done', true)
+    : new CancelledFailure('canceled');
+
+/** What fetchInput throws. */
+export const inputFailure = (
+  code: FailureCode,
+  message: string,
+  isRetried: boolean,
+): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: code,
+    message: cutMessage(message),
+    nonRetryable: !isRetried,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+
+/** What deliver throws when its receiver has enough to do: Temporal asks again at that time. */
+export const originBusy = (origin: string, retryInMs: number): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: 'origin_busy',
+    message: `other deliveries to ${origin} come first`,
+    nextRetryDelay: Math.ceil(retryInMs),
+    category: ApplicationFailureCategory.BENIGN,
+  });

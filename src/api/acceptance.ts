@@ -3,23 +3,27 @@
  * nothing behind; what may have been accepted keeps its payloads.
  */
 import { randomBytes } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { formatDuration } from '../contract/duration.ts';
 import { formatModelRef, parseModelRef } from '../contract/model.ts';
+import { type Json, jsonBytes, JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import {
-  type Json,
-  jsonBytes,
-  JSON_MEDIA_TYPE,
-  payloadKeys,
-  type Stored,
-} from '../contract/payload.ts';
-import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
+  type Accepted,
+  acceptedBytes,
+  type AcceptedInput,
+  MAX_ACCEPTED_BYTES,
+} from '../contract/prediction.ts';
+import type { Receivers } from '../contract/webhook.ts';
+import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
+import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { EngineUnavailableError, type PredictionEngine } from '../temporal/prediction-engine.ts';
-import { decodeDataUrl, storeMedia, streamOf } from './media-upload.ts';
-import { newPredictionId } from './prediction-id.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { EngineUnavailableError } from '../temporal/timely-calls.ts';
+import { requireAllowedUrl } from './allowed-url.ts';
+import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { type ModelRequest, parseBody } from './schemas.ts';
 
@@ -27,6 +31,9 @@ export interface AcceptanceDependencies {
   readonly repository: ModelRepository;
   readonly store: PayloadStore;
   readonly engine: PredictionEngine;
+  readonly endpoints: WebhookEndpoints;
+  readonly addressPolicy: AddressPolicy;
+  readonly webhookScheduleMs: readonly number[];
   readonly limits: {
     readonly maxUploadBytes: number;
     readonly maxPixels: number;
@@ -80,12 +87,19 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
       parseBody(schema.input, given, ['input']);
       parseBody(schema.options, request.options, ['options']);
-      const id = newPredictionId();
+      const receivers = await receiversFor(request.webhook, dependencies);
+      const id = newId('pred');
       try {
         const input = await storeInput(id, version, request.input, attachment, dependencies);
-        const accepted = newAccepted(id, version, input, request.options, limits);
+        const accepted = {
+          ...newAccepted(id, version, input, request.options, limits),
+          ...(receivers === null ? {} : { receivers }),
+        };
         if (acceptedBytes(accepted) > MAX_ACCEPTED_BYTES) {
-          throw new Problem('invalid_input', 'the options are too large');
+          throw new Problem(
+            'invalid_input',
+            'the options, the webhook and the input URLs are too large together',
+          );
         }
         await start(accepted, engine, limits.heartbeatTimeoutMs);
         return accepted;
@@ -152,22 +166,38 @@ function newAccepted(
   };
 }
 
+/** Whom to tell of it: its own webhook, and the endpoints that its tenant has now. */
+async function receiversFor(
+  webhook: ModelRequest['webhook'],
+  { endpoints, addressPolicy, webhookScheduleMs }: AcceptanceDependencies,
+): Promise<Receivers | null> {
+  if (webhook !== null) requireAllowedUrl(webhook.url, addressPolicy, '/webhook');
+  const matching = await endpoints.matching(TENANT);
+  if (webhook === null && matching.length === 0) return null;
+  return { webhook, endpoints: matching, schedule_ms: webhookScheduleMs };
+}
+
 /** Media goes to the store; so do the largest other values, until the rest fits into a history. */
 async function storeInput(
   id: string,
   { schema }: ModelVersion,
   input: ModelRequest['input'],
   attachment: Attachment | null,
-  { store, limits }: AcceptanceDependencies,
+  { store, limits, addressPolicy }: AcceptanceDependencies,
 ): Promise<Accepted['input']> {
   const nonce = randomBytes(6).toString('hex');
   const raw = attachment !== null && 'body' in attachment ? attachment : null;
   const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
-  const stored: Record<string, Stored> = {};
+  const stored: Record<string, AcceptedInput> = {};
   for (const [name, field] of Object.entries(schema.media)) {
+    const given = input[name];
+    if (raw?.field !== name && isWebUrl(given)) {
+      const { href } = requireAllowedUrl(given, addressPolicy, `/input/${name}`);
+      stored[name] = { fetch: { url: href, media: field.kind } };
+      continue;
+    }
     const key = payloadKeys.input(id, name, nonce);
-    const body =
-      raw?.field === name ? raw.body : mediaBody(input[name], name, limits.maxUploadBytes);
+    const body = raw?.field === name ? raw.body : mediaBody(given, name, limits.maxUploadBytes);
     if (body === null) continue; // an optional field that was not given
     const upload = { key, body, field, limits: mediaLimits };
     stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
@@ -195,11 +225,14 @@ async function storeInput(
   return stored;
 }
 
+const isWebUrl = (value: unknown): value is string =>
+  typeof value === 'string' && /^https?:/i.test(value);
+
 /** Its schema has made sure that the value is a string. */
 function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
   if (value === undefined) return null;
   try {
-    return streamOf(decodeDataUrl(value as string, maxBytes));
+    return Readable.from([decodeDataUrl(value as string, maxBytes)]);
   } catch (error) {
     return nameField(name, false)(error);
   }

@@ -4,8 +4,11 @@ import express, { type Express, type RequestHandler } from 'express';
 import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
+import { createDeliveries } from './deliveries.ts';
 import { healthRouter } from './health.ts';
 import { createLoad } from './load.ts';
 import { modelsRouter } from './models.ts';
@@ -14,9 +17,14 @@ import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { Problem, problemHandler } from './problems.ts';
 import { v2Router } from './v2.ts';
+import { webhookDeliveriesRouter } from './webhook-deliveries.ts';
+import { webhookEndpointsRouter } from './webhook-endpoints.ts';
+import { webhookSecretRouter } from './webhook-secret.ts';
 
-export interface AppDependencies {
+export interface AppDependencies extends AcceptanceDependencies {
   readonly engine: PredictionEngine;
+  readonly deliveryEngine: DeliveryEngine;
+  readonly secrets: SigningSecrets;
   readonly store: PayloadStore;
   readonly repository: ModelRepository;
   readonly logger: Logger;
@@ -26,7 +34,6 @@ export interface AppDependencies {
   readonly maxJsonBytes: number;
   readonly responseInlineLimit: number;
   readonly resultTtlMs: number;
-  readonly limits: AcceptanceDependencies['limits'];
 }
 
 export function createApp(dependencies: AppDependencies): Express {
@@ -34,12 +41,20 @@ export function createApp(dependencies: AppDependencies): Express {
   const load = createLoad({ store, engine });
   const reader = new PredictionReader({ ...dependencies, load });
   const acceptance = createAcceptance(dependencies);
+  const deliveries = createDeliveries({
+    engine: dependencies.deliveryEngine,
+    reader,
+    scheduleMs: dependencies.webhookScheduleMs,
+  });
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger));
   app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader })); // the busiest first
   app.use('/v1', payloadsRouter({ reader, store }));
   app.use('/v1', predictionListRouter({ engine, reader }));
+  app.use('/v1', webhookDeliveriesRouter({ ...dependencies, deliveries }));
+  app.use('/v1', webhookEndpointsRouter({ ...dependencies, deliveries }));
+  app.use('/v1', webhookSecretRouter(dependencies));
   app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
@@ -56,6 +71,8 @@ const index = (publicUrl: string) => ({
   urls: {
     predictions: `${publicUrl}/v1/predictions`,
     models: `${publicUrl}/v1/models`,
+    webhook_endpoints: `${publicUrl}/v1/webhook_endpoints`,
+    webhook_secret: `${publicUrl}/v1/webhook_secret`,
     health: `${publicUrl}/healthz`,
     readiness: `${publicUrl}/readyz`,
   },
@@ -85,7 +102,14 @@ const requestLog =
 const ROUTES: readonly (readonly [path: RegExp, methods: string])[] = [
   [/^\/v1\/predictions$/, 'GET, POST'],
   [/^\/v1\/predictions\/[^/]+\/cancel$/, 'POST'],
-  [/^\/v1\/predictions\/[^/]+(?:\/output|\/input\/[^/]+)?$/, 'GET'],
+  [/^\/v1\/predictions\/[^/]+\/webhook\/redeliver$/, 'POST'],
+  [/^\/v1\/predictions\/[^/]+(?:\/output|\/webhook|\/input\/[^/]+)?$/, 'GET'],
+  [/^\/v1\/webhook_endpoints$/, 'GET, POST'],
+  [/^\/v1\/webhook_endpoints\/[^/]+$/, 'DELETE, GET, PATCH'],
+  [/^\/v1\/webhook_endpoints\/[^/]+\/deliveries$/, 'GET'],
+  [/^\/v1\/webhook_endpoints\/[^/]+\/(?:test|redeliver)$/, 'POST'],
+  [/^\/v1\/webhook_secret$/, 'GET'],
+  [/^\/v1\/webhook_secret\/rotate$/, 'POST'],
   [/^\/v1\/models\/[^/]+\/predictions$/, 'POST'],
   [/^\/v1(?:\/models(?:\/[^/]+)?)?$/, 'GET'],
   [/^\/v2\/models\/[^/]+(?:\/versions\/[^/]+)?\/infer$/, 'POST'],

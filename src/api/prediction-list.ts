@@ -1,10 +1,10 @@
 /* GET /v1/predictions: a page of records, in Temporal's order. */
-import { createHash } from 'node:crypto';
 import { Router } from 'express';
 import type { z } from 'zod';
 import { PREDICTION_WORKFLOW, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
 import { parseModelRef } from '../contract/model.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { readCursor, writeCursor } from './cursor.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { listQuerySchema, parseQuery } from './schemas.ts';
@@ -39,21 +39,6 @@ export function predictionListRouter(dependencies: {
     });
   });
   return router;
-}
-
-const CHECKSUM_BYTES = 6;
-const checksum = (token: Uint8Array): Buffer =>
-  createHash('sha256').update(token).digest().subarray(0, CHECKSUM_BYTES);
-
-/** The server's token behind a checksum: it takes seconds to refuse one that it did not give. */
-const writeCursor = (token: Uint8Array): string =>
-  Buffer.concat([checksum(token), token]).toString('base64url');
-
-function readCursor(cursor: string): Buffer {
-  const bytes = Buffer.from(cursor, 'base64url');
-  const token = bytes.subarray(CHECKSUM_BYTES);
-  if (checksum(token).equals(bytes.subarray(0, CHECKSUM_BYTES))) return token;
-  throw new Problem('malformed_request', 'query: the cursor is not one that a list gave');
 }
 
 /** Values reach the query only as quoted literals of checked shape. */

@@ -5,37 +5,41 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { AttemptReport } from '../contract/failure.ts';
 import { MEMO_ACCEPTED, MEMO_ENDED } from '../contract/messages.ts';
-import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
+import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   type Accepted,
   type Ended,
-  type InputReference,
   type Prediction,
   predictionError,
   type QueueReason,
 } from '../contract/prediction.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
 import {
-  type ListedExecution,
-  type PredictionEngine,
-  PredictionNotFoundError,
-} from '../temporal/prediction-engine.ts';
+  expiresAtMs,
+  finalRecord,
+  recordBase,
+  type RecordSettings,
+  unreadOutput,
+} from '../contract/prediction-record.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
+import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { Load } from './load.ts';
 import { Problem } from './problems.ts';
 
-/** Before its first activity is scheduled a workflow has at most this much history. */
+/** Before its first inference is scheduled a workflow has at most this much history … */
 const QUEUED_HISTORY_LENGTH = 7;
+/** … and so much more for each input that is fetched first. */
+const FETCH_HISTORY_LENGTH = 6;
+const FETCH_ACTIVITY = 'fetchInput';
 
 /** Temporal's PendingActivityState. */
 const ACTIVITY_SCHEDULED = 1;
 const ACTIVITY_PAUSED = 4;
 
-export interface ReaderDependencies {
+export interface ReaderDependencies extends RecordSettings {
   readonly engine: PredictionEngine;
   readonly store: PayloadStore;
   readonly load: Load;
-  readonly publicUrl: string;
-  readonly resultTtlMs: number;
   /** Outputs up to this many bytes are answered inline, wherever they lie. */
   readonly responseInlineLimit: number;
 }
@@ -58,11 +62,11 @@ export class PredictionReader {
     this.#dependencies = dependencies;
   }
 
-  /** The record of one prediction; throws `PredictionNotFoundError` and the problem `expired`. */
+  /** The record of one prediction; throws `WorkflowMissingError` and the problem `expired`. */
   async read(id: string): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id);
     if (ended !== null) return await this.#finalRecord(accepted, ended, true);
-    return await this.#activeRecord(accepted, this.#activeState(description));
+    return await this.#activeRecord(accepted, this.#activeState(accepted, description));
   }
 
   /** The two halves of a record, for what needs its payloads. */
@@ -84,13 +88,13 @@ export class PredictionReader {
   async readListed(row: ListedExecution): Promise<Prediction | null> {
     if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended);
     const current = await this.#dependencies.engine.describe(row.id).catch((error: unknown) => {
-      if (error instanceof PredictionNotFoundError) return null;
+      if (error instanceof WorkflowMissingError) return null;
       throw error;
     });
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
     if (ended !== null) return await this.#listedRecord(accepted, ended);
-    return await this.#activeRecord(accepted, this.#activeState(current));
+    return await this.#activeRecord(accepted, this.#activeState(accepted, current));
   }
 
   async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
@@ -101,7 +105,7 @@ export class PredictionReader {
     const description = await this.#dependencies.engine.describe(id);
     const found = foundIn(description, id);
     if (found.ended !== null && this.#isExpired(found.ended)) {
-      const at = new Date(this.#expiresAtMs(found.ended)).toISOString();
+      const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);
     }
     return { description, ...found };
@@ -110,7 +114,7 @@ export class PredictionReader {
   async #activeRecord(accepted: Accepted, state: ActiveState): Promise<Running> {
     const { status, report, attempt } = state;
     const base = {
-      ...recordBase(accepted, status, this.#dependencies.publicUrl),
+      ...recordBase(accepted, null, this.#dependencies.publicUrl),
       attempt,
       started_at: report?.started_at ?? null,
       ...NOT_FINAL,
@@ -126,32 +130,23 @@ export class PredictionReader {
   }
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
-    const base = {
-      ...recordBase(accepted, ended.status, this.#dependencies.publicUrl),
-      attempt: ended.attempt,
-      started_at: ended.started_at,
-      completed_at: ended.completed_at,
-      expires_at: new Date(this.#expiresAtMs(ended)).toISOString(),
-      ...FINAL,
-    };
-    switch (ended.status) {
-      case 'succeeded': {
-        const url = base.urls.output;
-        const output = await outputMembers(ended.output, url, readOutput, this.#dependencies);
-        return { ...base, status: ended.status, ...output, error: null, metrics: ended.metrics };
+    const { store, publicUrl, responseInlineLimit } = this.#dependencies;
+    let output = unreadOutput(accepted, ended, publicUrl);
+    if (readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
+      const { key, bytes, media_type: mediaType } = ended.output.claim;
+      if (mediaType === JSON_MEDIA_TYPE && bytes <= responseInlineLimit) {
+        const text = (await store.get(key)).toString('utf8');
+        output = { output: JSON.parse(text) as Json, output_url: null };
       }
-      case 'failed':
-      case 'aborted':
-        return { ...base, status: ended.status, ...NO_OUTPUT, error: ended.error };
-      case 'canceled':
-        return { ...base, status: ended.status, ...NO_OUTPUT, error: null };
     }
+    return finalRecord(accepted, ended, output, this.#dependencies);
   }
 
   /** Reads a running one, in the order the design lays down. */
-  #activeState(description: WorkflowExecutionDescription): ActiveState {
+  #activeState(accepted: Accepted, description: WorkflowExecutionDescription): ActiveState {
     const { raw, executionTime, historyLength } = description;
     const [pending] = raw.pendingActivities ?? [];
+    const isFetching = pending?.activityType?.name === FETCH_ACTIVITY;
     const details = pending?.heartbeatDetails?.payloads?.[0];
     const latest = (this.#dependencies.engine.decode(details) ?? null) as AttemptReport | null;
     const activity = Number(pending?.state);
@@ -159,7 +154,7 @@ export class PredictionReader {
     // The details of an earlier attempt stay until the current one has sent its own.
     const report = latest?.activity_attempt === current ? latest : null;
     const isWaiting = activity === ACTIVITY_SCHEDULED || activity === ACTIVITY_PAUSED;
-    const hasStarted = current > 1 || !isWaiting;
+    const hasStarted = !isFetching && (current > 1 || !isWaiting);
     const before = latest === null ? 0 : latest.attempt - latest.activity_attempt;
     const attempt = hasStarted ? before + current : 0;
     if (raw.workflowExtendedInfo?.cancelRequested === true) {
@@ -168,8 +163,11 @@ export class PredictionReader {
     if (executionTime !== undefined && executionTime.getTime() > Date.now()) {
       return { ...NOT_STARTED, reason: 'scheduled' };
     }
+    if (isFetching) return { ...NOT_STARTED, reason: 'fetching_input' };
     if (pending === undefined) {
-      if (historyLength <= QUEUED_HISTORY_LENGTH) return NOT_STARTED;
+      const inputs = Object.values(accepted.input).filter((input) => 'fetch' in input);
+      const atMost = QUEUED_HISTORY_LENGTH + inputs.length * FETCH_HISTORY_LENGTH;
+      if (historyLength <= atMost) return NOT_STARTED;
       return { status: 'processing', report, attempt };
     }
     if (activity === ACTIVITY_PAUSED)
@@ -181,21 +179,18 @@ export class PredictionReader {
     return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
   }
 
-  #expiresAtMs(ended: Ended): number {
-    return Date.parse(ended.completed_at) + this.#dependencies.resultTtlMs;
-  }
-
   #isExpired(ended: Ended): boolean {
-    return Date.now() > this.#expiresAtMs(ended);
+    return Date.now() > expiresAtMs(ended, this.#dependencies);
   }
 }
 
 function foundIn(description: WorkflowExecutionDescription, id: string): Found {
   const memo = description.memo ?? {};
   const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
-  if (accepted === undefined) throw new PredictionNotFoundError(id); // not one of ours
-  if (description.closeTime === undefined) return { accepted, ended: null };
+  if (accepted === undefined) throw new WorkflowMissingError(id); // not one of ours
+  // It has ended once this is written, while its workflow still sees to who is told of it.
   const ended = memo[MEMO_ENDED] as Ended | undefined;
+  if (description.closeTime === undefined) return { accepted, ended: ended ?? null };
   return { accepted, ended: ended ?? endedFromOutside(description) };
 }
 
@@ -220,60 +215,3 @@ const NOT_FINAL = {
   completed_at: null,
   expires_at: null,
 } as const;
-const FINAL = { progress: null, queue: null } as const;
-const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
-
-function recordBase(accepted: Accepted, status: Prediction['status'], publicUrl: string) {
-  const { id } = accepted;
-  const url = `${publicUrl}/v1/predictions/${id}`;
-  return {
-    id,
-    object: 'prediction',
-    model: accepted.model,
-    version: accepted.version,
-    status,
-    input: Object.fromEntries(
-      Object.entries(accepted.input).map(([field, stored]) => [
-        field,
-        'inline' in stored ? stored.inline : inputReference(stored, `${url}/input/${field}`),
-      ]),
-    ),
-    options: accepted.options,
-    metadata: {},
-    tags: [],
-    priority: 3,
-    webhook: null,
-    retry_of: null,
-    start_after: null,
-    queue_ttl: accepted.queue_ttl,
-    run_timeout: accepted.run_timeout,
-    deadline: accepted.deadline,
-    partial_output: null,
-    created_at: accepted.created_at,
-    deadline_at: accepted.deadline_at,
-    urls: { get: url, output: `${url}/output`, cancel: `${url}/cancel` },
-  } as const;
-}
-
-function inputReference(
-  { claim }: Extract<Stored, { claim: unknown }>,
-  url: string,
-): InputReference {
-  return { url, bytes: claim.bytes, sha256: claim.sha256, media_type: claim.media_type };
-}
-
-async function outputMembers(
-  output: Stored,
-  url: string,
-  readOutput: boolean,
-  { store, responseInlineLimit }: ReaderDependencies,
-): Promise<{ output: Json; output_url: string | null }> {
-  if ('inline' in output) return { output: output.inline, output_url: null };
-  const isWhole =
-    readOutput &&
-    output.claim.media_type === JSON_MEDIA_TYPE &&
-    output.claim.bytes <= responseInlineLimit;
-  if (!isWhole) return { output: null, output_url: url };
-  const bytes = await store.get(output.claim.key);
-  return { output: JSON.parse(bytes.toString('utf8')) as Json, output_url: null };
-}

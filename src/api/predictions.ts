@@ -1,15 +1,15 @@
 /* /v1/predictions and /v1/models/{model}/predictions */
 import { pipeline } from 'node:stream/promises';
 import express, { type Request, type Response, Router } from 'express';
-import { isPredictionId } from '../contract/messages.ts';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
-import { type Accepted, isFinal, type Prediction } from '../contract/prediction.ts';
+import { type Accepted, type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
 import type { ModelVersion } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { Acceptance } from './acceptance.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
+import { parsePredictionId, requireBody, requireJson } from './requests.ts';
 import {
   modelRequestSchema,
   parseBody,
@@ -52,7 +52,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   });
 
   router.get('/predictions/:id', async (request, response) => {
-    const id = parseId(request.params.id);
+    const id = parsePredictionId(request.params.id);
     const { wait } = parseQuery(waitQuerySchema, request.query);
     const seconds = wait ?? preferredWait(request, response);
     let record = await reader.read(id);
@@ -64,7 +64,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   });
 
   router.post('/predictions/:id/cancel', async (request, response) => {
-    const id = parseId(request.params.id);
+    const id = parsePredictionId(request.params.id);
     const { ended } = await reader.find(id);
     if (ended === null) await engine.cancel(id);
     const record = await reader.read(id);
@@ -81,7 +81,7 @@ export function payloadsRouter(dependencies: {
   const { reader, store } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
-    const id = parseId(request.params.id);
+    const id = parsePredictionId(request.params.id);
     const { ended } = await reader.find(id);
     if (ended === null) {
       sendRecord(response, 202, await reader.read(id));
@@ -94,16 +94,28 @@ export function payloadsRouter(dependencies: {
   });
 
   router.get('/predictions/:id/input/:field', async (request, response) => {
-    const { accepted } = await reader.find(parseId(request.params.id));
+    const { accepted, ended } = await reader.find(parsePredictionId(request.params.id));
     const { field } = request.params;
-    const stored = Object.hasOwn(accepted.input, field) ? accepted.input[field] : undefined;
-    if (stored === undefined) {
+    const input = Object.hasOwn(accepted.input, field) ? accepted.input[field] : undefined;
+    if (input === undefined) {
       throw new Problem('not_found', `${accepted.id} has no input ${field}`);
     }
-    await sendStored(response, stored, store);
+    await sendStored(response, 'fetch' in input ? fetchedInput(field, ended) : input, store);
   });
 
   return router;
+}
+
+/** What was fetched from an input's URL is known when the prediction has ended. */
+function fetchedInput(field: string, ended: Ended | null): Stored {
+  const claim = ended?.fetched?.[field];
+  if (claim !== undefined) return { claim };
+  throw new Problem(
+    'not_found',
+    ended === null
+      ? `${field} is fetched from its URL: it can be read here when the prediction has ended`
+      : `${field} was never fetched from its URL`,
+  );
 }
 
 /**
@@ -154,8 +166,8 @@ async function acceptRaw(
     );
   }
   const rest = parseBody(restSchema, parseRequestParameter(request.query['request']));
-  const { input = {}, options } = rest;
-  return await acceptance.accept(version, { input, options }, { field: first[0], body: request });
+  const { input = {} } = rest;
+  return await acceptance.accept(version, { ...rest, input }, { field: first[0], body: request });
 }
 
 function parseRequestParameter(text: unknown): unknown {
@@ -167,30 +179,6 @@ function parseRequestParameter(text: unknown): unknown {
       cause: error,
     });
   }
-}
-
-function requireJson(request: Request): void {
-  requireBody(request);
-  if (request.is(JSON_MEDIA_TYPE)) return;
-  throw new Problem(
-    'unsupported_media_type',
-    'send application/json here; media bytes go to /v1/models/{model}/predictions',
-    { headers: { Accept: JSON_MEDIA_TYPE } },
-  );
-}
-
-/** `is` answers null, whatever it is asked, when there is no body. */
-function requireBody(request: Request): void {
-  if (request.is('*/*') !== null || request.headers['content-type'] === undefined) return;
-  throw new Problem('malformed_request', 'the body is empty');
-}
-
-function parseId(text: string): string {
-  if (isPredictionId(text)) return text;
-  throw new Problem(
-    'malformed_request',
-    `${text} is not a prediction id (pred_ and 26 characters)`,
-  );
 }
 
 /** The hottest answer of all: straight to Node, past Express's content negotiation. */

@@ -8,7 +8,9 @@ import {
   PayloadTooLargeError,
   StorageError,
 } from '../storage/payload-store.ts';
-import { EngineUnavailableError, PredictionNotFoundError } from '../temporal/prediction-engine.ts';
+import { EndpointNotFoundError, TooManyEndpointsError } from '../webhooks/endpoints.ts';
+import { TooManySecretsError } from '../webhooks/secrets.ts';
+import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely-calls.ts';
 
 /** Codes that only HTTP knows; failures of predictions share the vocabulary. */
 export type ProblemCode =
@@ -18,6 +20,8 @@ export type ProblemCode =
   | 'model_not_found'
   | 'method_not_allowed'
   | 'not_ready'
+  | 'still_running'
+  | 'rate_limited'
   | 'expired'
   | 'data_removed'
   | 'payload_too_large'
@@ -65,6 +69,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [405, 'The method is not allowed here'];
     case 'not_ready':
       return [409, 'The prediction ended without an output'];
+    case 'still_running':
+      return [409, 'The prediction has not ended yet'];
     case 'expired':
       return [410, 'The result has expired'];
     case 'data_removed':
@@ -75,6 +81,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [415, 'The media type is not supported here'];
     case 'invalid_input':
       return [422, 'The request is well-formed but cannot be accepted'];
+    case 'rate_limited':
+      return [429, 'Too many requests'];
     case 'internal':
       return [500, 'Something went wrong on our side'];
     case 'inference_failed':
@@ -143,8 +151,8 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
 
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof PredictionNotFoundError) {
-    return new Problem('not_found', `there is no prediction ${error.id}, or it is no longer kept`);
+  if (error instanceof WorkflowMissingError) {
+    return new Problem('not_found', `there is no ${error.id}, or it is no longer kept`);
   }
   if (error instanceof EngineUnavailableError) {
     return new Problem('engine_unavailable', `${error.message}. Try again in a moment`);
@@ -157,6 +165,12 @@ function toProblem(error: unknown): Problem {
   }
   if (error instanceof PayloadTooLargeError) {
     return new Problem('payload_too_large', `the body may have at most ${error.maxBytes} bytes`);
+  }
+  if (error instanceof EndpointNotFoundError) return new Problem('not_found', error.message);
+  if (error instanceof TooManyEndpointsError) return new Problem('invalid_input', error.message);
+  if (error instanceof TooManySecretsError) {
+    const headers = { 'Retry-After': String(Math.ceil(error.retryAfterMs / 1000)) };
+    return new Problem('rate_limited', error.message, { headers });
   }
   if (error instanceof InvalidMediaError) return new Problem('invalid_input', error.message);
   return expressProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');

@@ -1,15 +1,58 @@
 /* What a request may hold, before its model's pipeline has its say. */
 import { z } from 'zod';
+import { PREDICTION_EVENTS } from '../contract/webhook.ts';
 import { Problem, type ProblemDetail } from './problems.ts';
 
 /** A problem names this many places at most: the first say what is wrong. */
 const MAX_ERRORS = 20;
 
+/** What a receiver wants to be told of; all of it unless it says so. */
+const eventsSchema = z
+  .array(z.enum(PREDICTION_EVENTS))
+  .min(1)
+  .transform((events) => PREDICTION_EVENTS.filter((event) => events.includes(event)))
+  .default([...PREDICTION_EVENTS]);
+
+/** A URL alone means all events. */
+const webhookSchema = z.preprocess(
+  (webhook) => (typeof webhook === 'string' ? { url: webhook } : webhook),
+  z.strictObject({ url: z.string(), events: eventsSchema }),
+);
+
 /** `POST /v1/models/{model}/predictions` */
 export const modelRequestSchema = z.strictObject({
   input: z.record(z.string(), z.unknown()),
   options: z.record(z.string(), z.unknown()).default({}),
+  webhook: webhookSchema.nullable().default(null),
 });
+
+/** `POST /v1/webhook_endpoints` */
+export const endpointSchema = z.strictObject({
+  url: z.string(),
+  events: eventsSchema,
+  description: z.string().max(500).default(''),
+  enabled: z.boolean().default(true),
+});
+
+/** `PATCH /v1/webhook_endpoints/{id}` */
+export const endpointChangesSchema = z.strictObject({
+  url: z.string().exactOptional(),
+  events: eventsSchema.unwrap().exactOptional(),
+  description: z.string().max(500).exactOptional(),
+  enabled: z.boolean().exactOptional(),
+});
+
+/** `GET /v1/webhook_endpoints/{id}/deliveries` */
+export const pageQuerySchema = z.strictObject({
+  cursor: z.base64url().optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
+/** `POST /v1/predictions/{id}/webhook/redeliver` */
+export const redeliverSchema = z.strictObject({ endpoint: z.string().exactOptional() });
+
+/** `POST /v1/webhook_endpoints/{id}/redeliver` */
+export const redeliverSinceSchema = z.strictObject({ since: z.iso.datetime({ offset: true }) });
 
 /** `POST /v1/predictions` */
 export const requestSchema = modelRequestSchema.extend({ model: z.string() });
@@ -20,11 +63,9 @@ export const restSchema = modelRequestSchema.partial({ input: true });
 export type ModelRequest = z.infer<typeof modelRequestSchema>;
 
 /** `GET /v1/predictions` */
-export const listQuerySchema = z.strictObject({
+export const listQuerySchema = pageQuerySchema.extend({
   status: z.enum(['active', 'succeeded', 'failed', 'canceled', 'aborted']).optional(),
   model: z.string().optional(),
-  cursor: z.base64url().optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
 });
 
 /** `?wait=` of `GET /v1/predictions/{id}`, in seconds. */

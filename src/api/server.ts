@@ -8,7 +8,11 @@ import { ModelRepository } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
+import { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { openSecretBox } from '../webhooks/secret-box.ts';
+import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
 
 let logger = createLogger('api', 'info');
@@ -32,8 +36,14 @@ async function serve(): Promise<void> {
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
+  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const app = createApp({
     engine: new PredictionEngine(client),
+    deliveryEngine: new DeliveryEngine(client),
+    endpoints: new WebhookEndpoints(objects),
+    secrets: new SigningSecrets(objects),
+    addressPolicy: config.addressPolicy,
+    webhookScheduleMs: config.webhookScheduleMs,
     store,
     repository,
     logger,

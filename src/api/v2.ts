@@ -93,7 +93,11 @@ async function accept(
   acceptance: Acceptance,
 ): Promise<Accepted> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
-  return await acceptance.accept(version, { input: { inputs }, options }, attachment);
+  return await acceptance.accept(
+    version,
+    { input: { inputs }, options, webhook: null },
+    attachment,
+  );
 }
 
 /** It has been accepted: whatever comes, the client learns its id. */

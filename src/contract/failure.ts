@@ -5,6 +5,7 @@
  */
 export const FAILURES = {
   invalid_input: { retried: false, retryable: false },
+  input_unavailable: { retried: true, retryable: true },
   model_unavailable: { retried: true, retryable: true },
   model_crashed: { retried: true, retryable: true },
   poison_input: { retried: false, retryable: false },

@@ -1,7 +1,8 @@
-import { defineQuery } from '@temporalio/workflow';
+import { defineQuery, defineSignal } from '@temporalio/workflow';
 import type { AttemptReport, EarlierAttempts } from './failure.ts';
 import type { Json, Stored } from './payload.ts';
-import type { Accepted, Ended, Metrics } from './prediction.ts';
+import type { Accepted, Ended, InputSource, Metrics } from './prediction.ts';
+import type { DeliveryState } from './webhook.ts';
 
 /** The workflow's type name, for clients that cannot import workflow code. */
 export const PREDICTION_WORKFLOW = 'predictionWorkflow';
@@ -10,12 +11,13 @@ export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
 
-/** Search attributes, set at start; `outcome` is set only to `aborted`. */
+/** Search attributes, set at start: `endpoint` on deliveries, `outcome` only to `aborted`. */
 export const SEARCH_ATTRIBUTES = {
   model: { name: 'BuzzerModel', type: 'KEYWORD' },
   version: { name: 'BuzzerVersion', type: 'KEYWORD' },
   tenant: { name: 'BuzzerTenant', type: 'KEYWORD' },
   tags: { name: 'BuzzerTags', type: 'KEYWORD_LIST' },
+  endpoint: { name: 'BuzzerEndpoint', type: 'KEYWORD' },
   outcome: { name: 'BuzzerOutcome', type: 'KEYWORD' },
 } as const;
 
@@ -36,6 +38,21 @@ export interface PredictionView {
 }
 
 export const predictionQuery = defineQuery<PredictionView>('prediction');
+
+export const deliveryQuery = defineQuery<DeliveryState>('delivery');
+
+/** Asks a delivery that waits for its next attempt to make it now. */
+export const attemptNowSignal = defineSignal('attemptNow');
+
+/** From the first byte of a request for an input to the last of the answer. */
+export const FETCH_DEADLINE_MS = 300_000;
+
+/** What the fetchInput activity is asked; it answers with the claim on what it stored. */
+export interface FetchInputRequest {
+  readonly id: string;
+  readonly field: string;
+  readonly source: InputSource;
+}
 
 /** What the infer activity is asked. */
 export interface InferRequest {

@@ -27,9 +27,14 @@ export const jsonBytes = (value: Json): number => encoder.encode(JSON.stringify(
 export const payloadKeys = {
   prediction: (id: string) => `predictions/${id}`,
   input: (id: string, field: string, nonce: string) => `predictions/${id}/input/${field}.${nonce}`,
+  /** An input fetched from its URL. */
+  fetchedInput: (id: string, field: string, runId: string, attempt: number) =>
+    `predictions/${id}/input/${field}.${runId}.${attempt}`,
   /** The run and the attempt are part of the key: neither a zombie nor a reset overwrites. */
   output: (id: string, runId: string, attempt: number) =>
     `predictions/${id}/output.${runId}.${attempt}`,
+  /** A small object of a tenant; each change is a new generation. */
+  tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
   workers: 'workers',
   worker: (workerId: string) => `workers/${workerId}.json`,
 } as const;

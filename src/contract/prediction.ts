@@ -11,7 +11,17 @@
  * payload, claim  bytes in the payload store, and what the engine holds instead of them.
  */
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
-import { type Json, jsonBytes, type Stored } from './payload.ts';
+import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
+import type { Receivers, RequestedWebhook } from './webhook.ts';
+
+/** An input field as it was accepted; one that is given by URL is fetched before the inference. */
+export type AcceptedInput = Stored | { readonly fetch: InputSource };
+
+/** Where an input lies, and what kind of media it must turn out to be. */
+export interface InputSource {
+  readonly url: string;
+  readonly media: string;
+}
 
 /** What is known of a prediction when it is accepted; the memo key `accepted`. */
 export interface Accepted {
@@ -19,7 +29,7 @@ export interface Accepted {
   readonly tenant: string;
   readonly model: string;
   readonly version: number;
-  readonly input: Readonly<Record<string, Stored>>;
+  readonly input: Readonly<Record<string, AcceptedInput>>;
   readonly options: Readonly<Record<string, Json>>;
   /** Durations, as a person writes them. */
   readonly queue_ttl: string;
@@ -28,6 +38,8 @@ export interface Accepted {
   /** RFC 3339, as all times. */
   readonly created_at: string;
   readonly deadline_at: string;
+  /** Absent: nobody is told of its end. */
+  readonly receivers?: Receivers;
 }
 
 export interface PredictionError {
@@ -54,6 +66,8 @@ interface EndedBase {
   readonly attempt: number;
   readonly started_at: string | null;
   readonly completed_at: string;
+  /** The inputs that were given by URL, once they lay in the store. */
+  readonly fetched?: Readonly<Record<string, Claim>>;
 }
 
 /** What is known of a prediction when it has ended; the memo key `ended`. */
@@ -78,18 +92,24 @@ export type QueueReason =
   | 'model_unavailable'
   | 'capacity'
   | 'retrying'
+  | 'fetching_input'
   | 'scheduled'
   | 'paused';
 
 /** Media or a larger value of an input, as a record shows it. */
 export interface InputReference {
+  /** Where we serve it. */
   readonly url: string;
-  readonly bytes: number;
-  readonly sha256: string;
-  readonly media_type: string;
+  /** These three are null while it has yet to be fetched. */
+  readonly bytes: number | null;
+  readonly sha256: string | null;
+  readonly media_type: string | null;
+  /** Where it was fetched from, when the request gave a URL. */
+  readonly source_url?: string;
 }
 
-interface RecordBase {
+/** What a record says whatever its status. */
+export interface RecordBase {
   readonly id: string;
   readonly object: 'prediction';
   readonly model: string;
@@ -99,7 +119,7 @@ interface RecordBase {
   readonly metadata: Readonly<Record<string, string>>;
   readonly tags: readonly string[];
   readonly priority: number;
-  readonly webhook: null;
+  readonly webhook: RequestedWebhook | null;
   readonly retry_of: null;
   readonly start_after: string | null;
   readonly queue_ttl: string;
@@ -111,7 +131,12 @@ interface RecordBase {
   readonly created_at: string;
   readonly deadline_at: string;
   readonly started_at: string | null;
-  readonly urls: { readonly get: string; readonly output: string; readonly cancel: string };
+  readonly urls: {
+    readonly get: string;
+    readonly output: string;
+    readonly cancel: string;
+    readonly webhook: string;
+  };
 }
 
 interface Running {

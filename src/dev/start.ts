@@ -16,6 +16,8 @@ const ENTRIES = {
   api: 'api/server.js',
 } as const;
 const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * 86_400_000;
+/** On a machine of one's own, receivers and files may be on it too. */
+const LOOPBACK_OVER_HTTP = 'http://127.0.0.0/8,http://[::1]';
 const SERVER_PATIENCE_MS = 30_000;
 const PARENT_CHECK_MS = 1000;
 const STOP_MARGIN_MS = 5000; // beyond the grace time that each process grants its work
@@ -52,6 +54,9 @@ async function launch(config: Config): Promise<void> {
         ...environment,
         TEMPORAL_ADDRESS: temporal.connection.address,
         TEMPORAL_NAMESPACE: temporal.namespace,
+        ...(config.isLoopback && environment['BUZZER_OUTBOUND_ALLOW'] === undefined
+          ? { BUZZER_OUTBOUND_ALLOW: LOOPBACK_OVER_HTTP }
+          : {}),
       },
       saysReady: name in ENTRIES,
       print: printer(name),
@@ -131,6 +136,8 @@ Buzzer is ready.
 Read a page:
 
   curl -s ${publicUrl}/v1/models/ocr/predictions -H 'Prefer: wait' -H 'Content-Type: image/png' --data-binary @examples/page.png
+
+Webhooks are signed with this secret:  curl -s ${publicUrl}/v1/webhook_secret
 
 Ctrl-C stops it. What was accepted is kept, and goes on at the next start.
 `;

@@ -21,6 +21,8 @@ export class InvalidMediaError extends Error {
 
 /** An input field that takes media: bytes with a media type rather than JSON. */
 export interface MediaField {
+  /** Its name in `MEDIA_KINDS`, by which it is found where no model is known. */
+  readonly kind: string;
   /** The media types it takes, the preferred one first. */
   readonly accept: readonly string[];
   /**

@@ -1,6 +1,8 @@
-import type { DescribePipeline, Pipeline, PipelineSettings } from './definition.ts';
+import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from './definition.ts';
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
+import { imageField } from './shared/image-header.ts';
+import { audioField } from './voice-activity/audio-header.ts';
 import { describeVoiceActivity } from './voice-activity/schema.ts';
 
 export {
@@ -23,6 +25,11 @@ interface PipelineEntry {
   readonly describe: DescribePipeline;
   readonly open: (settings: PipelineSettings) => Promise<Pipeline>;
 }
+
+/** What media can be, by kind. */
+export const MEDIA_KINDS: Readonly<Record<string, MediaField>> = Object.fromEntries(
+  [imageField, audioField].map((field) => [field.kind, field]),
+);
 
 /** Every pipeline. Adding one is a folder and one line here. */
 export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {

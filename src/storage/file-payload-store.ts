@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
@@ -19,6 +19,11 @@ import {
 
 const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
+
+interface Written {
+  readonly bytes: number;
+  readonly sha256: string;
+}
 
 export class FilePayloadStore implements PayloadStore {
   readonly #folder: string;
@@ -42,13 +47,39 @@ export class FilePayloadStore implements PayloadStore {
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim> {
+    return await this.#write(key, body, options, async (temporary, path, written) => {
+      await rename(temporary, path);
+      return { key, ...written, media_type: options.mediaType };
+    });
+  }
+
+  async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
+    return await this.#write(key, body, options, async (temporary, path) => {
+      const isNew = await link(temporary, path).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === 'EEXIST') return false;
+          throw error;
+        },
+      );
+      await rm(temporary);
+      return isNew;
+    });
+  }
+
+  /** Writes a temporary file and has `commit` give it its name; leaves nothing when that fails. */
+  async #write<T>(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    { maxBytes }: PutOptions,
+    commit: (temporary: string, path: string, written: Written) => Promise<T>,
+  ): Promise<T> {
     const path = this.#path(key);
     const temporary = join(this.#incoming, randomBytes(12).toString('hex'));
     try {
-      const written = await writeSynced(temporary, body, options.maxBytes);
+      const written = await writeSynced(temporary, body, maxBytes);
       await mkdir(dirname(path), { recursive: true });
-      await rename(temporary, path);
-      return { key, ...written, media_type: options.mediaType };
+      return await commit(temporary, path, written);
     } catch (error) {
       await rm(temporary, { force: true });
       throw isSystemError(error)
@@ -116,7 +147,7 @@ async function writeSynced(
   path: string,
   body: Uint8Array | AsyncIterable<Uint8Array>,
   maxBytes: number | undefined,
-): Promise<{ bytes: number; sha256: string }> {
+): Promise<Written> {
   const hash = createHash('sha256');
   let bytes = 0;
   const file = await open(path, 'wx', 0o600);

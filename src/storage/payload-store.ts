@@ -18,6 +18,11 @@ export interface PayloadStore {
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim>;
+  /**
+   * Stores a payload unless there is one of the same key; whether it did. Of several that try at
+   * once, one succeeds.
+   */
+  create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
   /** The whole payload; throws `PayloadNotFoundError`. */
   get(key: string): Promise<Buffer>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */

@@ -1,16 +1,9 @@
-/*
- * Predictions as Temporal knows them. Every call has a deadline of its own: with the server down,
- * the SDK would otherwise retry for 20 seconds.
- */
+/* Predictions as Temporal knows them. */
 import {
   ApplicationFailure,
   type Client,
-  isGrpcServiceError,
-  ServiceError,
-  WorkflowExecutionAlreadyStartedError,
   type WorkflowExecutionDescription,
   WorkflowFailedError,
-  WorkflowNotFoundError,
 } from '@temporalio/client';
 import {
   MEMO_ACCEPTED,
@@ -22,25 +15,11 @@ import {
 import { formatModelRef } from '../contract/model.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { type TimelyCall, timelyCalls } from './timely-calls.ts';
+import { listExecutions } from './visibility.ts';
 
-const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
 const CHECK_DEADLINE_MS = 2000;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
-
-/** Temporal did not answer, or not in time. */
-export class EngineUnavailableError extends Error {
-  override readonly name = 'EngineUnavailableError';
-}
-
-/** There is no such prediction, or Temporal no longer remembers it. */
-export class PredictionNotFoundError extends Error {
-  override readonly name = 'PredictionNotFoundError';
-  readonly id: string;
-  constructor(id: string) {
-    super(`no prediction ${id}`);
-    this.id = id;
-  }
-}
 
 /** An execution as a list shows it. */
 export interface ListedExecution {
@@ -71,9 +50,11 @@ type Payload = Parameters<
 /** The API's view of the engine. The client stays its owner's to close. */
 export class PredictionEngine {
   readonly #client: Client;
+  readonly #timely: TimelyCall;
 
   constructor(client: Client) {
     this.#client = client;
+    this.#timely = timelyCalls(client);
   }
 
   /** Starts a prediction's workflow; resolves once Temporal has acknowledged it. */
@@ -98,7 +79,7 @@ export class PredictionEngine {
     });
   }
 
-  /** What Temporal says of a prediction; throws `PredictionNotFoundError`. */
+  /** What Temporal says of a prediction; throws `WorkflowMissingError`. */
   async describe(id: string): Promise<WorkflowExecutionDescription> {
     return await this.#timely(async () => await this.#client.workflow.getHandle(id).describe());
   }
@@ -127,16 +108,7 @@ export class PredictionEngine {
 
   /** One page of executions that match a visibility query, in Temporal's order. */
   async list(query: string, pageSize: number, token: Uint8Array | null): Promise<ExecutionPage> {
-    const { namespace } = this.#client.options;
-    const page = await this.#timely(
-      async () =>
-        await this.#client.workflowService.listWorkflowExecutions({
-          namespace,
-          query,
-          pageSize,
-          ...(token === null ? {} : { nextPageToken: token }),
-        }),
-    );
+    const page = await listExecutions(this.#client, this.#timely, query, { pageSize, token });
     return {
       executions: page.executions.flatMap(({ execution, memo }) => {
         const accepted = this.decode(memo?.fields?.[MEMO_ACCEPTED]) as Accepted | undefined;
@@ -144,7 +116,7 @@ export class PredictionEngine {
         const ended = (this.decode(memo?.fields?.[MEMO_ENDED]) ?? null) as Ended | null;
         return [{ id: accepted.id, runId: execution?.runId ?? '', accepted, ended }];
       }),
-      nextPageToken: page.nextPageToken?.length ? page.nextPageToken : null,
+      nextPageToken: page.nextPageToken,
     };
   }
 
@@ -179,32 +151,4 @@ export class PredictionEngine {
     const call = async () => await this.#client.workflowService.describeNamespace({ namespace });
     await this.#timely(call, CHECK_DEADLINE_MS);
   }
-
-  async #timely<T>(call: () => Promise<T>, deadlineMs = CALL_DEADLINE_MS): Promise<T> {
-    const answer = this.#client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      // The SDK sleeps between its retries, also beyond the deadline.
-      const error = new EngineUnavailableError(`the engine did not answer within ${deadlineMs} ms`);
-      timer = setTimeout(() => reject(error), deadlineMs);
-    });
-    try {
-      return await Promise.race([answer, late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-}
-
-function rethrow(error: unknown): never {
-  if (error instanceof WorkflowNotFoundError) {
-    throw new PredictionNotFoundError(error.workflowId);
-  }
-  if (error instanceof WorkflowExecutionAlreadyStartedError) throw error;
-  if (error instanceof ServiceError || isGrpcServiceError(error)) {
-    throw new EngineUnavailableError(`the engine did not answer: ${error.message}`, {
-      cause: error,
-    });
-  }
-  throw error;
 }

@@ -1,28 +1,74 @@
-/* The orchestration worker: runs the workflows, no activities, no models. */
+/*
+ * The orchestration worker: runs the workflows, delivers webhooks and fetches inputs, each on a queue
+ * and with slots of its own. No models.
+ */
 import { access } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Worker } from '@temporalio/worker';
-import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { runUntilStopped, runWorkerProcess, SetupError } from './run-worker.ts';
+import { Worker, type WorkerOptions } from '@temporalio/worker';
+import { createInputActivities } from '../activities/inputs.ts';
+import { createWebhookActivities } from '../activities/webhooks.ts';
+import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { createGuardedClient } from '../outbound/guarded-client.ts';
+import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { OriginTurns } from '../webhooks/origin-turns.ts';
+import { openSecretBox } from '../webhooks/secret-box.ts';
+import { SigningSecrets } from '../webhooks/secrets.ts';
+import { createSender } from '../webhooks/sender.ts';
+import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 
 const CACHED_WORKFLOWS = 500; // about 0.1 MB each; a workflow that falls out is replayed
+const DELIVERY_SLOTS = 2000; // each is a socket and a body of 20 KB: 500 receivers may hang, 4 times each
+const FETCH_SLOTS = 32; // each streams up to BUZZER_MAX_UPLOAD to the store
+const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
+const AGENT = 'Buzzer';
 const WORKFLOW_BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
 
 await runWorkerProcess('orchestration', hostname(), async (context) => {
-  const { config, connection, identity } = context;
+  const { config } = context;
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
-  const worker = await Worker.create({
+  const store = await FilePayloadStore.open(config.payloadDir);
+  const client = createGuardedClient(config.addressPolicy);
+  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const secrets = new SigningSecrets(objects);
+  const workers = await Promise.all([
+    createWorker(context, {
+      taskQueue: ORCHESTRATION_QUEUE,
+      workflowBundle: { codePath: WORKFLOW_BUNDLE },
+      maxCachedWorkflows: CACHED_WORKFLOWS,
+      stickyQueueScheduleToStartTimeout: '2s', // how long a lost worker's workflows wait for it
+    }),
+    createWorker(context, {
+      taskQueue: DELIVERY_QUEUE,
+      activities: createWebhookActivities({
+        endpoints: new WebhookEndpoints(objects),
+        send: createSender({ ...config, client, secrets, agent: AGENT }),
+        turns: new OriginTurns(),
+      }),
+      maxConcurrentActivityTaskExecutions: DELIVERY_SLOTS,
+    }),
+    createWorker(context, {
+      taskQueue: FETCH_QUEUE,
+      activities: createInputActivities({ ...config, client, store, agent: AGENT }),
+      maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
+    }),
+  ]);
+  await runUntilStopped(workers, context);
+});
+
+async function createWorker(
+  { config, connection, identity }: WorkerContext,
+  options: Partial<WorkerOptions> & { readonly taskQueue: string },
+): Promise<Worker> {
+  return await Worker.create({
     connection,
     identity,
     namespace: config.temporal.namespace,
-    taskQueue: ORCHESTRATION_QUEUE,
-    workflowBundle: { codePath: WORKFLOW_BUNDLE },
-    maxCachedWorkflows: CACHED_WORKFLOWS,
-    stickyQueueScheduleToStartTimeout: '2s', // how long a lost worker's workflows wait for it
     shutdownGraceTime: config.shutdownGraceMs,
+    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+    ...options,
   });
-  await runUntilStopped([worker], context);
-});
+}

@@ -1,9 +1,12 @@
 /* Every activity call's queue, timeouts and retry policy, each number with its reason. */
 import { proxyActivities } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
+import type { InputActivities } from '../activities/inputs.ts';
+import type { WebhookActivities } from '../activities/webhooks.ts';
 import { TERMINAL_FAILURES } from '../contract/failure.ts';
+import { FETCH_DEADLINE_MS } from '../contract/messages.ts';
 import { formatModelRef, LOAD_TIMEOUT_MS, type ModelRef } from '../contract/model.ts';
-import { inferenceQueue } from '../contract/task-queues.ts';
+import { DELIVERY_QUEUE, FETCH_QUEUE, inferenceQueue } from '../contract/task-queues.ts';
 
 export interface InferLimits {
   readonly heartbeatTimeoutMs: number;
@@ -36,3 +39,27 @@ export const inferOn = (model: ModelRef, limits: InferLimits) =>
       nonRetryableErrorTypes: [...TERMINAL_FAILURES, 'TemporalTimeout:StartToClose'],
     },
   }).infer;
+
+/** The fetchInput activity; `remainingMs` is what is left of the deadline. */
+export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
+  proxyActivities<InputActivities>({
+    taskQueue: FETCH_QUEUE,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    startToCloseTimeout: FETCH_DEADLINE_MS + 60_000, // the activity measures it; this is the backstop
+    scheduleToCloseTimeout: remainingMs,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED', // nothing is written after it ended
+    retry: {
+      initialInterval: '1s',
+      maximumInterval: '30s',
+      maximumAttempts: 5, // a server that is down for a minute; the client may ask again itself
+      nonRetryableErrorTypes: [...TERMINAL_FAILURES],
+    },
+  }).fetchInput;
+
+/** One attempt to deliver a webhook. What fails here and is retried is our side, not the receiver. */
+export const { deliver } = proxyActivities<WebhookActivities>({
+  taskQueue: DELIVERY_QUEUE,
+  heartbeatTimeout: '5s', // how long a lost delivery worker goes unnoticed
+  startToCloseTimeout: '1m', // the activity itself gives up after 15 s; this is the backstop
+  retry: { initialInterval: '1s', maximumInterval: '1m' },
+});

@@ -1,1 +1,2 @@
 export { predictionWorkflow } from './prediction.ts';
+export { webhookDeliveryWorkflow } from './webhook-delivery.ts';

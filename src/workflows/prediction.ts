@@ -25,8 +25,11 @@ import {
   SEARCH_ATTRIBUTES,
 } from '../contract/messages.ts';
 import { formatModelRef } from '../contract/model.ts';
+import type { Stored } from '../contract/payload.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
 import { inferOn } from './activities.ts';
+import { fetchInputs } from './fetch-inputs.ts';
+import { notify } from './notify.ts';
 
 const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
 
@@ -42,11 +45,29 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
   }));
   ended = await run(request); // succeeded, failed, canceled or aborted; never throws
   publish(ended); // readable with every worker down
+  await notify(accepted, ended);
   return outcomeOf(ended); // a failed prediction is a Failed workflow, a canceled one Canceled
 }
 
+/** Fetches what is given by URL, and infers. */
+async function run(request: PredictionRequest): Promise<Ended> {
+  let fetched: Fetched;
+  try {
+    fetched = await fetchInputs(request);
+  } catch (error) {
+    return notFetched(error);
+  }
+  const ended = await infer(request, fetched);
+  return Object.keys(fetched).length === 0 ? ended : { ...ended, fetched };
+}
+
+type Fetched = Awaited<ReturnType<typeof fetchInputs>>;
+
 /** Infers until there is a result, a failure that no retry can mend, or no time left. */
-async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise<Ended> {
+async function infer(
+  { accepted, heartbeatTimeoutMs }: PredictionRequest,
+  fetched: Fetched,
+): Promise<Ended> {
   const ref = { name: accepted.model, version: accepted.version };
   const deadlineAtMs = Date.parse(accepted.deadline_at);
   const runTimeoutMs = parseDurationMs(accepted.run_timeout) ?? 0;
@@ -55,12 +76,13 @@ async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise
   for (;;) {
     const remainingMs = deadlineAtMs - Date.now();
     if (remainingMs <= 0) return deadlineEnd(latest);
-    const infer = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
+    const attempt = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
     const earlier = latest === null ? FIRST : earlierOf(latest);
     try {
-      const { id, model, version, input, options, created_at } = accepted;
+      const { id, model, version, options, created_at } = accepted;
+      const input = storedInput(accepted, fetched);
       const request = { id, model, version, input, options, created_at, runTimeoutMs, earlier };
-      return succeeded(accepted, await infer(request));
+      return succeeded(accepted, await attempt(request));
     } catch (error) {
       latest = reportIn(error) ?? latest;
       if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
@@ -72,6 +94,23 @@ async function run({ accepted, heartbeatTimeoutMs }: PredictionRequest): Promise
     }
   }
 }
+
+/** Nothing has run: a deadline that passed here aborts. */
+function notFetched(error: unknown): Ended {
+  if (CancellationScope.current().consideredCancelled) return canceledEnd(null);
+  const isLate = isTimeout(error, TimeoutType.START_TO_CLOSE, TimeoutType.HEARTBEAT);
+  if (!isLate || isDeadline(error)) return failed(error, null);
+  return failure('input_unavailable', 'fetching the input took too long', null);
+}
+
+const storedInput = (accepted: Accepted, fetched: Fetched): Readonly<Record<string, Stored>> =>
+  Object.fromEntries(
+    Object.entries(accepted.input).flatMap(([field, input]) => {
+      if (!('fetch' in input)) return [[field, input]];
+      const claim = fetched[field];
+      return claim === undefined ? [] : [[field, { claim }]];
+    }),
+  );
 
 const earlierOf = ({ attempt, deaths, alone = false }: AttemptReport): EarlierAttempts => ({
   attempts: attempt,
@@ -152,10 +191,10 @@ function reportBehind(cause: unknown): AttemptReport | null {
   return null;
 }
 
-const isTimeout = (error: unknown, type: TimeoutType): boolean =>
+const isTimeout = (error: unknown, ...types: readonly TimeoutType[]): boolean =>
   error instanceof ActivityFailure &&
   error.cause instanceof TimeoutFailure &&
-  error.cause.timeoutType === type;
+  types.includes(error.cause.timeoutType);
 
 /** Every shape a passed deadline takes. */
 const isDeadline = (error: unknown): boolean =>

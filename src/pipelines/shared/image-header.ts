@@ -22,6 +22,7 @@ const MAX_TIFF_HEAD_BYTES = 128 * 1024;
 
 /** A media field that takes these images, at most `maxPixels` large. */
 export const imageField: MediaField = {
+  kind: 'image',
   accept: ['image/png', 'image/jpeg', 'image/tiff', 'image/webp'],
   inspect(head, { maxPixels }) {
     const header = readImageHeader(head);

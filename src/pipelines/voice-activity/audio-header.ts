@@ -15,6 +15,7 @@ const MAX_TAGS = 4;
 
 /** A media field that takes these audio files. */
 export const audioField: MediaField = {
+  kind: 'audio',
   accept: [
     'audio/wav',
     'audio/flac',

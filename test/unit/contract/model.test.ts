@@ -1,6 +1,6 @@
 import { parseModelRef } from '../../../src/contract/model.ts';
 import { isPredictionId } from '../../../src/contract/messages.ts';
-import { newPredictionId } from '../../../src/api/prediction-id.ts';
+import { newId } from '../../../src/api/new-id.ts';
 
 test.each([
   ['ocr', { name: 'ocr', version: null }],
@@ -19,7 +19,7 @@ test.each(['', 'OCR', 'ocr@', 'ocr@0', 'ocr@01', 'ocr@1@2', '../ocr', "o'cr", 'o
 
 test('prediction ids are well-formed, unique and sort by time', () => {
   const ids = Array.from({ length: 1000 }, (_, index) =>
-    newPredictionId(1_700_000_000_000 + index),
+    newId('pred', 1_700_000_000_000 + index),
   );
 
   expect(ids.every(isPredictionId)).toBe(true);

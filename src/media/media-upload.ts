@@ -1,14 +1,21 @@
 /* Media on its way into the payload store: looked at while it arrives, counted and hashed. */
-import { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
-import { InvalidMediaError, type MediaField, type MediaLimits } from '../pipelines/index.ts';
+import {
+  InvalidMediaError,
+  MEDIA_KINDS,
+  type MediaField,
+  type MediaLimits,
+} from '../pipelines/index.ts';
+
 import { type PayloadStore, PayloadTooLargeError } from '../storage/payload-store.ts';
+
+export { InvalidMediaError };
 
 const MAX_HEAD_BYTES = 512 * 1024; // a header behind more metadata than this is left to the decoder
 
 export interface MediaUpload {
   readonly key: string;
-  readonly body: Readable;
+  readonly body: AsyncIterable<Uint8Array>;
   readonly field: MediaField;
   readonly limits: MediaLimits & { readonly maxBytes: number };
 }
@@ -31,10 +38,8 @@ async function* inspected(
   { body, field, limits }: MediaUpload,
   found: { mediaType: string },
 ): AsyncGenerator<Uint8Array> {
-  // Leaving early must not destroy a request: it is yet to be answered.
-  const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  let head: Buffer | null = Buffer.alloc(0);
-  for await (const chunk of chunks) {
+  let head: Uint8Array | null = new Uint8Array();
+  for await (const chunk of body) {
     if (head === null) {
       yield chunk;
       continue;
@@ -68,5 +73,9 @@ export function decodeDataUrl(text: string, maxBytes: number): Buffer {
   return Buffer.from(data, 'base64');
 }
 
-/** Bytes in memory as the stream that `storeMedia` takes. */
-export const streamOf = (bytes: Buffer): Readable => Readable.from([bytes], { objectMode: false });
+/** What media of a kind must look like. */
+export function mediaField(kind: string): MediaField {
+  const field = MEDIA_KINDS[kind];
+  if (field === undefined) throw new TypeError(`there is no kind of media called ${kind}`);
+  return field;
+}

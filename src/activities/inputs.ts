@@ -1,0 +1,93 @@
+/* The fetchInput activity: an input that was given by URL, brought into the store like an upload. */
+import { Context } from '@temporalio/activity';
+import type { ApplicationFailure } from '@temporalio/common';
+import { FETCH_DEADLINE_MS, type FetchInputRequest } from '../contract/messages.ts';
+import { type Claim, payloadKeys } from '../contract/payload.ts';
+import { InvalidMediaError, mediaField, storeMedia } from '../media/media-upload.ts';
+import {
+  type GuardedClient,
+  type OutboundAnswer,
+  OutboundError,
+} from '../outbound/guarded-client.ts';
+import { type PayloadStore, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
+import { inputFailure, stoppedFailure } from './failures.ts';
+
+const MAX_REDIRECTS = 3;
+const HEARTBEAT_INTERVAL_MS = 1000;
+
+export interface InputDependencies {
+  readonly client: GuardedClient;
+  readonly store: PayloadStore;
+  /** `User-Agent`. */
+  readonly agent: string;
+  readonly maxUploadBytes: number;
+  readonly maxPixels: number;
+}
+
+export type InputActivities = ReturnType<typeof createInputActivities>;
+
+export const createInputActivities = (dependencies: InputDependencies) => ({
+  /** Answers with the claim on what it stored. */
+  async fetchInput({ id, field, source }: FetchInputRequest): Promise<Claim> {
+    const context = Context.current();
+    const { info, cancellationSignal: signal } = context;
+    const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
+    const runId = info.workflowExecution?.runId ?? 'none';
+    const key = payloadKeys.fetchedInput(id, field, runId, info.attempt);
+    const { client, agent } = dependencies;
+    const request = { url: source.url, method: 'GET', maxRedirects: MAX_REDIRECTS } as const;
+    const headers = { 'User-Agent': agent, Accept: '*/*', 'Accept-Encoding': 'identity' };
+    try {
+      return await client.send(
+        { ...request, headers, deadlineMs: FETCH_DEADLINE_MS, signal },
+        async (answer) => await storeAnswer(answer, key, source.media, dependencies),
+      );
+    } catch (error) {
+      throw signal.aborted ? stoppedFailure(context) : failureOf(error, field);
+    } finally {
+      clearInterval(timer);
+    }
+  },
+});
+
+/** The server answered, but not with the input. */
+class AnswerStatusError extends Error {
+  override readonly name = 'AnswerStatusError';
+  readonly status: number;
+  constructor(status: number) {
+    super(`its server answered ${status}`);
+    this.status = status;
+  }
+}
+
+async function storeAnswer(
+  { status, body }: OutboundAnswer,
+  key: string,
+  media: string,
+  { store, maxUploadBytes, maxPixels }: InputDependencies,
+): Promise<Claim> {
+  if (status !== 200) throw new AnswerStatusError(status);
+  const limits = { maxBytes: maxUploadBytes, maxPixels };
+  return await storeMedia(store, { key, body, field: mediaField(media), limits });
+}
+
+/** What the server sent is the input's fault; that it sent nothing may be mended by asking again. */
+function failureOf(error: unknown, field: string): ApplicationFailure {
+  const failure = (code: Parameters<typeof inputFailure>[0], message: string, isRetried = false) =>
+    inputFailure(code, `${field}: ${message}`, isRetried);
+  if (error instanceof InvalidMediaError) return failure('invalid_input', error.message);
+  if (error instanceof PayloadTooLargeError) {
+    return failure('invalid_input', `it is larger than ${error.maxBytes} bytes`);
+  }
+  if (error instanceof AnswerStatusError) {
+    return failure('input_unavailable', error.message, isTemporary(error.status));
+  }
+  if (error instanceof OutboundError) {
+    return failure('input_unavailable', error.message, error.code !== 'forbidden');
+  }
+  if (error instanceof StorageError) return failure('storage_unavailable', error.message, true);
+  return failure('internal', String(error));
+}
+
+const isTemporary = (status: number): boolean =>
+  status >= 500 || status === 429 || status === 408 || status === 425;

@@ -1,0 +1,102 @@
+/* The kinds of value that a setting may have: text in the environment to what the code uses. */
+import { z } from 'zod';
+import { formatDuration, parseDurationMs } from './contract/duration.ts';
+import { messageOf } from './contract/failure.ts';
+import { AddressPolicy, parseOutboundAllow } from './outbound/address-policy.ts';
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+const MAX_ATTEMPTS = 20; // as many as a delivery's memo holds
+const DAY_MS = 86_400_000;
+const YEAR_MS = 365 * DAY_MS;
+
+/** Milliseconds, written as `90s` or `1h30m`. */
+export const duration = (fallback: string, maxMs = YEAR_MS) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const durationMs = parseDurationMs(text);
+      if (durationMs !== null && durationMs > 0 && durationMs <= maxMs) return durationMs;
+      const most = formatDuration(maxMs);
+      context.addIssue(`must be a duration such as 90s or 1h30m, at most ${most}`);
+      return z.NEVER;
+    });
+
+/** Bytes, written as `512`, `2KiB`, `10MiB` or `5GiB`. */
+export const bytes = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const [, amount, unit] = /^(\d+)(KiB|MiB|GiB|)$/.exec(text) ?? [];
+      if (amount !== undefined) return Number(amount) * (BYTE_UNITS[unit ?? ''] ?? 1);
+      context.addIssue('must be a size such as 512, 2KiB or 10MiB');
+      return z.NEVER;
+    });
+
+/** A port, as a number. */
+export const port = (fallback: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine(
+      (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535,
+      'must be a port, 0 to 65535',
+    )
+    .transform(Number);
+
+/** `true` or `false`. */
+export const flag = z
+  .enum(['true', 'false'], 'must be true or false')
+  .default('false')
+  .transform((text) => text === 'true');
+
+/** A positive whole number. */
+export const integer = (fallback: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine((text) => /^[1-9]\d{0,11}$/.test(text), 'must be a positive whole number')
+    .transform(Number);
+
+/** `0s,5s,5m`: the pause before each attempt. */
+export const schedule = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const pausesMs = text.split(',').map((pause) => parseDurationMs(pause.trim()));
+      const isRight = pausesMs.every((pauseMs) => pauseMs !== null && pauseMs <= DAY_MS);
+      if (isRight && pausesMs.length <= MAX_ATTEMPTS) return pausesMs as readonly number[];
+      context.addIssue(`must be at most ${MAX_ATTEMPTS} durations such as 0s,5s,5m, none over 24h`);
+      return z.NEVER;
+    });
+
+/** Keys of 32 bytes in base64; the first encrypts, all decrypt. */
+export const secretKeys = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    const keys = text === '' ? [] : text.split(',').map((key) => Buffer.from(key.trim(), 'base64'));
+    if (keys.every((key) => key.length === 32)) return keys;
+    context.addIssue(`must be 32 bytes in base64, such as \`openssl rand -base64 32\` prints`);
+    return z.NEVER;
+  });
+
+/** What the operator has opened, as the policy that includes it. */
+export const outboundAllow = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    try {
+      return new AddressPolicy(parseOutboundAllow(text));
+    } catch (error) {
+      context.addIssue(messageOf(error));
+      return z.NEVER;
+    }
+  });

@@ -1,0 +1,125 @@
+/*
+ * The record of a prediction from its two halves. What is the same whoever asks: a GET reads its
+ * output from the store first, a webhook sends what is there.
+ */
+import type { Json, Stored } from './payload.ts';
+import type {
+  Accepted,
+  AcceptedInput,
+  Ended,
+  InputReference,
+  Prediction,
+  RecordBase,
+} from './prediction.ts';
+
+export interface RecordSettings {
+  /** Where clients reach the API; no slash at its end. */
+  readonly publicUrl: string;
+  readonly resultTtlMs: number;
+}
+
+/** What a record says of an output: itself, or where it is. */
+export interface OutputMembers {
+  readonly output: Json;
+  readonly output_url: string | null;
+}
+
+/** The members that a prediction has whatever its status. */
+export function recordBase(
+  accepted: Accepted,
+  ended: Ended | null,
+  publicUrl: string,
+): Omit<RecordBase, 'attempt' | 'started_at'> {
+  const { id } = accepted;
+  const url = `${publicUrl}/v1/predictions/${id}`;
+  return {
+    id,
+    object: 'prediction',
+    model: accepted.model,
+    version: accepted.version,
+    input: Object.fromEntries(
+      Object.entries(accepted.input).map(([field, input]) => [
+        field,
+        inputMember(input, ended?.fetched?.[field], `${url}/input/${field}`),
+      ]),
+    ),
+    options: accepted.options,
+    metadata: {},
+    tags: [],
+    priority: 3,
+    webhook: accepted.receivers?.webhook ?? null,
+    retry_of: null,
+    start_after: null,
+    queue_ttl: accepted.queue_ttl,
+    run_timeout: accepted.run_timeout,
+    deadline: accepted.deadline,
+    partial_output: null,
+    created_at: accepted.created_at,
+    deadline_at: accepted.deadline_at,
+    urls: {
+      get: url,
+      output: `${url}/output`,
+      cancel: `${url}/cancel`,
+      webhook: `${url}/webhook`,
+    },
+  };
+}
+
+function inputMember(
+  input: AcceptedInput,
+  fetched: Extract<Stored, { claim: unknown }>['claim'] | undefined,
+  url: string,
+): Json | InputReference {
+  if ('inline' in input) return input.inline;
+  if ('claim' in input) {
+    const { bytes, sha256, media_type } = input.claim;
+    return { url, bytes, sha256, media_type };
+  }
+  return {
+    url,
+    bytes: fetched?.bytes ?? null,
+    sha256: fetched?.sha256 ?? null,
+    media_type: fetched?.media_type ?? null,
+    source_url: input.fetch.url,
+  };
+}
+
+/** The record of one that has ended. */
+export function finalRecord(
+  accepted: Accepted,
+  ended: Ended,
+  output: OutputMembers,
+  settings: RecordSettings,
+): Prediction {
+  const base = {
+    ...recordBase(accepted, ended, settings.publicUrl),
+    attempt: ended.attempt,
+    started_at: ended.started_at,
+    completed_at: ended.completed_at,
+    expires_at: new Date(expiresAtMs(ended, settings)).toISOString(),
+    progress: null,
+    queue: null,
+  };
+  switch (ended.status) {
+    case 'succeeded':
+      return { ...base, status: ended.status, ...output, error: null, metrics: ended.metrics };
+    case 'failed':
+    case 'aborted':
+      return { ...base, status: ended.status, ...NO_OUTPUT, error: ended.error };
+    case 'canceled':
+      return { ...base, status: ended.status, ...NO_OUTPUT, error: null };
+  }
+}
+
+const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
+
+/** The output as far as the record's own halves hold it: the store is not read. */
+export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string): OutputMembers {
+  if (ended.status === 'succeeded' && 'inline' in ended.output) {
+    return { output: ended.output.inline, output_url: null };
+  }
+  return { output: null, output_url: `${publicUrl}/v1/predictions/${id}/output` };
+}
+
+export const expiresAtMs = (ended: Ended, { resultTtlMs }: RecordSettings): number =>
+  Date.parse(ended.completed_at) + resultTtlMs;

@@ -1,0 +1,168 @@
+/*
+ * Terminology
+ *
+ * webhook       the URL that one request names for itself.
+ * endpoint      a receiver that a tenant has registered for all its predictions; `whe_…`.
+ * delivery      telling one receiver of one event: a workflow. Its id is `<prediction id>.webhook`
+ *               or `<prediction id>.webhook.<endpoint id>`.
+ * attempt       one POST of a delivery.
+ */
+import type { Accepted, Ended } from './prediction.ts';
+
+export const PREDICTION_EVENTS = [
+  'prediction.succeeded',
+  'prediction.failed',
+  'prediction.canceled',
+  'prediction.aborted',
+] as const;
+
+/** What a receiver may be told of. */
+export type PredictionEvent = (typeof PREDICTION_EVENTS)[number];
+
+export const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
+
+/** The URL that a request names for itself. */
+export interface RequestedWebhook {
+  readonly url: string;
+  readonly events: readonly PredictionEvent[];
+}
+
+/** A registered endpoint, as it was when the prediction was accepted. */
+export interface MatchingEndpoint {
+  readonly id: string;
+  readonly events: readonly PredictionEvent[];
+}
+
+/** Whom to tell of a prediction's end. */
+export interface Receivers {
+  readonly webhook: RequestedWebhook | null;
+  readonly endpoints: readonly MatchingEndpoint[];
+  /** The pauses before each attempt. */
+  readonly schedule_ms: readonly number[];
+}
+
+/** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
+export type Receiver = { readonly url: string } | { readonly endpoint: string };
+
+/** Those that want to be told how it ended. */
+export function receiversOf({ webhook, endpoints }: Receivers, ended: Ended): readonly Receiver[] {
+  const event = eventOf(ended);
+  const own = webhook?.events.includes(event) === true ? [{ url: webhook.url }] : [];
+  const matching = endpoints.filter(({ events }) => events.includes(event));
+  return [...own, ...matching.map(({ id }) => ({ endpoint: id }))];
+}
+
+/** The id of a delivery's workflow. */
+export const deliveryId = (predictionId: string, receiver: Receiver): string =>
+  'url' in receiver ? `${predictionId}.webhook` : `${predictionId}.webhook.${receiver.endpoint}`;
+
+/** What is told: the same in every attempt, to every receiver. */
+export interface DeliveryEvent {
+  /** The `webhook-id` of Standard Webhooks: a receiver knows by it what it has seen before. */
+  readonly id: string;
+  readonly type: PredictionEvent | 'ping';
+  /** RFC 3339. */
+  readonly timestamp: string;
+  /** Null: a ping. */
+  readonly prediction: { readonly accepted: Accepted; readonly ended: Ended } | null;
+}
+
+/** The event of a prediction's end. A full stop in its id would be one too many in what is signed. */
+export const predictionEvent = (accepted: Accepted, ended: Ended): DeliveryEvent => ({
+  id: accepted.id.replace('pred_', 'evt_'),
+  type: eventOf(ended),
+  timestamp: ended.completed_at,
+  prediction: { accepted, ended },
+});
+
+/** What a delivery's workflow is started with. */
+export interface DeliveryRequest {
+  readonly id: string;
+  readonly tenant: string;
+  readonly event: DeliveryEvent;
+  readonly receiver: Receiver;
+  readonly schedule_ms: readonly number[];
+  /** The attempts of earlier runs, which a redelivery carries along. */
+  readonly earlier: readonly DeliveryAttempt[];
+}
+
+/** One POST, and what came of it. */
+export interface DeliveryAttempt {
+  /** From 1, counted over redeliveries. */
+  readonly number: number;
+  /** When it was sent, RFC 3339. */
+  readonly at: string;
+  readonly url: string;
+  /** Null: there was no answer. */
+  readonly status: number | null;
+  /** Null: it was delivered. */
+  readonly error: { readonly code: DeliveryErrorCode; readonly message: string } | null;
+  readonly duration_ms: number;
+  /** The first 2 KB of the answer, as text. */
+  readonly answer: string | null;
+}
+
+/** Why an attempt failed; too coarse to map somebody's network with. */
+export type DeliveryErrorCode =
+  | 'forbidden'
+  | 'unreachable'
+  | 'timeout'
+  | 'tls_failed'
+  | 'bad_answer'
+  /** It answered with a redirect, which is not followed. */
+  | 'redirected'
+  /** It answered with another status than 2xx. */
+  | 'refused'
+  /** Our side failed. */
+  | 'internal';
+
+/** Why a delivery ended without being delivered. */
+export type DeliveryReason =
+  /** Every attempt of the schedule failed. */
+  | 'exhausted'
+  /** The receiver answered 410. */
+  | 'receiver_gone'
+  | 'endpoint_deleted'
+  | 'endpoint_disabled'
+  /** Somebody ended its workflow. */
+  | 'terminated';
+
+/** What is known of a delivery; its workflow's memo key `delivery`, written with each attempt. */
+export interface DeliveryState {
+  readonly event: { readonly id: string; readonly type: DeliveryEvent['type'] };
+  readonly prediction: string | null;
+  readonly endpoint: string | null;
+  readonly status: 'pending' | 'delivered' | 'failed' | 'gone';
+  readonly reason: DeliveryReason | null;
+  readonly attempts: readonly DeliveryAttempt[];
+  readonly next_attempt_at: string | null;
+  readonly created_at: string;
+}
+
+/** A delivery before its first attempt. */
+export const newDelivery = (request: DeliveryRequest, createdAt: string): DeliveryState => ({
+  event: { id: request.event.id, type: request.event.type },
+  prediction: request.event.prediction?.accepted.id ?? null,
+  endpoint: 'endpoint' in request.receiver ? request.receiver.endpoint : null,
+  status: 'pending',
+  reason: null,
+  attempts: request.earlier,
+  next_attempt_at: null,
+  created_at: createdAt,
+});
+
+/** What the deliver activity answers. */
+export type DeliverResult =
+  | {
+      readonly attempt: Omit<DeliveryAttempt, 'number'>;
+      /** What the receiver asked for in `Retry-After`. */
+      readonly retry_after_ms: number | null;
+    }
+  | { readonly gone: DeliveryReason };
+
+/** Search attributes and memo of a delivery's workflow, for whoever starts it. */
+export const MEMO_DELIVERY = 'delivery';
+export const DELIVERY_WORKFLOW = 'webhookDeliveryWorkflow';
+
+/** A memo holds so many attempts; older ones are dropped. */
+export const MAX_KEPT_ATTEMPTS = 20;

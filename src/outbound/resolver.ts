@@ -1,0 +1,43 @@
+/*
+ * Names to addresses. The C library's lookup blocks one of four threads, for half a minute when a
+ * name server is dead, and behind it everybody else's names and files; so DNS is asked directly,
+ * and the C library only for what DNS does not know: the hosts file and search domains.
+ */
+import { lookup, Resolver } from 'node:dns/promises';
+
+const TIMEOUT_MS = 2000;
+const TRIES = 2;
+/** DNS answered that it does not know the name, or there is no DNS here. */
+const UNKNOWN_TO_DNS: readonly string[] = ['ENOTFOUND', 'ENODATA', 'ECONNREFUSED'];
+
+/** All addresses of a host name; rejects when it has none, or the signal's reason. */
+export type ResolveAddresses = (
+  hostname: string,
+  signal: AbortSignal,
+) => Promise<readonly string[]>;
+
+export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
+  signal.throwIfAborted();
+  const name = hostname.replace(/\.$/, '');
+  if (name === 'localhost' || name.endsWith('.localhost')) return await fromSystem(name);
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
+  const cancel = () => resolver.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
+    signal.throwIfAborted();
+    const found = answers.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    if (found.length > 0) return found;
+    const codes = answers.map((each) =>
+      each.status === 'rejected' ? String((each.reason as NodeJS.ErrnoException).code) : '',
+    );
+    if (codes.every((code) => UNKNOWN_TO_DNS.includes(code))) return await fromSystem(name);
+    throw Object.assign(new Error(`DNS did not answer for ${name}`), { code: 'EAI_AGAIN' });
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+};
+
+async function fromSystem(name: string): Promise<readonly string[]> {
+  return (await lookup(name, { all: true })).map(({ address }) => address);
+}

@@ -1,0 +1,114 @@
+/* Webhook deliveries as Temporal knows them. */
+import { type Client, WorkflowFailedError } from '@temporalio/client';
+import { attemptNowSignal, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
+import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import {
+  DELIVERY_WORKFLOW,
+  type DeliveryRequest,
+  type DeliveryState,
+  MEMO_DELIVERY,
+  newDelivery,
+} from '../contract/webhook.ts';
+import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
+import { listExecutions } from './visibility.ts';
+
+const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
+
+export interface DeliveryPage {
+  readonly ids: readonly string[];
+  readonly nextPageToken: Uint8Array | null;
+}
+
+/** The API's view of the deliveries. The client stays its owner's to close. */
+export class DeliveryEngine {
+  readonly #client: Client;
+  readonly #timely: TimelyCall;
+
+  constructor(client: Client) {
+    this.#client = client;
+    this.#timely = timelyCalls(client);
+  }
+
+  /**
+   * Starts a delivery, also one that ended before; one that waits for its next attempt makes it now.
+   */
+  async startOrHurry(request: DeliveryRequest): Promise<void> {
+    const { receiver, tenant, event } = request;
+    await this.#timely(async () => {
+      await this.#client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
+        workflowId: request.id,
+        taskQueue: ORCHESTRATION_QUEUE,
+        args: [request],
+        signal: attemptNowSignal,
+        signalArgs: [],
+        memo: { [MEMO_DELIVERY]: newDelivery(request, new Date().toISOString()) },
+        searchAttributes: {
+          [SEARCH_ATTRIBUTES.tenant.name]: [tenant],
+          ...('endpoint' in receiver
+            ? { [SEARCH_ATTRIBUTES.endpoint.name]: [receiver.endpoint] }
+            : {}),
+        },
+        staticSummary: event.type,
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+      });
+    });
+  }
+
+  /** What is known of a delivery; null when it has not been started, or is no longer kept. */
+  async find(id: string): Promise<DeliveryState | null> {
+    try {
+      const handle = this.#client.workflow.getHandle(id);
+      const { memo, closeTime } = await this.#timely(async () => await handle.describe());
+      const state = memo?.[MEMO_DELIVERY] as DeliveryState | undefined;
+      if (state === undefined) return null; // a workflow that somebody started by hand
+      const isCutOff = closeTime !== undefined && state.status === 'pending';
+      return isCutOff
+        ? { ...state, status: 'failed', reason: 'terminated', next_attempt_at: null }
+        : state;
+    } catch (error) {
+      if (error instanceof WorkflowMissingError) return null;
+      throw error;
+    }
+  }
+
+  /** Resolves when a delivery has ended, or `signal` aborts. */
+  async waitForEnd(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      const handle = this.#client.workflow.getHandle(id);
+      await this.#client.withAbortSignal(signal, async () => (await handle.result()) as unknown);
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError) && !signal.aborted) throw error;
+    }
+  }
+
+  /** One page of the deliveries to an endpoint: each id may come several times, once for each run. */
+  async list(
+    { tenant, endpoint, failedSince }: DeliveryQuery,
+    page: { readonly pageSize: number; readonly token: Uint8Array | null },
+  ): Promise<DeliveryPage> {
+    const query = [
+      `WorkflowType = '${DELIVERY_WORKFLOW}'`,
+      `${SEARCH_ATTRIBUTES.tenant.name} = '${tenant}'`,
+      `${SEARCH_ATTRIBUTES.endpoint.name} = '${endpoint}'`,
+      ...(failedSince === null
+        ? []
+        : [`ExecutionStatus = 'Failed'`, `CloseTime >= '${failedSince.toISOString()}'`]),
+    ].join(' AND ');
+    const { executions, nextPageToken } = await listExecutions(
+      this.#client,
+      this.#timely,
+      query,
+      page,
+    );
+    return { ids: executions.map(({ execution }) => execution?.workflowId ?? ''), nextPageToken };
+  }
+}
+
+/** Values are ours: an id of checked shape, a tenant from its key. */
+export interface DeliveryQuery {
+  readonly tenant: string;
+  readonly endpoint: string;
+  /** Null: all of them. */
+  readonly failedSince: Date | null;
+}

@@ -1,0 +1,60 @@
+/*
+ * Every call to Temporal has a deadline of its own: with the server down, the SDK would otherwise
+ * retry for 20 seconds.
+ */
+import {
+  type Client,
+  isGrpcServiceError,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+
+const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
+
+/** Temporal did not answer, or not in time. */
+export class EngineUnavailableError extends Error {
+  override readonly name = 'EngineUnavailableError';
+}
+
+/** There is no such workflow, or Temporal no longer remembers it. */
+export class WorkflowMissingError extends Error {
+  override readonly name = 'WorkflowMissingError';
+  /** The prediction's or delivery's id. */
+  readonly id: string;
+  constructor(id: string) {
+    super(`there is no ${id}`);
+    this.id = id;
+  }
+}
+
+/** Runs a call; throws `EngineUnavailableError` and `WorkflowMissingError`. */
+export type TimelyCall = <T>(call: () => Promise<T>, deadlineMs?: number) => Promise<T>;
+
+export const timelyCalls =
+  (client: Client): TimelyCall =>
+  async (call, deadlineMs = CALL_DEADLINE_MS) => {
+    const answer = client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      // The SDK sleeps between its retries, also beyond the deadline.
+      const error = new EngineUnavailableError(`the engine did not answer within ${deadlineMs} ms`);
+      timer = setTimeout(() => reject(error), deadlineMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+function rethrow(error: unknown): never {
+  if (error instanceof WorkflowNotFoundError) throw new WorkflowMissingError(error.workflowId);
+  if (error instanceof WorkflowExecutionAlreadyStartedError) throw error;
+  if (error instanceof ServiceError || isGrpcServiceError(error)) {
+    throw new EngineUnavailableError(`the engine did not answer: ${error.message}`, {
+      cause: error,
+    });
+  }
+  throw error;
+}

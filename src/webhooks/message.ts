@@ -1,0 +1,21 @@
+/* The body of a webhook: the event as Standard Webhooks has it, with the record in it. */
+import { finalRecord, type RecordSettings, unreadOutput } from '../contract/prediction-record.ts';
+import type { DeliveryEvent } from '../contract/webhook.ts';
+
+/** The standard asks for less than 20 KB; a larger record is left to be read with a GET. */
+const MAX_BODY_BYTES = 20_000;
+
+/** The same bytes for the same event, however often it is told. */
+export function messageBody(event: DeliveryEvent, settings: RecordSettings): Buffer {
+  const { type, timestamp, prediction } = event;
+  if (prediction === null) return encode({ type, timestamp, data: {} });
+  const { accepted, ended } = prediction;
+  const output = unreadOutput(accepted, ended, settings.publicUrl);
+  const record = finalRecord(accepted, ended, output, settings);
+  const whole = encode({ type, timestamp, data: record });
+  if (whole.length <= MAX_BODY_BYTES) return whole;
+  const { id, status, urls } = record;
+  return encode({ type, timestamp, data: { id, status, urls } });
+}
+
+const encode = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));

@@ -1,0 +1,65 @@
+/*
+ * Telling one receiver of one event, for as long as that takes. Each attempt is in the memo before
+ * the next begins, so the whole story can be read with every worker down.
+ */
+import { ApplicationFailureCategory } from '@temporalio/common';
+import { ApplicationFailure, condition, setHandler, upsertMemo } from '@temporalio/workflow';
+import { nextStep } from '../contract/delivery-schedule.ts';
+import { attemptNowSignal, deliveryQuery } from '../contract/messages.ts';
+import {
+  type DeliverResult,
+  type DeliveryRequest,
+  type DeliveryState,
+  MAX_KEPT_ATTEMPTS,
+  MEMO_DELIVERY,
+  newDelivery,
+} from '../contract/webhook.ts';
+import { deliver } from './activities.ts';
+
+export async function webhookDeliveryWorkflow(
+  request: DeliveryRequest,
+): Promise<DeliveryState['status']> {
+  const { schedule_ms: scheduleMs, event, receiver, tenant } = request;
+  let state = newDelivery(request, new Date().toISOString());
+  let isAskedFor = false;
+  setHandler(deliveryQuery, () => state);
+  setHandler(attemptNowSignal, () => {
+    isAskedFor = true;
+  });
+  let delayMs = scheduleMs[0] ?? 0;
+  for (let made = 1; ; made++) {
+    // Asked for, it begins a schedule of its own, or it would use up the attempts that are left.
+    if (delayMs > 0 && (await condition(() => isAskedFor, delayMs))) made = 1;
+    isAskedFor = false;
+    const result = await deliver({ tenant, event, receiver });
+    const step = nextStep(scheduleMs, made, result, Math.random());
+    delayMs = step.status === 'pending' ? step.delayMs : 0;
+    state = {
+      ...state,
+      status: step.status,
+      reason: 'reason' in step ? step.reason : null,
+      attempts: attemptsAfter(state, result),
+      next_attempt_at:
+        step.status === 'pending' ? new Date(Date.now() + delayMs).toISOString() : null,
+    };
+    upsertMemo({ [MEMO_DELIVERY]: state });
+    if (state.status !== 'pending') return outcomeOf(request, state);
+  }
+}
+
+function attemptsAfter({ attempts }: DeliveryState, result: DeliverResult) {
+  if ('gone' in result) return attempts;
+  const number = (attempts.at(-1)?.number ?? 0) + 1;
+  return [...attempts, { number, ...result.attempt }].slice(-MAX_KEPT_ATTEMPTS);
+}
+
+/** What was not delivered is a Failed workflow, so that operators find it. */
+function outcomeOf({ id }: DeliveryRequest, { status, reason }: DeliveryState) {
+  if (status === 'delivered') return status;
+  throw ApplicationFailure.create({
+    type: `webhook_${status}`,
+    message: `${id}: ${reason}`,
+    nonRetryable: true,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+}
