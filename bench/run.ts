@@ -15,6 +15,7 @@ import {
   measureReplicas,
 } from './runtime.ts';
 import { measureSpeed } from './speed.ts';
+import { measureWebhooks } from './webhooks.ts';
 
 const PARTS = {
   batching: measureBatching,
@@ -25,6 +26,7 @@ const PARTS = {
   memory: measureMemory,
   speed: measureSpeed,
   recovery: measureRecovery,
+  webhooks: measureWebhooks,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -6,8 +6,6 @@ import type { OriginTurns } from '../webhooks/origin-turns.ts';
 import type { SendWebhook } from '../webhooks/sender.ts';
 import { originBusy, stoppedFailure } from './failures.ts';
 
-const HEARTBEAT_INTERVAL_MS = 1000;
-
 export interface WebhookDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly send: SendWebhook;
@@ -20,7 +18,6 @@ export const createWebhookActivities = ({ endpoints, send, turns }: WebhookDepen
   async deliver({ tenant, event, receiver }: DeliverRequest): Promise<DeliverResult> {
     const context = Context.current();
     const signal = context.cancellationSignal;
-    const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
     try {
       const found = await urlOf(tenant, receiver, endpoints);
       if ('gone' in found) return found;
@@ -34,8 +31,6 @@ export const createWebhookActivities = ({ endpoints, send, turns }: WebhookDepen
       }
     } catch (error) {
       throw signal.aborted ? stoppedFailure(context) : error;
-    } finally {
-      clearInterval(timer);
     }
   },
 });

@@ -6,6 +6,12 @@ export const ORCHESTRATION_QUEUE = 'orchestration';
 /** Webhook deliveries: a receiver that hangs takes a slot here, and nowhere else. */
 export const DELIVERY_QUEUE = 'delivery';
 
+/**
+ * How long a lost delivery worker goes unnoticed. Longer than an attempt: one that outlasts four fifths
+ * of it has to tell the engine that it is still at work, which 200 hanging ones made felt.
+ */
+export const DELIVERY_TASK_TIMEOUT = '20s';
+
 /** Inputs that are given by URL. */
 export const FETCH_QUEUE = 'fetch';
 

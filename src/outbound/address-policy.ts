@@ -3,6 +3,7 @@
  * BUZZER_OUTBOUND_ALLOW. A URL is checked when it is accepted (`checkUrl`, without asking DNS), and
  * every address it leads to when it is used (`permits`): only the second is a decision.
  */
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -98,7 +99,7 @@ const HOST_NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 function parseEntry(text: string): AllowEntry {
   // An IPv6 address outside brackets: its colons are not those of a port.
   const bare = text.replace(/^https?:\/\//i, '').split('/')[0] ?? '';
-  const bracketed = ipaddr.IPv6.isValid(bare) ? text.replace(bare, `[${bare}]`) : text;
+  const bracketed = isIP(bare) === 6 ? text.replace(bare, `[${bare}]`) : text;
   const [, scheme, v6, other, bits, port] = ENTRY.exec(bracketed) ?? [];
   const host = v6 ?? other?.toLowerCase();
   if (host === undefined || Number(port ?? 0) > 65_535) throw unreadable(text);
@@ -106,7 +107,7 @@ function parseEntry(text: string): AllowEntry {
     allowsHttp: scheme?.toLowerCase() === 'http',
     port: port === undefined ? null : Number(port),
   };
-  const address = ipaddr.isValid(host) ? ipaddr.parse(host) : null;
+  const address = isIP(host) === 0 ? null : ipaddr.parse(host);
   if (address === null) {
     const isAddressLike = /^[\d.]+$/.test(host);
     if (bits !== undefined || isAddressLike || !HOST_NAME.test(host)) throw unreadable(text);
@@ -137,7 +138,7 @@ function parseUrl(text: string): URL {
 /** The address, when a URL's host is one: `new URL` has brought every spelling into one form. */
 export function addressLiteral(hostname: string): string | null {
   const text = hostname.replace(/^\[|\]$/g, '');
-  return ipaddr.isValid(text) ? text : null;
+  return isIP(text) === 0 ? null : text;
 }
 
 const portOf = (url: URL): number =>
@@ -162,7 +163,7 @@ function isInRange({ target }: AllowEntry, address: Address): boolean {
 
 /** Null when it is none. An IPv4 address inside IPv6 (mapped, or behind NAT64) is that address. */
 function toAddress(text: string): Address | null {
-  if (!ipaddr.isValid(text)) return null;
+  if (isIP(text) === 0) return null;
   const address = ipaddr.process(text);
   if (address.kind() === 'ipv4') return address;
   const v6 = address as ipaddr.IPv6;

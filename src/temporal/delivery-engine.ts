@@ -1,7 +1,7 @@
 /* Webhook deliveries as Temporal knows them. */
 import { type Client, WorkflowFailedError } from '@temporalio/client';
 import { attemptNowSignal, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
-import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from '../contract/task-queues.ts';
 import {
   DELIVERY_WORKFLOW,
   type DeliveryRequest,
@@ -11,8 +11,6 @@ import {
 } from '../contract/webhook.ts';
 import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
-
-const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
 export interface DeliveryPage {
   readonly ids: readonly string[];
@@ -37,7 +35,7 @@ export class DeliveryEngine {
     await this.#timely(async () => {
       await this.#client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
         workflowId: request.id,
-        taskQueue: ORCHESTRATION_QUEUE,
+        taskQueue: DELIVERY_QUEUE,
         args: [request],
         signal: attemptNowSignal,
         signalArgs: [],
@@ -50,7 +48,7 @@ export class DeliveryEngine {
         },
         staticSummary: event.type,
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+        workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
       });
     });
   }

@@ -19,9 +19,10 @@ import { createSender } from '../webhooks/sender.ts';
 import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 
 const CACHED_WORKFLOWS = 500; // about 0.1 MB each; a workflow that falls out is replayed
-const DELIVERY_SLOTS = 2000; // each is a socket and a body of 20 KB: 500 receivers may hang, 4 times each
+const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250 receivers may hang, 4 times each
 const FETCH_SLOTS = 32; // each streams up to BUZZER_MAX_UPLOAD to the store
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
+const STICKY_TIMEOUT = '2s'; // how long a lost worker's workflows wait for it
 const AGENT = 'Buzzer';
 const WORKFLOW_BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
 
@@ -33,13 +34,14 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
   const store = await FilePayloadStore.open(config.payloadDir);
   const client = createGuardedClient(config.addressPolicy);
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const workflowBundle = { codePath: WORKFLOW_BUNDLE };
   const secrets = new SigningSecrets(objects);
   const workers = await Promise.all([
     createWorker(context, {
       taskQueue: ORCHESTRATION_QUEUE,
-      workflowBundle: { codePath: WORKFLOW_BUNDLE },
+      workflowBundle,
       maxCachedWorkflows: CACHED_WORKFLOWS,
-      stickyQueueScheduleToStartTimeout: '2s', // how long a lost worker's workflows wait for it
+      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
     }),
     createWorker(context, {
       taskQueue: DELIVERY_QUEUE,
@@ -48,7 +50,12 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
         send: createSender({ ...config, client, secrets, agent: AGENT }),
         turns: new OriginTurns(),
       }),
-      maxConcurrentActivityTaskExecutions: DELIVERY_SLOTS,
+      workflowBundle,
+      enableNonLocalActivities: false, // each attempt runs beside its workflow
+      maxConcurrentLocalActivityExecutions: DELIVERY_SLOTS,
+      maxConcurrentWorkflowTaskExecutions: DELIVERY_SLOTS,
+      maxCachedWorkflows: DELIVERY_SLOTS,
+      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
     }),
     createWorker(context, {
       taskQueue: FETCH_QUEUE,

@@ -2,6 +2,7 @@
 import { CancellationScope, startChild } from '@temporalio/workflow';
 import { SEARCH_ATTRIBUTES } from '../contract/messages.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
+import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from '../contract/task-queues.ts';
 import {
   DELIVERY_WORKFLOW,
   deliveryId,
@@ -37,6 +38,7 @@ async function startDelivery(
   const request: DeliveryRequest = { id, tenant, event, receiver, schedule_ms, earlier: [] };
   await startChild(DELIVERY_WORKFLOW, {
     workflowId: id,
+    taskQueue: DELIVERY_QUEUE,
     args: [request],
     memo: { [MEMO_DELIVERY]: newDelivery(request, new Date().toISOString()) },
     searchAttributes: {
@@ -46,6 +48,6 @@ async function startDelivery(
     staticSummary: event.type,
     parentClosePolicy: 'ABANDON',
     workflowIdReusePolicy: 'REJECT_DUPLICATE',
-    workflowTaskTimeout: '5s', // how long a lost orchestration worker goes unnoticed
+    workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
   });
 }

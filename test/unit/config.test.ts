@@ -26,7 +26,11 @@ test("Temporal's standard environment is read as it is", () => {
 });
 
 test('examples are served on loopback only', () => {
-  const open = { BUZZER_HOST: '0.0.0.0', BUZZER_ALLOW_ANONYMOUS: 'true' };
+  const open = {
+    BUZZER_HOST: '0.0.0.0',
+    BUZZER_ALLOW_ANONYMOUS: 'true',
+    BUZZER_SECRET_KEY: Buffer.alloc(32).toString('base64'),
+  };
 
   expect(readConfig({}).modelFolders).toHaveLength(2);
   expect(readConfig(open).modelFolders).toHaveLength(1);
@@ -40,9 +44,22 @@ test.each([
   [{ BUZZER_PUBLIC_URL: 'ftp://x' }, 'BUZZER_PUBLIC_URL=ftp://x: must be an http(s) URL'],
   [{ BUZZER_LOG_LEVEL: 'loud' }, 'BUZZER_LOG_LEVEL=loud: must be one of'],
   [{ BUZZER_QUEUE_TTL: '0s' }, 'BUZZER_QUEUE_TTL=0s: must be a duration'],
+  [{ BUZZER_SECRET_KEY: 'aGVsbG8=' }, 'BUZZER_SECRET_KEY: must be 32 bytes in base64'],
+  [{ BUZZER_OUTBOUND_ALLOW: '10.0.0.0/99' }, '10.0.0.0/99 is not a host or a range'],
+  [{ BUZZER_WEBHOOK_SCHEDULE: '0s,soon' }, 'BUZZER_WEBHOOK_SCHEDULE=0s,soon: must be at most 20'],
+  [{ BUZZER_WEBHOOK_SCHEDULE: '0s,25h' }, 'none over 24h'],
   [{ BUZZER_PROT: '1' }, 'BUZZER_PROT: no such setting'],
   [{ BUZZER_HOST: '192.0.2.1' }, 'BUZZER_HOST=192.0.2.1: 192.0.2.1 is not a loopback address'],
 ])('%j is refused with a line that names it', (environment, message) => {
   expect(() => readConfig(environment)).toThrow(ConfigError);
   expect(() => readConfig(environment)).toThrow(message);
+});
+
+test('an address that others reach needs a key for its secrets, and a refusal does not show it', () => {
+  const open = { BUZZER_HOST: '192.0.2.1', BUZZER_ALLOW_ANONYMOUS: 'true' };
+
+  expect(() => readConfig(open)).toThrow('BUZZER_SECRET_KEY: is needed');
+  expect(() => readConfig({ BUZZER_SECRET_KEY: 'canary' })).toThrow(
+    expect.objectContaining({ message: expect.not.stringContaining('canary') as unknown }),
+  );
 });

@@ -18,9 +18,7 @@ test.each(['', 'OCR', 'ocr@', 'ocr@0', 'ocr@01', 'ocr@1@2', '../ocr', "o'cr", 'o
 );
 
 test('prediction ids are well-formed, unique and sort by time', () => {
-  const ids = Array.from({ length: 1000 }, (_, index) =>
-    newId('pred', 1_700_000_000_000 + index),
-  );
+  const ids = Array.from({ length: 1000 }, (_, index) => newId('pred', 1_700_000_000_000 + index));
 
   expect(ids.every(isPredictionId)).toBe(true);
   expect(new Set(ids).size).toBe(1000);

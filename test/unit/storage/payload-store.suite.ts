@@ -33,6 +33,18 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     expect(await readAll(await store.open(claim.key))).toEqual(bytes);
   });
 
+  test('of many that create the same payload at once, one does, and it stays', async () => {
+    const bodies = Array.from({ length: 20 }, (_, index) => Buffer.from(`body ${index}`));
+    const created = await Promise.all(
+      bodies.map(async (body) => await store.create('c/once', body, text)),
+    );
+    const winner = bodies[created.indexOf(true)];
+
+    expect(created.filter(Boolean)).toHaveLength(1);
+    expect(await store.get('c/once')).toEqual(winner);
+    expect(await store.list('c')).toEqual(['c/once']);
+  });
+
   test('a stream is stored in order, an empty one too', async () => {
     const chunks = Array.from({ length: 100 }, (_, index) => Buffer.alloc(10_000, index));
     await store.put('a/stream', Readable.from(chunks), text);

@@ -1,0 +1,89 @@
+import { OriginTurns } from '../../../src/webhooks/origin-turns.ts';
+
+const ORIGIN = 'https://slow.example';
+const never = new AbortController().signal;
+const isTurn = (taken: unknown): taken is () => void => typeof taken === 'function';
+
+async function takeAll(turns: OriginTurns, count: number, origin = ORIGIN) {
+  return await Promise.all(
+    Array.from({ length: count }, async () => await turns.take(origin, never)),
+  );
+}
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+test('an origin gets four at once; another has four of its own', async () => {
+  const turns = new OriginTurns();
+  const four = await takeAll(turns, 4);
+  const others = await takeAll(turns, 4, 'https://other.example');
+  const fifth = turns.take(ORIGIN, never);
+  let hasCome = false;
+  void fifth.then(() => {
+    hasCome = true;
+  });
+  await Promise.resolve();
+
+  expect([...four, ...others].every(isTurn)).toBe(true);
+  expect(hasCome).toBe(false);
+  if (isTurn(four[0])) four[0]();
+  expect(isTurn(await fifth)).toBe(true);
+});
+
+test('a turn that is handed over is never had by two', async () => {
+  const turns = new OriginTurns();
+  let running = 0;
+  let most = 0;
+  const useTwice = async () => {
+    for (let use = 0; use < 2; use++) {
+      const turn = await turns.take(ORIGIN, never);
+      if (!isTurn(turn)) return;
+      most = Math.max(most, (running += 1));
+      await Promise.resolve();
+      running -= 1;
+      turn();
+    }
+  };
+  await Promise.all(Array.from({ length: 20 }, useTwice));
+
+  expect(most).toBe(4);
+  expect(running).toBe(0);
+});
+
+test('whoever would wait long is sent away, each with a time of its own', async () => {
+  const turns = new OriginTurns();
+  await takeAll(turns, 4); // and these hang
+  jest.advanceTimersByTime(15_000);
+  const sentAway = (await takeAll(turns, 40)) as { retryInMs: number }[];
+  const times = sentAway.map(({ retryInMs }) => retryInMs);
+
+  expect(times[0]).toBeGreaterThanOrEqual(1000);
+  expect(times[4]).toBeCloseTo((times[0] ?? 0) + 15_000); // four at once, 15 s each
+  expect(times.at(-1)).toBeLessThanOrEqual(300_000);
+});
+
+test('whoever waits in vain is sent away after two seconds', async () => {
+  const turns = new OriginTurns();
+  await takeAll(turns, 4);
+  const fifth = turns.take(ORIGIN, never);
+  jest.advanceTimersByTime(2000);
+
+  expect(await fifth).toEqual({ retryInMs: expect.any(Number) as unknown });
+});
+
+test('one that gives up while it waits leaves its place to the next', async () => {
+  const turns = new OriginTurns();
+  const [first] = await takeAll(turns, 4);
+  const controller = new AbortController();
+  const fifth = turns.take(ORIGIN, controller.signal);
+  const sixth = turns.take(ORIGIN, never);
+  controller.abort(new Error('stopped'));
+  await expect(fifth).rejects.toThrow('stopped');
+  if (isTurn(first)) first();
+
+  expect(isTurn(await sixth)).toBe(true);
+});
