@@ -296,10 +296,15 @@ function cpuTicks(pid: number): number {
   }
 }
 
+/**
+ * Whether a process still holds anything. Its first thread may be a zombie while others have yet to
+ * end, and with them its ports.
+ */
 export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
-    return !statFields(pid)[0]?.startsWith('Z');
+    const isZombie = statFields(pid)[0]?.startsWith('Z') === true;
+    return !isZombie || readdirSync(`/proc/${pid}/task`).length > 1;
   } catch {
     return false;
   }

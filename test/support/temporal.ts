@@ -66,16 +66,11 @@ export async function startTemporal(): Promise<TemporalServer> {
 
 /** Ports that this test file has been given; a port is given once, used or not. */
 const givenPorts = new Set<number>();
-const PORTS_OF_A_WORKER = 1_500;
 
-/**
- * Below the range that outgoing connections take theirs from, and out of a band that only this
- * worker of Jest draws from: a port that is found free stays free until the test uses it.
- */
+/** Below the range that outgoing connections take theirs from, so that it stays free. */
 export async function freePort(): Promise<number> {
-  const band = (Number(process.env['JEST_WORKER_ID'] ?? 1) - 1) % 8;
   for (;;) {
-    const port = 20_000 + band * PORTS_OF_A_WORKER + Math.floor(Math.random() * PORTS_OF_A_WORKER);
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
     if (givenPorts.has(port)) continue;
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {

@@ -70,8 +70,9 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   for (const launcher of launched.splice(0)) {
+    const family = launcher.family();
     launcher.child.kill('SIGKILL');
-    await allGone(launcher.family());
+    await allGone(family);
   }
 });
 afterAll(async () => await rm(folder, { recursive: true, maxRetries: 5 }));
