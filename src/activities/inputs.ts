@@ -83,7 +83,8 @@ function failureOf(error: unknown, field: string): ApplicationFailure {
     return failure('input_unavailable', error.message, isTemporary(error.status));
   }
   if (error instanceof OutboundError) {
-    return failure('input_unavailable', error.message, error.code !== 'forbidden');
+    const isRetried = error.code === 'unreachable' || error.code === 'timeout';
+    return failure('input_unavailable', error.message, isRetried);
   }
   if (error instanceof StorageError) return failure('storage_unavailable', error.message, true);
   return failure('internal', String(error));

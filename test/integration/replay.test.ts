@@ -19,6 +19,15 @@ test('there is one of each kind', () => {
   const kinds = readdirSync(folder).map((file) => file.split('.')[0]);
 
   expect(new Set(kinds)).toEqual(
-    new Set(['success', 'failure', 'cancel', 'crash-and-retry', 'reset']),
+    new Set([
+      'success',
+      'failure',
+      'cancel',
+      'crash-and-retry',
+      'reset',
+      'webhook',
+      'delivery',
+      'fetched-input',
+    ]),
   );
 });

@@ -2,13 +2,27 @@
  * Saves the histories that every later version of the workflow must replay. Run once for each
  * change of what a history looks like: npx tsx test/support/save-histories.ts <suffix>
  */
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { until } from './conditions.ts';
+import { startReceiver } from './receiver.ts';
 import { affine, burn, Service } from './service.ts';
 
 const suffix = process.argv[2] ?? '1';
 const folder = 'test/workflows/histories';
-const service = await Service.start();
+const receiver = await startReceiver((path, response, count) => {
+  if (path === '/page.png') {
+    response.end(readFileSync('examples/page.png'));
+    return;
+  }
+  response.statusCode = count === 1 ? 503 : 200;
+  response.end();
+});
+const service = await Service.start({
+  BUZZER_OUTBOUND_ALLOW: 'http://127.0.0.1',
+  BUZZER_WEBHOOK_SCHEDULE: '0s,100ms',
+});
 
 async function save(name: string, id: string): Promise<void> {
   const history = await service.temporalCli('workflow', 'show', '-w', id, '-o', 'json');
@@ -53,4 +67,22 @@ await service.readUntil(reset.id, 'to end again', ({ completed_at: at }) => {
   return at !== null && at !== first.completed_at;
 });
 await save('reset', reset.id);
+
+const told = await service.post({ model: 'affine', input: affine(), webhook: receiver.url });
+const { id: toldId } = (await told.json()) as { id: string };
+await receiver.at('/', 2);
+await service.ended(toldId);
+await save('webhook', toldId);
+await until('the delivery to close', async () => {
+  const text = await service.temporalCli('workflow', 'describe', '-w', `${toldId}.webhook`);
+  return text.includes('COMPLETED') ? true : undefined;
+});
+await save('delivery', `${toldId}.webhook`);
+
+const fetched = await service.submit('ocr', { image: `${receiver.url}/page.png` });
+await service.ended(fetched.id);
+await save('fetched-input', fetched.id);
+
 await service.close();
+await receiver.close();
+process.exit(0);

@@ -12,6 +12,8 @@ export const NAMESPACE = 'buzzer';
 export interface TemporalServer {
   readonly address: string;
   readonly pid: number;
+  /** Where its database lies. */
+  readonly folder: string;
   kill(): Promise<void>;
   /** On the same port and the same database. */
   start(): Promise<void>;
@@ -52,6 +54,7 @@ export async function startTemporal(): Promise<TemporalServer> {
   await start();
   return {
     address,
+    folder,
     get pid() {
       return child.pid ?? 0;
     },
