@@ -19,7 +19,7 @@ export const PREDICTION_EVENTS = [
 /** What a receiver may be told of. */
 export type PredictionEvent = (typeof PREDICTION_EVENTS)[number];
 
-export const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
+const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
 
 /** The URL that a request names for itself. */
 export interface RequestedWebhook {
@@ -103,7 +103,7 @@ export interface DeliveryAttempt {
 }
 
 /** Why an attempt failed; too coarse to map somebody's network with. */
-export type DeliveryErrorCode =
+type DeliveryErrorCode =
   | 'forbidden'
   | 'unreachable'
   | 'timeout'

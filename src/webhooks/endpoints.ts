@@ -3,7 +3,7 @@ import type { MatchingEndpoint, PredictionEvent } from '../contract/webhook.ts';
 import { TenantObject, type TenantObjects } from './tenant-object.ts';
 
 /** So many endpoints may one tenant have: each is a workflow for every prediction. */
-export const MAX_ENDPOINTS = 16;
+const MAX_ENDPOINTS = 16;
 
 export interface WebhookEndpoint {
   /** `whe_…` */

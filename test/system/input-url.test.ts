@@ -72,7 +72,7 @@ const serveFiles: RequestListener = (request, response) => {
 
 beforeAll(async () => {
   page = await readFile('examples/page.png');
-  files = createServer((request, response) => void serveFiles(request, response));
+  files = createServer(serveFiles);
   canary = createServer((_request, response) => {
     canaryHits += 1;
     response.end();

@@ -477,7 +477,7 @@ describe('registered endpoints', () => {
     const delivered = await told('delivered');
 
     expect(redelivery).toEqual({ object: 'redelivery', redelivered: 3, has_more: false });
-    expect(delivered.map(({ prediction }) => prediction).toSorted()).toEqual(ids.toSorted());
+    expect(new Set(delivered.map(({ prediction }) => prediction))).toEqual(new Set(ids));
     expect(delivered[0]?.attempts.map(({ status }) => status)).toEqual([410, 200]);
     expect(await answerOf(path, 'POST', { since })).toMatchObject({ redelivered: 0 });
   });

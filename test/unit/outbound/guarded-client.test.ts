@@ -153,7 +153,7 @@ test('a redirect is an answer, or is followed and checked at every hop', async (
 
 test.each([
   ['says nothing', () => {}],
-  ['drips its header', (socket: Socket) => void drip(socket, 'HTTP/1.1 200 OK\r\n')],
+  ['drips its header', (socket: Socket) => drip(socket, 'HTTP/1.1 200 OK\r\n')],
   ['drips its body', (socket: Socket) => dripBody(socket)],
 ])('a server that %s is given up at the deadline, and its connection closed', async (_how, act) => {
   const closed: Promise<unknown>[] = [];

@@ -84,7 +84,8 @@ test('a writer that slept through many changes does not undo them', async () => 
     delete: async (key) => await store.delete(key),
     check: async () => await store.check(),
     async create(...args) {
-      for (let count = 0; isFirst && count < 12; count++) {
+      const changes = isFirst ? 12 : 0;
+      for (let count = 0; count < changes; count++) {
         await other.update('a', (words) => [...(words ?? []), String(count)]);
       }
       isFirst = false;
