@@ -16,6 +16,13 @@ export function requireJson(request: Request): void {
 }
 
 /** `is` answers null, whatever it is asked, when there is no body. */
+/** The JSON of a body that may be missing; throws a problem when there is one, and it is not JSON. */
+export function optionalJson(request: Request): unknown {
+  if (request.is('*/*') === null) return {};
+  requireJson(request);
+  return request.body as unknown;
+}
+
 export function requireBody(request: Request): void {
   if (request.is('*/*') !== null || request.headers['content-type'] === undefined) return;
   throw new Problem('malformed_request', 'the body is empty');

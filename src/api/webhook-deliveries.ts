@@ -3,7 +3,7 @@ import express, { Router } from 'express';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { Problem } from './problems.ts';
-import { parsePredictionId } from './requests.ts';
+import { optionalJson, parsePredictionId } from './requests.ts';
 import { parseBody, redeliverSchema } from './schemas.ts';
 
 export function webhookDeliveriesRouter(dependencies: {
@@ -22,7 +22,7 @@ export function webhookDeliveriesRouter(dependencies: {
 
   router.post('/predictions/:id/webhook/redeliver', json, async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { endpoint } = parseBody(redeliverSchema, request.body ?? {});
+    const { endpoint } = parseBody(redeliverSchema, optionalJson(request));
     const all = await deliveries.of(id);
     if (all === null) {
       throw new Problem('still_running', `${id} has not ended: there is nothing to tell yet`);

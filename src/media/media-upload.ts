@@ -63,7 +63,9 @@ export function decodeDataUrl(text: string, maxBytes: number): Buffer {
   const [, encoding] =
     /^data:[^;,]*(?:;[^;,]+)*?(;base64)?$/i.exec(text.slice(0, Math.max(0, comma))) ?? [];
   if (comma === -1 || !/^data:/i.test(text)) {
-    throw new InvalidMediaError('must be a data URL: data:<media type>;base64,<data>');
+    throw new InvalidMediaError(
+      'must be a data URL (data:<media type>;base64,<data>) or an https URL',
+    );
   }
   if (encoding === undefined) throw new InvalidMediaError('the data URL must be in base64');
   const data = text.slice(comma + 1);

@@ -12,6 +12,9 @@ import {
 import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
+/** However it ended, it was not delivered. */
+const UNDELIVERED = "'Failed', 'Terminated', 'TimedOut', 'Canceled'";
+
 export interface DeliveryPage {
   readonly ids: readonly string[];
   readonly nextPageToken: Uint8Array | null;
@@ -91,7 +94,7 @@ export class DeliveryEngine {
       `${SEARCH_ATTRIBUTES.endpoint.name} = '${endpoint}'`,
       ...(failedSince === null
         ? []
-        : [`ExecutionStatus = 'Failed'`, `CloseTime >= '${failedSince.toISOString()}'`]),
+        : [`ExecutionStatus IN (${UNDELIVERED})`, `CloseTime >= '${failedSince.toISOString()}'`]),
     ].join(' AND ');
     const { executions, nextPageToken } = await listExecutions(
       this.#client,

@@ -62,6 +62,6 @@ export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
  */
 export const { deliver } = proxyLocalActivities<WebhookActivities>({
   startToCloseTimeout: '1m', // the activity itself gives up after 15 s; this is the backstop
-  retry: { initialInterval: '1s', maximumInterval: '1m' },
+  retry: { initialInterval: '1s', maximumInterval: '5m' }, // each adds to its history
   localRetryThreshold: '1s', // a longer pause is a timer of the workflow's, and holds nothing
 });

@@ -79,12 +79,7 @@ test.each([
   ],
   ['a data URL that is no image', dataUrl(Buffer.from('hello, world')), 422, 'invalid_input'],
   ['an empty data URL', dataUrl(Buffer.alloc(0)), 422, 'invalid_input'],
-  [
-    'no data URL',
-    { model: 'ocr', input: { image: 'https://example.com/a.png' } },
-    422,
-    'invalid_input',
-  ],
+  ['no data URL', { model: 'ocr', input: { image: 'page.png' } }, 422, 'invalid_input'],
   [
     'malformed base64',
     { model: 'ocr', input: { image: 'data:image/png;base64,**' } },
@@ -123,6 +118,30 @@ test.each([
 
   expect(problem).toMatchObject({ status, code });
   expect(service.payloads()).toEqual([]);
+});
+
+test.each([
+  ['http where nothing was opened', 'http://127.0.0.1:9000/'],
+  ['a private address', 'https://10.0.0.1/'],
+  ['no URL', 'example.com/hook'],
+  ['a number', 7],
+  ['a password', 'https://user:password@example.com/'],
+  ['no events', { url: 'https://example.com/', events: [] }],
+  ['an unknown event', { url: 'https://example.com/', events: ['done'] }],
+  ['an unknown member', { url: 'https://example.com/', secret: 'x' }],
+])('a webhook: %s is refused, and the place is named', async (_name, webhook) => {
+  const response = await service.post({ model: 'affine', input: affine(), webhook });
+  const problem = await problemOf(response);
+
+  expect(problem).toMatchObject({ status: 422, code: 'invalid_input' });
+  expect(problem.errors?.[0]?.pointer).toMatch(/^\/webhook/);
+});
+
+test('an input URL that leads where requests may not go is refused, and the place is named', async () => {
+  const input = { image: 'https://169.254.169.254/latest/meta-data/' };
+  const problem = await problemOf(await service.post({ model: 'ocr', input }));
+
+  expect(problem).toMatchObject({ status: 422, errors: [{ pointer: '/input/image' }] });
 });
 
 test('a refusal points at the place', async () => {

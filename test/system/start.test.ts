@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { affineGraph } from '../../src/model/example-graphs.ts';
 import { until } from '../support/conditions.ts';
 import { addModel } from '../support/runtimes.ts';
-import { isAlive } from '../support/service.ts';
+import { affine, isAlive } from '../support/service.ts';
 import { freePort, temporalBinary } from '../support/temporal.ts';
 
 let folder: string;
@@ -96,6 +96,38 @@ test('it starts everything, says so with a curl line that works as pasted, and s
     launcher.output.search(new RegExp(`${name} +shutting down`)),
   );
   expect(order).toEqual(order.toSorted((a, b) => a - b));
+});
+
+test('the example receiver is told, over http on this machine, and verifies', async () => {
+  const launcher = new Launcher();
+  await launcher.says('Buzzer is ready.');
+  const port = await freePort();
+  const url = `http://127.0.0.1:${environment['BUZZER_PORT']}`;
+  const receiver = spawn(
+    process.execPath,
+    ['examples/webhook-receiver/receiver.mjs', String(port)],
+    { env: { BUZZER_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let output = '';
+  receiver.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  await until('it to listen', () => (output.includes('listening') ? true : undefined));
+  const accepted = await fetch(`${url}/v1/predictions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({
+      model: 'affine',
+      input: affine(),
+      webhook: `http://127.0.0.1:${port}/`,
+    }),
+  });
+  const { id } = (await accepted.json()) as { id: string };
+  const event = id.replace('pred_', 'evt_');
+  const told = until('it to be told', () => (output.includes(event) ? output : undefined));
+  await told.finally(() => receiver.kill());
+
+  expect(output).toContain(`${event} prediction.succeeded succeeded`);
 });
 
 test('the second start is ready in ten seconds; what dies is started again and said so', async () => {

@@ -384,6 +384,8 @@ test('what cannot be redelivered is said', async () => {
   expect((await call(path(untold), 'POST')).status).toBe(404);
   expect((await call(path(`pred_${'0'.repeat(26)}`), 'POST')).status).toBe(404);
   expect((await call(path(untold), 'POST', { endpont: 'x' })).status).toBe(422);
+  const form = await fetch(`${service.url}/v1${path(untold)}`, { method: 'POST', body: '{}' });
+  expect(form.status).toBe(415); // not taken for an empty request, which means every receiver
   await service.cancel(running);
 });
 

@@ -42,7 +42,9 @@ export const describeOcr: DescribePipeline = (manifest) => {
     input: z.strictObject({
       image: z
         .string()
-        .describe('A PNG, JPEG, TIFF (its first page) or WebP image, as a data URL.'),
+        .describe(
+          'A PNG, JPEG, TIFF (its first page) or WebP image, as a data URL or an https URL.',
+        ),
     }),
     options: optionsSchema,
     output: outputSchema,

@@ -55,7 +55,7 @@ export const describeVoiceActivity: DescribePipeline = (manifest, graphs) => {
   }
   return {
     input: z.strictObject({
-      audio: z.string().describe('A WAV, FLAC or MP3 file, as a data URL.'),
+      audio: z.string().describe('A WAV, FLAC or MP3 file, as a data URL or an https URL.'),
     }),
     options: optionsSchema,
     output: outputSchema,
