@@ -1,10 +1,13 @@
 /*
- * Names to addresses. The C library's lookup blocks one of four threads, for half a minute when a
- * name server is dead, and behind it everybody else's names and files; so DNS is asked directly,
- * and the C library only for what DNS does not know: the hosts file and search domains.
+ * Names to addresses: the hosts file, then DNS. The C library's lookup blocks one of four threads,
+ * for half a minute when a name server is dead, and behind it everybody else's names and files; so
+ * it is asked only for what DNS says it does not know: search domains and the like.
  */
 import { lookup, Resolver } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 
+const HOSTS_FILE = '/etc/hosts';
 const TIMEOUT_MS = 2000;
 const TRIES = 2;
 /** DNS answered that it does not know the name, or there is no DNS here. */
@@ -18,7 +21,9 @@ export type ResolveAddresses = (
 
 export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
   signal.throwIfAborted();
-  const name = hostname.replace(/\.$/, '');
+  const name = hostname.replace(/\.$/, '').toLowerCase();
+  const known = await fromHostsFile(name);
+  if (known.length > 0) return known;
   if (name === 'localhost' || name.endsWith('.localhost')) return await fromSystem(name);
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   const cancel = () => resolver.cancel();
@@ -37,6 +42,15 @@ export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
     signal.removeEventListener('abort', cancel);
   }
 };
+
+/** Lines of an address and its names (hosts(5)); a file that is not there has none. */
+async function fromHostsFile(name: string): Promise<readonly string[]> {
+  const text = await readFile(HOSTS_FILE, 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    const [address = '', ...names] = line.replace(/#.*/, '').toLowerCase().trim().split(/\s+/);
+    return isIP(address) !== 0 && names.includes(name) ? [address] : [];
+  });
+}
 
 async function fromSystem(name: string): Promise<readonly string[]> {
   return (await lookup(name, { all: true })).map(({ address }) => address);
