@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { formatDuration, parseDurationMs } from './contract/duration.ts';
 import { messageOf } from './contract/failure.ts';
+import { MAX_KEPT_ATTEMPTS } from './contract/webhook.ts';
 import { AddressPolicy, parseOutboundAllow } from './outbound/address-policy.ts';
 
 const BYTE_UNITS: Readonly<Record<string, number>> = {
@@ -10,7 +11,6 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   MiB: 1024 ** 2,
   GiB: 1024 ** 3,
 };
-const MAX_ATTEMPTS = 20; // as many as a delivery's memo holds
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
 
@@ -72,8 +72,10 @@ export const schedule = (fallback: string) =>
     .transform((text, context) => {
       const pausesMs = text.split(',').map((pause) => parseDurationMs(pause.trim()));
       const isRight = pausesMs.every((pauseMs) => pauseMs !== null && pauseMs <= DAY_MS);
-      if (isRight && pausesMs.length <= MAX_ATTEMPTS) return pausesMs as readonly number[];
-      context.addIssue(`must be at most ${MAX_ATTEMPTS} durations such as 0s,5s,5m, none over 24h`);
+      if (isRight && pausesMs.length <= MAX_KEPT_ATTEMPTS) return pausesMs as readonly number[];
+      context.addIssue(
+        `must be at most ${MAX_KEPT_ATTEMPTS} durations such as 0s,5s,5m, none over 24h`,
+      );
       return z.NEVER;
     });
 

@@ -92,11 +92,11 @@ export const stoppedFailure = ({
   cancellationDetails,
 }: Context): ApplicationFailure | CancelledFailure =>
   cancellationDetails?.workerShutdown === true
-    ? inputFailure('worker_lost', 'its worker was shut down before it was done', true)
+    ? plainFailure('worker_lost', 'its worker was shut down before it was done', true)
     : new CancelledFailure('canceled');
 
-/** What fetchInput throws. */
-export const inputFailure = (
+/** A failure by its code, of an activity that reports no attempts of an inference. */
+export const plainFailure = (
   code: FailureCode,
   message: string,
   isRetried: boolean,

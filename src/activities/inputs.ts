@@ -1,19 +1,25 @@
 /* The fetchInput activity: an input that was given by URL, brought into the store like an upload. */
 import { Context } from '@temporalio/activity';
 import type { ApplicationFailure } from '@temporalio/common';
+import type { FailureCode } from '../contract/failure.ts';
 import { FETCH_DEADLINE_MS, type FetchInputRequest } from '../contract/messages.ts';
 import { type Claim, payloadKeys } from '../contract/payload.ts';
 import { InvalidMediaError, mediaField, storeMedia } from '../media/media-upload.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import {
   type GuardedClient,
   type OutboundAnswer,
   OutboundError,
 } from '../outbound/guarded-client.ts';
 import { type PayloadStore, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
-import { inputFailure, stoppedFailure } from './failures.ts';
+import { plainFailure, stoppedFailure } from './failures.ts';
 
 const MAX_REDIRECTS = 3;
 const HEARTBEAT_INTERVAL_MS = 1000;
+/** So often a server is asked that does not answer: 15 seconds, for the client to decide then. */
+const MAX_ASKED = 5;
+/** A server that sends nothing for so long gives its slot to others. */
+const MAX_SILENCE_MS = 30_000;
 
 export interface InputDependencies {
   readonly client: GuardedClient;
@@ -22,6 +28,7 @@ export interface InputDependencies {
   readonly agent: string;
   readonly maxUploadBytes: number;
   readonly maxPixels: number;
+  readonly logger: Logger;
 }
 
 export type InputActivities = ReturnType<typeof createInputActivities>;
@@ -34,16 +41,24 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
     const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
     const runId = info.workflowExecution?.runId ?? 'none';
     const key = payloadKeys.fetchedInput(id, field, runId, info.attempt);
-    const { client, agent } = dependencies;
+    const { client, agent, logger } = dependencies;
     const request = { url: source.url, method: 'GET', maxRedirects: MAX_REDIRECTS } as const;
     const headers = { 'User-Agent': agent, Accept: '*/*', 'Accept-Encoding': 'identity' };
     try {
       return await client.send(
-        { ...request, headers, deadlineMs: FETCH_DEADLINE_MS, signal },
+        {
+          ...request,
+          headers,
+          deadlineMs: FETCH_DEADLINE_MS,
+          maxSilenceMs: MAX_SILENCE_MS,
+          signal,
+        },
         async (answer) => await storeAnswer(answer, key, source.media, dependencies),
       );
     } catch (error) {
-      throw signal.aborted ? stoppedFailure(context) : failureOf(error, field);
+      if (signal.aborted) throw stoppedFailure(context);
+      logger.debug({ err: error, prediction: id }, 'an input could not be fetched');
+      throw failureOf(error, field, info.attempt < MAX_ASKED);
     } finally {
       clearInterval(timer);
     }
@@ -72,19 +87,19 @@ async function storeAnswer(
 }
 
 /** What the server sent is the input's fault; that it sent nothing may be mended by asking again. */
-function failureOf(error: unknown, field: string): ApplicationFailure {
-  const failure = (code: Parameters<typeof inputFailure>[0], message: string, isRetried = false) =>
-    inputFailure(code, `${field}: ${message}`, isRetried);
+function failureOf(error: unknown, field: string, mayAskAgain: boolean): ApplicationFailure {
+  const failure = (code: FailureCode, message: string, isRetried = false) =>
+    plainFailure(code, `${field}: ${message}`, isRetried);
   if (error instanceof InvalidMediaError) return failure('invalid_input', error.message);
   if (error instanceof PayloadTooLargeError) {
     return failure('invalid_input', `it is larger than ${error.maxBytes} bytes`);
   }
   if (error instanceof AnswerStatusError) {
-    return failure('input_unavailable', error.message, isTemporary(error.status));
+    return failure('input_unavailable', error.message, mayAskAgain && isTemporary(error.status));
   }
   if (error instanceof OutboundError) {
-    const isRetried = error.code === 'unreachable' || error.code === 'timeout';
-    return failure('input_unavailable', error.message, isRetried);
+    const isTemporary = error.code === 'unreachable' || error.code === 'timeout';
+    return failure('input_unavailable', error.message, mayAskAgain && isTemporary);
   }
   if (error instanceof StorageError) return failure('storage_unavailable', error.message, true);
   return failure('internal', String(error));

@@ -1,44 +1,57 @@
 /* The deliver activity: one attempt to tell one receiver of one event. */
 import { Context } from '@temporalio/activity';
-import type { DeliveryEvent, DeliverResult, Receiver } from '../contract/webhook.ts';
+import { ApplicationFailure } from '@temporalio/common';
+import type { DeliverRequest, DeliverResult, Receiver } from '../contract/webhook.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { EndpointNotFoundError, type WebhookEndpoints } from '../webhooks/endpoints.ts';
 import type { OriginTurns } from '../webhooks/origin-turns.ts';
-import type { SendWebhook } from '../webhooks/sender.ts';
-import { originBusy, stoppedFailure } from './failures.ts';
+import { originOf, type SendWebhook } from '../webhooks/sender.ts';
+import { originBusy, plainFailure, stoppedFailure } from './failures.ts';
+
+/** So often our own side is tried, before its failure is an attempt of the delivery's schedule. */
+const OUR_TRIES = 4;
 
 export interface WebhookDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly send: SendWebhook;
   readonly turns: OriginTurns;
+  readonly logger: Logger;
 }
 
 export type WebhookActivities = ReturnType<typeof createWebhookActivities>;
 
-export const createWebhookActivities = ({ endpoints, send, turns }: WebhookDependencies) => ({
-  async deliver({ tenant, event, receiver }: DeliverRequest): Promise<DeliverResult> {
+export const createWebhookActivities = (dependencies: WebhookDependencies) => ({
+  async deliver(request: DeliverRequest): Promise<DeliverResult> {
     const context = Context.current();
-    const signal = context.cancellationSignal;
     try {
-      const found = await urlOf(tenant, receiver, endpoints);
-      if ('gone' in found) return found;
-      const origin = originOf(found.url);
-      const turn = await turns.take(origin, signal);
-      if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
-      try {
-        return await send({ tenant, event, url: found.url }, signal);
-      } finally {
-        turn();
-      }
+      return await attempt(request, context.cancellationSignal, dependencies);
     } catch (error) {
-      throw signal.aborted ? stoppedFailure(context) : error;
+      if (context.cancellationSignal.aborted) throw stoppedFailure(context);
+      if (error instanceof ApplicationFailure) throw error;
+      const { id } = request.event;
+      dependencies.logger.warn({ err: error, event: id }, 'a webhook could not be sent');
+      const message = 'we could not send it; the log of the delivery worker says why';
+      if (context.info.attempt < OUR_TRIES) throw plainFailure('internal', message, true);
+      return ourFault(message);
     }
   },
 });
 
-interface DeliverRequest {
-  readonly tenant: string;
-  readonly event: DeliveryEvent;
-  readonly receiver: Receiver;
+async function attempt(
+  { tenant, event, receiver }: DeliverRequest,
+  signal: AbortSignal,
+  { endpoints, turns, send }: WebhookDependencies,
+): Promise<DeliverResult> {
+  const found = await urlOf(tenant, receiver, endpoints);
+  if ('gone' in found) return found;
+  const origin = originOf(found.url);
+  const turn = await turns.take(origin, signal);
+  if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
+  try {
+    return await send({ tenant, event, url: found.url }, signal);
+  } finally {
+    turn();
+  }
 }
 
 async function urlOf(tenant: string, receiver: Receiver, endpoints: WebhookEndpoints) {
@@ -52,5 +65,14 @@ async function urlOf(tenant: string, receiver: Receiver, endpoints: WebhookEndpo
   }
 }
 
-/** What cannot be parsed has no origin to spare: it is refused before anything is sent. */
-const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url);
+const ourFault = (message: string): DeliverResult => ({
+  attempt: {
+    at: new Date().toISOString(),
+    origin: null,
+    status: null,
+    error: { code: 'internal', message },
+    duration_ms: 0,
+    answer: null,
+  },
+  retry_after_ms: null,
+});

@@ -26,6 +26,7 @@ import { requireAllowedUrl } from './allowed-url.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { type ModelRequest, parseBody } from './schemas.ts';
+import { TENANT } from './tenant.ts';
 
 export interface AcceptanceDependencies {
   readonly repository: ModelRepository;
@@ -53,8 +54,6 @@ export type Attachment =
       readonly encode: () => Uint8Array;
       readonly mediaType: string;
     };
-
-const TENANT = 'default';
 
 export type Acceptance = ReturnType<typeof createAcceptance>;
 

@@ -9,6 +9,7 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
 import { createDeliveries } from './deliveries.ts';
+import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
 import { healthRouter } from './health.ts';
 import { createLoad } from './load.ts';
 import { modelsRouter } from './models.ts';
@@ -53,7 +54,8 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use('/v1', payloadsRouter({ reader, store }));
   app.use('/v1', predictionListRouter({ engine, reader }));
   app.use('/v1', webhookDeliveriesRouter({ ...dependencies, deliveries }));
-  app.use('/v1', webhookEndpointsRouter({ ...dependencies, deliveries }));
+  app.use('/v1', webhookEndpointsRouter(dependencies));
+  app.use('/v1', endpointDeliveriesRouter({ ...dependencies, deliveries }));
   app.use('/v1', webhookSecretRouter(dependencies));
   app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
   app.get('/v1', (_request, response) => {

@@ -1,5 +1,5 @@
 /* Webhook deliveries as clients see them, and telling again. */
-import { type Accepted, type Ended } from '../contract/prediction.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
 import {
   type DeliveryRequest,
   deliveryId,
@@ -12,10 +12,17 @@ import {
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 
+/** A delivery that is due so soon is as good as under way: timers may be late by a second. */
+const DUE_MS = 2000;
+/** A prediction that ended so long ago has started its deliveries, or never will. */
+const START_PATIENCE_MS = 60_000;
+
 /** A receiver of a prediction that has ended, and how far telling it has come. */
 export interface Delivery {
   readonly request: DeliveryRequest;
   readonly state: DeliveryState;
+  /** Whether there is a workflow of it. */
+  readonly isStarted: boolean;
 }
 
 export type Deliveries = ReturnType<typeof createDeliveries>;
@@ -42,7 +49,7 @@ export function createDeliveries(dependencies: {
       schedule_ms: scheduleMs,
       earlier: found?.attempts ?? [],
     };
-    return { request, state: found ?? newDelivery(request, ended.completed_at) };
+    return { request, state: found ?? unstarted(request, ended), isStarted: found !== null };
   };
 
   return {
@@ -57,14 +64,26 @@ export function createDeliveries(dependencies: {
       );
     },
 
-    /** Tells again, or now; the delivery as it is then. */
-    async redeliver({ request }: Delivery): Promise<ReturnType<typeof deliveryResource>> {
-      await engine.startOrHurry(request);
-      const state = await engine.find(request.id);
-      return deliveryResource(request.id, state ?? newDelivery(request, new Date().toISOString()));
+    /** Tells again, or now; one that is being told at this moment is left to it. */
+    async redeliver({ request, state, isStarted }: Delivery): Promise<DeliveryResource> {
+      if (!isStarted) await engine.start(request, 'USE_EXISTING');
+      else if (!isUnderWay(state)) await engine.start(request, 'TERMINATE_EXISTING');
+      return deliveryResource(request.id, (await engine.find(request.id)) ?? state);
     },
   };
 }
+
+function isUnderWay({ status, next_attempt_at: nextAt }: DeliveryState): boolean {
+  return status === 'pending' && (nextAt === null || Date.parse(nextAt) < Date.now() + DUE_MS);
+}
+
+function unstarted(request: DeliveryRequest, ended: Ended): DeliveryState {
+  const state = newDelivery(request, ended.completed_at);
+  const isLate = Date.now() > Date.parse(ended.completed_at) + START_PATIENCE_MS;
+  return isLate ? { ...state, status: 'failed', reason: 'never_started' } : state;
+}
+
+export type DeliveryResource = ReturnType<typeof deliveryResource>;
 
 /** A delivery on the wire. */
 export const deliveryResource = (id: string, state: DeliveryState) => ({

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseModelRef } from '../contract/model.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import type { Acceptance } from './acceptance.ts';
+import { listOf } from './lists.ts';
 import type { Load, ServingWorker } from './load.ts';
 
 export interface ModelsDependencies {
@@ -21,7 +22,7 @@ export function modelsRouter(dependencies: ModelsDependencies): Router {
   router.get('/models', async (_request, response) => {
     const served = await Promise.all(repository.all().map(toResource));
     const data = [...served, ...repository.broken().map(brokenResource)];
-    response.json({ object: 'list', data, has_more: false, next_cursor: null });
+    response.json(listOf(data));
   });
   router.get('/models/:model', async (request, response) => {
     const ref = parseModelRef(request.params.model);

@@ -1,10 +1,12 @@
 /* GET /v1/predictions: a page of records, in Temporal's order. */
 import { Router } from 'express';
 import type { z } from 'zod';
-import { PREDICTION_WORKFLOW, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
+import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { parseModelRef } from '../contract/model.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import { readCursor, writeCursor } from './cursor.ts';
+import { readCursor } from './cursor.ts';
+import { listOf } from './lists.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { listQuerySchema, parseQuery } from './schemas.ts';
@@ -30,13 +32,7 @@ export function predictionListRouter(dependencies: {
       seen.add(record.id);
       return true;
     });
-    const next = page.nextPageToken;
-    response.json({
-      object: 'list',
-      data,
-      has_more: next !== null,
-      next_cursor: next === null ? null : writeCursor(next),
-    });
+    response.json(listOf(data, page.nextPageToken));
   });
   return router;
 }

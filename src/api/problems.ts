@@ -9,6 +9,7 @@ import {
   StorageError,
 } from '../storage/payload-store.ts';
 import { EndpointNotFoundError, TooManyEndpointsError } from '../webhooks/endpoints.ts';
+import { SecretBoxError } from '../webhooks/secret-box.ts';
 import { TooManySecretsError } from '../webhooks/secrets.ts';
 import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely-calls.ts';
 
@@ -104,7 +105,7 @@ export const problemHandler =
   (error, request, response, next) => {
     if (response.destroyed) return; // the client hung up: nobody listens
     const problem = toProblem(error);
-    if (problem.code === 'internal') {
+    if (problem.code === 'internal' || error instanceof SecretBoxError) {
       logger.error({ err: error, request_id: response.locals['requestId'] }, 'a request failed');
     }
     if (response.headersSent) {
@@ -166,6 +167,7 @@ function toProblem(error: unknown): Problem {
   if (error instanceof PayloadTooLargeError) {
     return new Problem('payload_too_large', `the body may have at most ${error.maxBytes} bytes`);
   }
+  if (error instanceof SecretBoxError) return new Problem('storage_unavailable', error.message);
   if (error instanceof EndpointNotFoundError) return new Problem('not_found', error.message);
   if (error instanceof TooManyEndpointsError) return new Problem('invalid_input', error.message);
   if (error instanceof TooManySecretsError) {

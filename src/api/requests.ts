@@ -36,3 +36,9 @@ export function parsePredictionId(text: string): string {
     `${text} is not a prediction id (pred_ and 26 characters)`,
   );
 }
+
+/** Throws a problem when it is none. */
+export function parseEndpointId(text: string): string {
+  if (/^whe_[0-9a-hjkmnp-tv-z]{26}$/.test(text)) return text;
+  throw new Problem('malformed_request', `${text} is not an endpoint id (whe_ and 26 characters)`);
+}

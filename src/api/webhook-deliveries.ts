@@ -2,6 +2,7 @@
 import express, { Router } from 'express';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
+import { listOf } from './lists.ts';
 import { Problem } from './problems.ts';
 import { optionalJson, parsePredictionId } from './requests.ts';
 import { parseBody, redeliverSchema } from './schemas.ts';
@@ -17,7 +18,7 @@ export function webhookDeliveriesRouter(dependencies: {
   router.get('/predictions/:id/webhook', async (request, response) => {
     const found = (await deliveries.of(parsePredictionId(request.params.id))) ?? [];
     const data = found.map((each) => deliveryResource(each.request.id, each.state));
-    response.json({ object: 'list', data, has_more: false, next_cursor: null });
+    response.json(listOf(data));
   });
 
   router.post('/predictions/:id/webhook/redeliver', json, async (request, response) => {
@@ -36,7 +37,7 @@ export function webhookDeliveriesRouter(dependencies: {
       throw new Problem('not_found', `${id} was for ${whom} to be told of`);
     }
     const data = await Promise.all(wanted.map(async (each) => await deliveries.redeliver(each)));
-    response.status(202).json({ object: 'list', data, has_more: false, next_cursor: null });
+    response.status(202).json(listOf(data));
   });
   return router;
 }

@@ -1,8 +1,7 @@
 /* /v1/webhook_secret: what a tenant's webhooks are signed with. */
 import { type Response, Router } from 'express';
 import type { SigningSecret, SigningSecrets } from '../webhooks/secrets.ts';
-
-const TENANT = 'default';
+import { TENANT } from './tenant.ts';
 
 export function webhookSecretRouter({ secrets }: { readonly secrets: SigningSecrets }): Router {
   const router = Router();

@@ -1,4 +1,4 @@
-import { defineQuery, defineSignal } from '@temporalio/workflow';
+import { defineQuery } from '@temporalio/workflow';
 import type { AttemptReport, EarlierAttempts } from './failure.ts';
 import type { Json, Stored } from './payload.ts';
 import type { Accepted, Ended, InputSource, Metrics } from './prediction.ts';
@@ -10,16 +10,6 @@ export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 /** The memo's two keys, each written once. */
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
-
-/** Search attributes, set at start: `endpoint` on deliveries, `outcome` only to `aborted`. */
-export const SEARCH_ATTRIBUTES = {
-  model: { name: 'BuzzerModel', type: 'KEYWORD' },
-  version: { name: 'BuzzerVersion', type: 'KEYWORD' },
-  tenant: { name: 'BuzzerTenant', type: 'KEYWORD' },
-  tags: { name: 'BuzzerTags', type: 'KEYWORD_LIST' },
-  endpoint: { name: 'BuzzerEndpoint', type: 'KEYWORD' },
-  outcome: { name: 'BuzzerOutcome', type: 'KEYWORD' },
-} as const;
 
 /** What a workflow is started with. */
 export interface PredictionRequest {
@@ -40,9 +30,6 @@ export interface PredictionView {
 export const predictionQuery = defineQuery<PredictionView>('prediction');
 
 export const deliveryQuery = defineQuery<DeliveryState>('delivery');
-
-/** Asks a delivery that waits for its next attempt to make it now. */
-export const attemptNowSignal = defineSignal('attemptNow');
 
 /** From the first byte of a request for an input to the last of the answer. */
 export const FETCH_DEADLINE_MS = 300_000;

@@ -118,7 +118,8 @@ export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string):
   if (ended.status === 'succeeded' && 'inline' in ended.output) {
     return { output: ended.output.inline, output_url: null };
   }
-  return { output: null, output_url: `${publicUrl}/v1/predictions/${id}/output` };
+  const url = `${publicUrl}/v1/predictions/${id}/output`;
+  return { output: null, output_url: ended.status === 'succeeded' ? url : null };
 }
 
 export const expiresAtMs = (ended: Ended, { resultTtlMs }: RecordSettings): number =>

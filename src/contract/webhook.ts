@@ -7,7 +7,9 @@
  *               or `<prediction id>.webhook.<endpoint id>`.
  * attempt       one POST of a delivery.
  */
+import { SEARCH_ATTRIBUTES } from './search-attributes.ts';
 import type { Accepted, Ended } from './prediction.ts';
+import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from './task-queues.ts';
 
 export const PREDICTION_EVENTS = [
   'prediction.succeeded',
@@ -92,7 +94,8 @@ export interface DeliveryAttempt {
   readonly number: number;
   /** When it was sent, RFC 3339. */
   readonly at: string;
-  readonly url: string;
+  /** Where it was sent to: scheme, host and port. Null: that could not be found out. */
+  readonly origin: string | null;
   /** Null: there was no answer. */
   readonly status: number | null;
   /** Null: it was delivered. */
@@ -125,7 +128,9 @@ export type DeliveryReason =
   | 'endpoint_deleted'
   | 'endpoint_disabled'
   /** Somebody ended its workflow. */
-  | 'terminated';
+  | 'terminated'
+  /** The prediction's workflow was ended from outside before it could start the delivery. */
+  | 'never_started';
 
 /** What is known of a delivery; its workflow's memo key `delivery`, written with each attempt. */
 export interface DeliveryState {
@@ -160,9 +165,28 @@ export type DeliverResult =
     }
   | { readonly gone: DeliveryReason };
 
-/** Search attributes and memo of a delivery's workflow, for whoever starts it. */
+/** What the deliver activity is asked. */
+export type DeliverRequest = Pick<DeliveryRequest, 'tenant' | 'event' | 'receiver'>;
+
 export const MEMO_DELIVERY = 'delivery';
 export const DELIVERY_WORKFLOW = 'webhookDeliveryWorkflow';
+
+/** How a delivery's workflow is started, whoever does it. */
+export const deliveryStart = (request: DeliveryRequest) =>
+  ({
+    workflowId: request.id,
+    taskQueue: DELIVERY_QUEUE,
+    args: [request],
+    memo: { [MEMO_DELIVERY]: newDelivery(request, new Date().toISOString()) },
+    searchAttributes: {
+      [SEARCH_ATTRIBUTES.tenant.name]: [request.tenant],
+      ...('endpoint' in request.receiver
+        ? { [SEARCH_ATTRIBUTES.endpoint.name]: [request.receiver.endpoint] }
+        : {}),
+    },
+    staticSummary: request.event.type,
+    workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
+  }) as const;
 
 /** A memo holds so many attempts; older ones are dropped. */
 export const MAX_KEPT_ATTEMPTS = 20;

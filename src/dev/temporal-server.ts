@@ -1,6 +1,6 @@
 /* The Temporal dev server of `npm start`: how it is started, and what it must know of us. */
 import { Connection, type ConnectionOptions } from '@temporalio/client';
-import { SEARCH_ATTRIBUTES } from '../contract/messages.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import type { Command } from '../model/tied-process.ts';
 
 export interface TemporalServerOptions {

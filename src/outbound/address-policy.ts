@@ -40,10 +40,10 @@ export class AddressPolicy {
 
   /** Whether it may be sent to at all, as far as that can be told without DNS. */
   checkUrl(text: string): URL {
-    if (text.length > MAX_URL_CHARS) {
-      throw new ForbiddenUrlError(`the URL is longer than ${MAX_URL_CHARS} characters`);
-    }
     const url = parseUrl(text);
+    if (url.href.length > MAX_URL_CHARS) {
+      throw new ForbiddenUrlError(`the URL, encoded, is longer than ${MAX_URL_CHARS} characters`);
+    }
     if (url.username !== '' || url.password !== '') {
       throw new ForbiddenUrlError('the URL must not hold a user name or a password');
     }

@@ -34,7 +34,7 @@ export type OutboundErrorCode =
 export class OutboundError extends Error {
   override readonly name = 'OutboundError';
   readonly code: OutboundErrorCode;
-  /** `message` may be shown to the tenant; the cause is for the operator's log. */
+  /** `message` may be shown to the tenant; the cause is for the operator. */
   constructor(code: OutboundErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
@@ -47,6 +47,8 @@ export interface OutboundRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   readonly deadlineMs: number;
+  /** So long may the other side say nothing at all; the deadline alone when it is not given. */
+  readonly maxSilenceMs?: number;
   /** Followed so often, each checked; a redirect beyond that is an error, and 0 means an answer. */
   readonly maxRedirects: number;
   readonly signal?: AbortSignal;
@@ -80,7 +82,8 @@ export function createGuardedClient(
       request.signal?.addEventListener('abort', cancel, { once: true });
       if (request.signal?.aborted === true) cancel();
       try {
-        return await follow(request, read, { policy, resolve, signal: stop.signal });
+        const answer = follow(request, read, { policy, resolve, signal: stop.signal });
+        return await Promise.race([answer, aborted(stop.signal)]); // whatever it may be stuck in
       } catch (error) {
         throw stop.signal.aborted ? stop.signal.reason : error;
       } finally {
@@ -90,6 +93,14 @@ export function createGuardedClient(
       }
     },
   };
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
 }
 
 interface Hop {
@@ -148,7 +159,7 @@ async function addressesOf(url: URL, { policy, resolve, signal }: Hop): Promise<
 async function exchange(
   url: URL,
   addresses: readonly string[],
-  { method, headers, body }: OutboundRequest,
+  { method, headers, body, maxSilenceMs }: OutboundRequest,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
@@ -162,11 +173,20 @@ async function exchange(
       rejectUnauthorized: true,
       signal,
     });
+    outgoing.setTimeout(maxSilenceMs ?? 0, () => {
+      outgoing.destroy(new OutboundError('timeout', `${url.host} said nothing for too long`));
+    });
     outgoing.once('response', (message) => {
       message.on('error', () => {}); // whoever reads it learns of it; nobody else needs to
       resolve(message);
     });
     outgoing.on('error', (error) => reject(toOutboundError(error, url)));
+    outgoing.once('upgrade', (_message, socket) => {
+      socket.destroy();
+      reject(
+        new OutboundError('bad_answer', `${url.host} wants to speak something else than HTTP`),
+      );
+    });
     outgoing.end(body);
   });
 }

@@ -1,7 +1,8 @@
 /*
  * Names to addresses: the hosts file, then DNS. The C library's lookup blocks one of four threads,
- * for half a minute when a name server is dead, and behind it everybody else's names and files; so
- * it is asked only for what DNS says it does not know: search domains and the like.
+ * for half a minute when a name server is silent, and behind it everybody else's names and files; so
+ * it is asked only for names of one word, which no stranger's name server answers for: localhost,
+ * and what search domains make of them.
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
@@ -13,7 +14,7 @@ const TRIES = 2;
 /** DNS answered that it does not know the name, or there is no DNS here. */
 const UNKNOWN_TO_DNS: readonly string[] = ['ENOTFOUND', 'ENODATA', 'ECONNREFUSED'];
 
-/** All addresses of a host name; rejects when it has none, or the signal's reason. */
+/** All addresses of a host name; rejects when it has none, or with the signal's reason. */
 export type ResolveAddresses = (
   hostname: string,
   signal: AbortSignal,
@@ -24,7 +25,7 @@ export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
   const name = hostname.replace(/\.$/, '').toLowerCase();
   const known = await fromHostsFile(name);
   if (known.length > 0) return known;
-  if (name === 'localhost' || name.endsWith('.localhost')) return await fromSystem(name);
+  if (name === 'localhost') return await fromSystem(name);
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   const cancel = () => resolver.cancel();
   signal.addEventListener('abort', cancel, { once: true });
@@ -36,8 +37,9 @@ export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
     const codes = answers.map((each) =>
       each.status === 'rejected' ? String((each.reason as NodeJS.ErrnoException).code) : '',
     );
-    if (codes.every((code) => UNKNOWN_TO_DNS.includes(code))) return await fromSystem(name);
-    throw Object.assign(new Error(`DNS did not answer for ${name}`), { code: 'EAI_AGAIN' });
+    const isUnknown = codes.every((code) => UNKNOWN_TO_DNS.includes(code));
+    if (isUnknown && !name.includes('.')) return await fromSystem(name);
+    throw new Error(`DNS has no address of ${name}: ${codes.join(', ')}`);
   } finally {
     signal.removeEventListener('abort', cancel);
   }

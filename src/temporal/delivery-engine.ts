@@ -1,13 +1,12 @@
 /* Webhook deliveries as Temporal knows them. */
 import { type Client, WorkflowFailedError } from '@temporalio/client';
-import { attemptNowSignal, SEARCH_ATTRIBUTES } from '../contract/messages.ts';
-import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from '../contract/task-queues.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import {
   DELIVERY_WORKFLOW,
   type DeliveryRequest,
+  deliveryStart,
   type DeliveryState,
   MEMO_DELIVERY,
-  newDelivery,
 } from '../contract/webhook.ts';
 import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
@@ -31,27 +30,18 @@ export class DeliveryEngine {
   }
 
   /**
-   * Starts a delivery, also one that ended before; one that waits for its next attempt makes it now.
+   * Starts a delivery, also one that ended before. One that runs is left alone, or ended for this
+   * one's sake: not while it makes an attempt, or that would be made again.
    */
-  async startOrHurry(request: DeliveryRequest): Promise<void> {
-    const { receiver, tenant, event } = request;
+  async start(
+    request: DeliveryRequest,
+    ifRunning: 'USE_EXISTING' | 'TERMINATE_EXISTING',
+  ): Promise<void> {
     await this.#timely(async () => {
-      await this.#client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
-        workflowId: request.id,
-        taskQueue: DELIVERY_QUEUE,
-        args: [request],
-        signal: attemptNowSignal,
-        signalArgs: [],
-        memo: { [MEMO_DELIVERY]: newDelivery(request, new Date().toISOString()) },
-        searchAttributes: {
-          [SEARCH_ATTRIBUTES.tenant.name]: [tenant],
-          ...('endpoint' in receiver
-            ? { [SEARCH_ATTRIBUTES.endpoint.name]: [receiver.endpoint] }
-            : {}),
-        },
-        staticSummary: event.type,
+      await this.#client.workflow.start(DELIVERY_WORKFLOW, {
+        ...deliveryStart(request),
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
+        workflowIdConflictPolicy: ifRunning,
       });
     });
   }

@@ -10,8 +10,8 @@ import {
   MEMO_ENDED,
   PREDICTION_WORKFLOW,
   type PredictionRequest,
-  SEARCH_ATTRIBUTES,
 } from '../contract/messages.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef } from '../contract/model.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';

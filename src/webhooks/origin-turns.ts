@@ -24,8 +24,8 @@ interface Origin {
   /** Each is handed the turn that has become free. */
   readonly waiting: Set<(turn: EndTurn) => void>;
   typicalMs: number;
-  /** Until then, turns have been promised to those who were sent away. */
-  promisedUntilMs: number;
+  /** When those who were sent away will come back. */
+  returning: readonly number[];
 }
 
 export class OriginTurns {
@@ -57,7 +57,7 @@ export class OriginTurns {
         running: new Set(),
         waiting: new Set(),
         typicalMs: FIRST_GUESS_MS,
-        promisedUntilMs: 0,
+        returning: [],
       };
       this.#origins.set(origin, state);
     }
@@ -83,17 +83,24 @@ export class OriginTurns {
     return Math.max(state.typicalMs, ...ages);
   }
 
+  /** After all who have been promised a time; far away, anywhere in the second half of the longest. */
   #promise(state: Origin): number {
     const nowMs = this.#now();
-    const fromMs = Math.max(nowMs + SHORTEST_ABSENCE_MS, state.promisedUntilMs);
-    state.promisedUntilMs = fromMs + this.#typicalMs(state) / MAX_RUNNING;
-    return Math.min(fromMs - nowMs, LONGEST_ABSENCE_MS);
+    const before = state.returning.filter((atMs) => atMs > nowMs);
+    const queueMs = (before.length * this.#typicalMs(state)) / MAX_RUNNING;
+    const wantedMs = SHORTEST_ABSENCE_MS + queueMs;
+    const absenceMs =
+      wantedMs < LONGEST_ABSENCE_MS / 2
+        ? wantedMs
+        : Math.min(wantedMs, LONGEST_ABSENCE_MS * (1 + Math.random()) * 0.5);
+    state.returning = [...before, nowMs + absenceMs];
+    return absenceMs;
   }
 
-  /** An origin that nobody uses and whose promises are past is as good as new. */
+  /** An origin that nobody uses and to whom nobody returns is as good as new. */
   #forget(origin: string, state: Origin): void {
     if (state.running.size > 0 || state.waiting.size > 0) return;
-    if (state.promisedUntilMs <= this.#now()) this.#origins.delete(origin);
+    if (state.returning.every((atMs) => atMs <= this.#now())) this.#origins.delete(origin);
   }
 }
 

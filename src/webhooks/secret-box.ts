@@ -27,7 +27,7 @@ export interface SecretBox {
 }
 
 /** It was sealed with a key that is not here, or is not what was sealed. */
-class SecretBoxError extends Error {
+export class SecretBoxError extends Error {
   override readonly name = 'SecretBoxError';
 }
 

@@ -6,6 +6,7 @@ import {
   type OutboundAnswer,
   OutboundError,
 } from '../outbound/guarded-client.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { messageBody } from './message.ts';
 import { signatureHeader } from './signature.ts';
 import type { SigningSecrets } from './secrets.ts';
@@ -13,12 +14,16 @@ import type { SigningSecrets } from './secrets.ts';
 /** From the receiver's name to the end of its answer. */
 const DEADLINE_MS = 15_000;
 const MAX_ANSWER_BYTES = 2048;
+/** Each would take six bytes in a memo. */
+// oxlint-disable-next-line no-control-regex -- these are the ones that are meant
+const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
 
 export interface SenderDependencies extends RecordSettings {
   readonly client: GuardedClient;
   readonly secrets: SigningSecrets;
   /** `User-Agent`. */
   readonly agent: string;
+  readonly logger: Logger;
 }
 
 export type SendWebhook = (
@@ -26,9 +31,16 @@ export type SendWebhook = (
   signal: AbortSignal,
 ) => Promise<Exclude<DeliverResult, { gone: unknown }>>;
 
+/** Scheme, host and port of a URL; the rest of it may be a secret. A full stop at a host's end is none. */
+export function originOf(url: string): string {
+  if (!URL.canParse(url)) return url; // it is refused before anything is sent
+  const { protocol, hostname, port } = new URL(url);
+  return `${protocol}//${hostname.replace(/\.$/, '')}${port === '' ? '' : `:${port}`}`;
+}
+
 /** Throws only what is our own fault, or the signal's reason. */
 export function createSender(dependencies: SenderDependencies): SendWebhook {
-  const { client, secrets, agent } = dependencies;
+  const { client, secrets, agent, logger } = dependencies;
   return async ({ tenant, event, url }, signal) => {
     const body = messageBody(event, dependencies);
     const valid = (await secrets.valid(tenant)).map(({ secret }) => secret);
@@ -47,10 +59,14 @@ export function createSender(dependencies: SenderDependencies): SendWebhook {
         { url, method: 'POST', headers, body, deadlineMs: DEADLINE_MS, maxRedirects: 0, signal },
         readAnswer,
       )
-      .catch(unanswered);
+      .catch((error: unknown) => {
+        logger.debug({ err: error, event: event.id }, 'a webhook got no answer');
+        return unanswered(error);
+      });
     const at = new Date(startedAtMs).toISOString();
     const { retry_after_ms, ...what } = outcome;
-    return { attempt: { at, url, duration_ms: Date.now() - startedAtMs, ...what }, retry_after_ms };
+    const duration_ms = Date.now() - startedAtMs;
+    return { attempt: { at, origin: originOf(url), duration_ms, ...what }, retry_after_ms };
   };
 }
 
@@ -91,7 +107,8 @@ async function firstText(body: OutboundAnswer['body']): Promise<string> {
   } catch (error) {
     if (!(error instanceof OutboundError)) throw error;
   }
-  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString('utf8');
+  const text = Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString('utf8');
+  return text.replaceAll(UNPRINTABLE, '.');
 }
 
 /** Seconds or an HTTP date (RFC 9110 §10.2.3); null when it is neither. */

@@ -27,7 +27,7 @@ const AGENT = 'Buzzer';
 const WORKFLOW_BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
 
 await runWorkerProcess('orchestration', hostname(), async (context) => {
-  const { config } = context;
+  const { config, logger } = context;
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
@@ -47,8 +47,9 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       taskQueue: DELIVERY_QUEUE,
       activities: createWebhookActivities({
         endpoints: new WebhookEndpoints(objects),
-        send: createSender({ ...config, client, secrets, agent: AGENT }),
+        send: createSender({ ...config, client, secrets, agent: AGENT, logger }),
         turns: new OriginTurns(),
+        logger,
       }),
       workflowBundle,
       enableNonLocalActivities: false, // each attempt runs beside its workflow
@@ -59,7 +60,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
     }),
     createWorker(context, {
       taskQueue: FETCH_QUEUE,
-      activities: createInputActivities({ ...config, client, store, agent: AGENT }),
+      activities: createInputActivities({ ...config, client, store, agent: AGENT, logger }),
       maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
     }),
   ]);

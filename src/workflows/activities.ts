@@ -48,20 +48,21 @@ export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
     startToCloseTimeout: FETCH_DEADLINE_MS + 60_000, // the activity measures it; this is the backstop
     scheduleToCloseTimeout: remainingMs,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED', // nothing is written after it ended
+    // How often a server is asked that does not answer, the activity counts; ours is asked for ever.
     retry: {
       initialInterval: '1s',
       maximumInterval: '30s',
-      maximumAttempts: 5, // a server that is down for a minute; the client may ask again itself
       nonRetryableErrorTypes: [...TERMINAL_FAILURES],
     },
   }).fetchInput;
 
 /**
- * One attempt to deliver a webhook. What fails here and is retried is our side, not the receiver.
+ * One attempt to deliver a webhook. Only a receiver with enough to do, and for a moment our own side,
+ * make it fail; what the receiver does wrong is its result.
  * Local: it runs where its workflow runs, on the delivery queue, which costs the engine half as much.
  */
 export const { deliver } = proxyLocalActivities<WebhookActivities>({
   startToCloseTimeout: '1m', // the activity itself gives up after 15 s; this is the backstop
-  retry: { initialInterval: '1s', maximumInterval: '5m' }, // each adds to its history
+  retry: { initialInterval: '1s', maximumInterval: '1m' },
   localRetryThreshold: '1s', // a longer pause is a timer of the workflow's, and holds nothing
 });

@@ -22,8 +22,8 @@ import {
   MEMO_ENDED,
   predictionQuery,
   type PredictionRequest,
-  SEARCH_ATTRIBUTES,
 } from '../contract/messages.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef } from '../contract/model.ts';
 import type { Stored } from '../contract/payload.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
@@ -97,10 +97,7 @@ async function infer(
 
 /** Nothing has run: a deadline that passed here aborts. */
 function notFetched(error: unknown): Ended {
-  if (CancellationScope.current().consideredCancelled) return canceledEnd(null);
-  const isLate = isTimeout(error, TimeoutType.START_TO_CLOSE, TimeoutType.HEARTBEAT);
-  if (!isLate || isDeadline(error)) return failed(error, null);
-  return failure('input_unavailable', 'fetching the input took too long', null);
+  return CancellationScope.current().consideredCancelled ? canceledEnd(null) : failed(error, null);
 }
 
 const storedInput = (accepted: Accepted, fetched: Fetched): Readonly<Record<string, Stored>> =>
@@ -191,10 +188,10 @@ function reportBehind(cause: unknown): AttemptReport | null {
   return null;
 }
 
-const isTimeout = (error: unknown, ...types: readonly TimeoutType[]): boolean =>
+const isTimeout = (error: unknown, type: TimeoutType): boolean =>
   error instanceof ActivityFailure &&
   error.cause instanceof TimeoutFailure &&
-  types.includes(error.cause.timeoutType);
+  error.cause.timeoutType === type;
 
 /** Every shape a passed deadline takes. */
 const isDeadline = (error: unknown): boolean =>

@@ -1,11 +1,12 @@
 /*
  * Telling one receiver of one event, for as long as that takes. Each attempt is in the memo before
- * the next begins, so the whole story can be read with every worker down.
+ * the next begins, so the whole story can be read with every worker down. It takes no signals: one
+ * that arrives during an attempt would have Temporal throw the attempt away and make it again.
  */
 import { ApplicationFailureCategory } from '@temporalio/common';
-import { ApplicationFailure, condition, setHandler, upsertMemo } from '@temporalio/workflow';
+import { ApplicationFailure, setHandler, sleep, upsertMemo } from '@temporalio/workflow';
 import { nextStep } from '../contract/delivery-schedule.ts';
-import { attemptNowSignal, deliveryQuery } from '../contract/messages.ts';
+import { deliveryQuery } from '../contract/messages.ts';
 import {
   type DeliverResult,
   type DeliveryRequest,
@@ -21,16 +22,10 @@ export async function webhookDeliveryWorkflow(
 ): Promise<DeliveryState['status']> {
   const { schedule_ms: scheduleMs, event, receiver, tenant } = request;
   let state = newDelivery(request, new Date().toISOString());
-  let isAskedFor = false;
   setHandler(deliveryQuery, () => state);
-  setHandler(attemptNowSignal, () => {
-    isAskedFor = true;
-  });
   let delayMs = scheduleMs[0] ?? 0;
   for (let made = 1; ; made++) {
-    // Asked for, it begins a schedule of its own, or it would use up the attempts that are left.
-    if (delayMs > 0 && (await condition(() => isAskedFor, delayMs))) made = 1;
-    isAskedFor = false;
+    if (delayMs > 0) await sleep(delayMs);
     const result = await deliver({ tenant, event, receiver });
     const step = nextStep(scheduleMs, made, result, Math.random());
     delayMs = step.status === 'pending' ? step.delayMs : 0;

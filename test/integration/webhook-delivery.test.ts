@@ -57,7 +57,7 @@ afterAll(async () => {
 const answered = (status: number, retryAfterMs: number | null = null): DeliverResult => ({
   attempt: {
     at: new Date().toISOString(),
-    url: 'https://example.com/',
+    origin: 'https://example.com',
     status,
     error: status < 300 ? null : { code: 'refused', message: `answered ${status}` },
     duration_ms: 1,
@@ -76,7 +76,7 @@ async function start(schedule_ms: readonly number[], earlier: DeliveryRequest['e
     schedule_ms,
     earlier,
   };
-  await engine.startOrHurry(request);
+  await engine.start(request, 'TERMINATE_EXISTING');
   return request;
 }
 const reaches = async (id: string, what: string, check: (state: DeliveryState) => boolean) =>
@@ -84,6 +84,10 @@ const reaches = async (id: string, what: string, check: (state: DeliveryState) =
     const state = await engine.find(id);
     return state !== null && check(state) ? state : undefined;
   });
+const waits =
+  (count: number) =>
+  ({ attempts, next_attempt_at: at }: DeliveryState) =>
+    attempts.length === count && at !== null;
 const outcome = async (id: string) =>
   await until(`${id} to close`, async () => {
     const { status, closeTime } = await client.workflow.getHandle(id).describe();
@@ -114,15 +118,16 @@ test('while it waits, the next attempt is known', async () => {
   expect(inMs).toBeLessThan(HOUR_MS * 1.1);
 });
 
-test('asked for, a waiting one is tried at once and begins its schedule anew', async () => {
+test('started again, a waiting one is tried at once and begins its schedule anew', async () => {
   answers = [() => answered(500)];
   const request = await start([0, HOUR_MS, 10]);
-  await reaches(request.id, 'to wait', ({ attempts }) => attempts.length === 1);
-  await engine.startOrHurry(request);
-  const hurried = await reaches(request.id, 'to be tried', ({ attempts }) => attempts.length === 2);
+  const { attempts: earlier } = await reaches(request.id, 'to wait', waits(1));
+  await engine.start({ ...request, earlier }, 'USE_EXISTING');
+  await engine.start({ ...request, earlier }, 'TERMINATE_EXISTING');
+  const hurried = await reaches(request.id, 'to be tried', waits(2));
   expect(hurried.status).toBe('pending'); // or the third pause, of 10 ms, would have been next
   answers = [() => answered(200)];
-  await engine.startOrHurry(request);
+  await engine.start({ ...request, earlier: hurried.attempts }, 'TERMINATE_EXISTING');
   const told = await reaches(request.id, 'to be told', ({ status }) => status === 'delivered');
 
   expect(told.attempts.map(({ status }) => status)).toEqual([500, 500, 200]);
@@ -133,7 +138,7 @@ test('started again, an ended one carries its attempts along, the last twenty of
   answers = [() => answered(500)];
   const first = await start(Array.from({ length: 15 }, () => 0));
   const { attempts: earlier } = await reaches(first.id, 'to fail', (s) => s.status === 'failed');
-  await engine.startOrHurry({ ...first, earlier });
+  await engine.start({ ...first, earlier }, 'USE_EXISTING');
   const again = await reaches(first.id, 'to fail', ({ status, attempts }) => {
     return status === 'failed' && attempts.at(-1)?.number === 30;
   });
@@ -161,7 +166,7 @@ test('terminated from outside, it has failed, and can be started again', async (
   await reaches(request.id, 'to wait', ({ attempts }) => attempts.length === 1);
   await client.workflow.getHandle(request.id).terminate();
   const cut = await reaches(request.id, 'to be cut off', ({ status }) => status === 'failed');
-  await engine.startOrHurry({ ...request, earlier: cut.attempts });
+  await engine.start({ ...request, earlier: cut.attempts }, 'USE_EXISTING');
   const told = await reaches(request.id, 'to be told', ({ status }) => status === 'delivered');
 
   expect(cut).toMatchObject({ reason: 'terminated', next_attempt_at: null });

@@ -130,7 +130,7 @@ test('the end is told with the record, signed as two libraries verify, and the s
     prediction: id,
     endpoint: null,
     next_attempt_at: null,
-    attempts: [{ number: 1, status: 200, error: null, answer: 'answer 1' }],
+    attempts: [{ number: 1, origin: receiver.url, status: 200, error: null, answer: 'answer 1' }],
   });
   const toldAfterMs = message.atMs - Date.parse(record.completed_at ?? '');
   expect(toldAfterMs).toBeLessThan(4 * 250);
@@ -371,6 +371,24 @@ test('redelivery: a running one is tried at once, an ended one begins anew, with
   expect(told.attempts.map(({ number }) => number)).toEqual([1, 2, 3, 4]);
   expect(new Set(messages.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
   expect(new Set(messages.map(({ body }) => body)).size).toBe(1);
+});
+
+test('redelivered while an attempt is under way, it is not told twice', async () => {
+  let answer: () => void = () => {};
+  const slow = await startReceiver((_path, response) => {
+    answer = () => response.end('at last');
+  });
+  const id = await predict(`${slow.url}/slow`);
+  await slow.at('/slow');
+  const again = await call(`/predictions/${id}/webhook/redeliver`, 'POST');
+  answer();
+  const told = await delivery(id, 'to be delivered', ({ status }) => status === 'delivered');
+  const { length } = slow.received;
+  await slow.close();
+
+  expect(again.status).toBe(202);
+  expect(told.attempts).toMatchObject([{ number: 1, status: 200, answer: 'at last' }]);
+  expect(length).toBe(1);
 });
 
 test('what cannot be redelivered is said', async () => {

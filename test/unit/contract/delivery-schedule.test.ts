@@ -9,7 +9,7 @@ const HOUR = 3600 * SECOND;
 const answered = (status: number, retryAfterMs: number | null = null): DeliverResult => ({
   attempt: {
     at: '2026-01-01T00:00:00.000Z',
-    url: 'https://example.com/',
+    origin: 'https://example.com',
     status,
     error: status < 300 ? null : { code: 'refused', message: '' },
     duration_ms: 1,

@@ -179,6 +179,38 @@ const dripBody = (socket: Socket) => {
   drip(socket, 'x');
 };
 
+test('a name server that never answers does not outlast the deadline', async () => {
+  const silent: ResolveAddresses = async () => await new Promise(() => {});
+  const startedAt = Date.now();
+
+  await fails(get('http://silent.example/', { deadlineMs: 200 }, silent), 'timeout');
+  expect(Date.now() - startedAt).toBeLessThan(4 * 200);
+});
+
+test('a server that falls silent is given up before the deadline, when the caller says so', async () => {
+  const port = await serve((_request, response) => {
+    response.writeHead(200, { 'Content-Length': 10 }).write('half');
+  });
+  const startedAt = Date.now();
+
+  await fails(get(`http://127.0.0.1:${port}/`, { maxSilenceMs: 200 }), 'timeout');
+  expect(Date.now() - startedAt).toBeLessThan(4 * 200);
+});
+
+test.each([
+  ['101', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
+  ['102 without an end', 'HTTP/1.1 102 Processing\r\n\r\n'],
+])('a server that answers %s, unasked, is an error', async (_what, answer) => {
+  const port = await listen(createTcpServer((socket) => socket.resume().end(answer)));
+  const startedAt = Date.now();
+
+  await expect(get(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ name: 'OutboundError' });
+  await expect(
+    get(`http://127.0.0.1:${port}/`, { method: 'POST', body: Buffer.from('x') }),
+  ).rejects.toMatchObject({ name: 'OutboundError' });
+  expect(Date.now() - startedAt).toBeLessThan(5000);
+});
+
 test('an endless answer is read only as far as the caller wants', async () => {
   let sent = 0;
   const port = await serve((_request, response) => {

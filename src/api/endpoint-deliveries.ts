@@ -1,0 +1,122 @@
+/* /v1/webhook_endpoints/{id}/…: what an endpoint was told, telling it again, and a test. */
+import express, { Router } from 'express';
+import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { type DeliveryRequest, newDelivery } from '../contract/webhook.ts';
+import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
+import { WorkflowMissingError } from '../temporal/timely-calls.ts';
+import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { readCursor } from './cursor.ts';
+import { type Deliveries, deliveryResource } from './deliveries.ts';
+import { listOf } from './lists.ts';
+import { newId } from './new-id.ts';
+import { Problem } from './problems.ts';
+import { parseEndpointId, requireJson } from './requests.ts';
+import { pageQuerySchema, parseBody, parseQuery, redeliverSinceSchema } from './schemas.ts';
+import { TENANT } from './tenant.ts';
+import { boundedWait } from './waiting.ts';
+
+/** One attempt takes at most 15 s, and may have to wait for a turn. */
+const TEST_WAIT_S = 20;
+/** So many are told again in one call; `has_more` says to call again. */
+const MAX_REDELIVERIES = 200;
+const PAGE_SIZE = 100;
+
+export interface EndpointDeliveriesDependencies {
+  readonly endpoints: WebhookEndpoints;
+  readonly deliveryEngine: DeliveryEngine;
+  readonly deliveries: Deliveries;
+  readonly maxJsonBytes: number;
+}
+
+export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
+  const { endpoints, deliveryEngine, maxJsonBytes } = dependencies;
+  const router = Router();
+  const json = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE });
+
+  router.get('/webhook_endpoints/:id/deliveries', async (request, response) => {
+    const { id } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const { cursor, limit } = parseQuery(pageQuerySchema, request.query);
+    const token = cursor === undefined ? null : readCursor(cursor);
+    const query = { tenant: TENANT, endpoint: id, failedSince: null };
+    const page = await deliveryEngine.list(query, { pageSize: limit, token });
+    const found = [...new Set(page.ids)].map(async (each) => {
+      const state = await deliveryEngine.find(each);
+      return state === null ? [] : [deliveryResource(each, state)];
+    });
+    response.json(listOf((await Promise.all(found)).flat(), page.nextPageToken));
+  });
+
+  router.post('/webhook_endpoints/:id/test', async (request, response) => {
+    const { id } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const ping = pingOf(id);
+    await deliveryEngine.start(ping, 'USE_EXISTING');
+    await boundedWait(response, TEST_WAIT_S, async (signal) => {
+      await deliveryEngine.waitForEnd(ping.id, signal);
+    });
+    const state = (await deliveryEngine.find(ping.id)) ?? newDelivery(ping, ping.event.timestamp);
+    response.status(state.status === 'pending' ? 202 : 200);
+    response.json(deliveryResource(ping.id, state));
+  });
+
+  router.post('/webhook_endpoints/:id/redeliver', json, async (request, response) => {
+    requireJson(request);
+    const { id, enabled } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const { since } = parseBody(redeliverSinceSchema, request.body);
+    if (!enabled) throw new Problem('invalid_input', `${id} is disabled: enable it first`);
+    response.status(202).json(await redeliverFailed(id, new Date(since), dependencies));
+  });
+  return router;
+}
+
+/** A delivery of its own, with one attempt. */
+function pingOf(endpoint: string): DeliveryRequest {
+  const eventId = newId('evt');
+  const timestamp = new Date().toISOString();
+  return {
+    id: `${endpoint}.ping.${eventId}`,
+    tenant: TENANT,
+    event: { id: eventId, type: 'ping', timestamp, prediction: null },
+    receiver: { endpoint },
+    schedule_ms: [0],
+    earlier: [],
+  };
+}
+
+/** What has failed, or found the endpoint gone, and was not told since. */
+async function redeliverFailed(
+  endpoint: string,
+  failedSince: Date,
+  { deliveryEngine, deliveries }: EndpointDeliveriesDependencies,
+) {
+  const query = { tenant: TENANT, endpoint, failedSince };
+  const redelivered = new Set<string>();
+  let token: Uint8Array | null = null;
+  do {
+    const page = await deliveryEngine.list(query, { pageSize: PAGE_SIZE, token });
+    token = page.nextPageToken;
+    for (const id of page.ids) {
+      if (redelivered.size >= MAX_REDELIVERIES) break;
+      if (!redelivered.has(id) && (await redeliverOne(id))) redelivered.add(id);
+    }
+  } while (token !== null && redelivered.size < MAX_REDELIVERIES);
+  const hasMore = redelivered.size >= MAX_REDELIVERIES;
+  return { object: 'redelivery', redelivered: redelivered.size, has_more: hasMore };
+
+  async function redeliverOne(id: string): Promise<boolean> {
+    const [predictionId = ''] = id.split('.');
+    const state = await deliveryEngine.find(id);
+    if (state === null || state.prediction === null) return false; // a ping
+    if (state.status !== 'failed' && state.status !== 'gone') return false;
+    const all = await deliveries.of(predictionId).catch(noLongerKept);
+    const delivery = all?.find(({ request }) => request.id === id);
+    if (delivery === undefined) return false;
+    await deliveries.redeliver(delivery);
+    return true;
+  }
+}
+
+function noLongerKept(error: unknown): null {
+  if (error instanceof WorkflowMissingError) return null;
+  if (error instanceof Problem && error.code === 'expired') return null;
+  throw error;
+}

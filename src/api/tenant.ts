@@ -1,0 +1,2 @@
+/** Whose everything is, while there are no API keys. */
+export const TENANT = 'default';
