@@ -108,11 +108,11 @@ export const plainFailure = (
     category: ApplicationFailureCategory.BENIGN,
   });
 
-/** What deliver throws when its receiver has enough to do: Temporal asks again at that time. */
+/** What fetchInput throws when its server has enough to do: Temporal asks again at that time. */
 export const originBusy = (origin: string, retryInMs: number): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'origin_busy',
-    message: `other deliveries to ${origin} come first`,
+    message: `other inputs of ${origin} come first`,
     nextRetryDelay: Math.ceil(retryInMs),
     category: ApplicationFailureCategory.BENIGN,
   });

@@ -1,10 +1,12 @@
 /* The fetchInput activity: an input that was given by URL, brought into the store like an upload. */
 import { Context } from '@temporalio/activity';
-import type { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import type { FailureCode } from '../contract/failure.ts';
 import { FETCH_DEADLINE_MS, type FetchInputRequest } from '../contract/messages.ts';
 import { type Claim, payloadKeys } from '../contract/payload.ts';
 import { InvalidMediaError, mediaField, storeMedia } from '../media/media-upload.ts';
+import { originOf } from '../outbound/address-policy.ts';
+import type { OriginTurns } from '../outbound/origin-turns.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import {
   type GuardedClient,
@@ -12,7 +14,7 @@ import {
   OutboundError,
 } from '../outbound/guarded-client.ts';
 import { type PayloadStore, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
-import { plainFailure, stoppedFailure } from './failures.ts';
+import { originBusy, plainFailure, stoppedFailure } from './failures.ts';
 
 const MAX_REDIRECTS = 3;
 const HEARTBEAT_INTERVAL_MS = 1000;
@@ -24,6 +26,7 @@ const MAX_SILENCE_MS = 30_000;
 export interface InputDependencies {
   readonly client: GuardedClient;
   readonly store: PayloadStore;
+  readonly turns: OriginTurns;
   /** `User-Agent`. */
   readonly agent: string;
   readonly maxUploadBytes: number;
@@ -38,32 +41,53 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
   async fetchInput({ id, field, source }: FetchInputRequest): Promise<Claim> {
     const context = Context.current();
     const { info, cancellationSignal: signal } = context;
-    const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
-    const runId = info.workflowExecution?.runId ?? 'none';
-    const key = payloadKeys.fetchedInput(id, field, runId, info.attempt);
-    const { client, agent, logger } = dependencies;
-    const request = { url: source.url, method: 'GET', maxRedirects: MAX_REDIRECTS } as const;
-    const headers = { 'User-Agent': agent, Accept: '*/*', 'Accept-Encoding': 'identity' };
+    let asked = (info.heartbeatDetails as number | undefined) ?? 0; // by the attempts before
+    const timer = setInterval(() => context.heartbeat(asked), HEARTBEAT_INTERVAL_MS);
+    let endTurn = () => {};
     try {
-      return await client.send(
-        {
-          ...request,
-          headers,
-          deadlineMs: FETCH_DEADLINE_MS,
-          maxSilenceMs: MAX_SILENCE_MS,
-          signal,
-        },
-        async (answer) => await storeAnswer(answer, key, source.media, dependencies),
-      );
+      const origin = originOf(source.url);
+      const turn = await dependencies.turns.take(origin, signal);
+      if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
+      endTurn = turn;
+      context.heartbeat((asked += 1));
+      return await fetchAndStore({ id, field, source }, dependencies);
     } catch (error) {
       if (signal.aborted) throw stoppedFailure(context);
-      logger.debug({ err: error, prediction: id }, 'an input could not be fetched');
-      throw failureOf(error, field, info.attempt < MAX_ASKED);
+      if (error instanceof ApplicationFailure) throw error;
+      dependencies.logger.debug({ err: error, prediction: id }, 'an input could not be fetched');
+      throw failureOf(error, field, asked < MAX_ASKED);
     } finally {
+      endTurn();
       clearInterval(timer);
     }
   },
 });
+
+async function fetchAndStore(
+  { id, field, source }: FetchInputRequest,
+  dependencies: InputDependencies,
+): Promise<Claim> {
+  const { info, cancellationSignal: signal } = Context.current();
+  const runId = info.workflowExecution?.runId ?? 'none';
+  const key = payloadKeys.fetchedInput(id, field, runId, info.attempt);
+  const headers = {
+    'User-Agent': dependencies.agent,
+    Accept: '*/*',
+    'Accept-Encoding': 'identity',
+  };
+  return await dependencies.client.send(
+    {
+      url: source.url,
+      method: 'GET',
+      headers,
+      deadlineMs: FETCH_DEADLINE_MS,
+      maxSilenceMs: MAX_SILENCE_MS,
+      maxRedirects: MAX_REDIRECTS,
+      signal,
+    },
+    async (answer) => await storeAnswer(answer, key, source.media, dependencies),
+  );
+}
 
 /** The server answered, but not with the input. */
 class AnswerStatusError extends Error {
@@ -98,6 +122,7 @@ function failureOf(error: unknown, field: string, mayAskAgain: boolean): Applica
     return failure('input_unavailable', error.message, mayAskAgain && isTemporary(error.status));
   }
   if (error instanceof OutboundError) {
+    if (error.code === 'forbidden') return failure('invalid_input', error.message);
     const isTemporary = error.code === 'unreachable' || error.code === 'timeout';
     return failure('input_unavailable', error.message, mayAskAgain && isTemporary);
   }

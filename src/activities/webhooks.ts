@@ -1,12 +1,12 @@
 /* The deliver activity: one attempt to tell one receiver of one event. */
 import { Context } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
 import type { DeliverRequest, DeliverResult, Receiver } from '../contract/webhook.ts';
+import { originOf } from '../outbound/address-policy.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { EndpointNotFoundError, type WebhookEndpoints } from '../webhooks/endpoints.ts';
-import type { OriginTurns } from '../webhooks/origin-turns.ts';
-import { originOf, type SendWebhook } from '../webhooks/sender.ts';
-import { originBusy, plainFailure, stoppedFailure } from './failures.ts';
+import type { OriginTurns } from '../outbound/origin-turns.ts';
+import type { SendWebhook } from '../webhooks/sender.ts';
+import { plainFailure, stoppedFailure } from './failures.ts';
 
 /** So often our own side is tried, before its failure is an attempt of the delivery's schedule. */
 const OUR_TRIES = 4;
@@ -27,7 +27,6 @@ export const createWebhookActivities = (dependencies: WebhookDependencies) => ({
       return await attempt(request, context.cancellationSignal, dependencies);
     } catch (error) {
       if (context.cancellationSignal.aborted) throw stoppedFailure(context);
-      if (error instanceof ApplicationFailure) throw error;
       const { id } = request.event;
       dependencies.logger.warn({ err: error, event: id }, 'a webhook could not be sent');
       const message = 'we could not send it; the log of the delivery worker says why';
@@ -46,7 +45,7 @@ async function attempt(
   if ('gone' in found) return found;
   const origin = originOf(found.url);
   const turn = await turns.take(origin, signal);
-  if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
+  if (typeof turn !== 'function') return { busy_ms: Math.ceil(turn.retryInMs) };
   try {
     return await send({ tenant, event, url: found.url }, signal);
   } finally {

@@ -170,10 +170,13 @@ async function receiversFor(
   webhook: ModelRequest['webhook'],
   { endpoints, addressPolicy, webhookScheduleMs }: AcceptanceDependencies,
 ): Promise<Receivers | null> {
-  if (webhook !== null) requireAllowedUrl(webhook.url, addressPolicy, '/webhook');
+  const own =
+    webhook === null
+      ? null
+      : { ...webhook, url: requireAllowedUrl(webhook.url, addressPolicy, '/webhook').href };
   const matching = await endpoints.matching(TENANT);
-  if (webhook === null && matching.length === 0) return null;
-  return { webhook, endpoints: matching, schedule_ms: webhookScheduleMs };
+  if (own === null && matching.length === 0) return null;
+  return { webhook: own, endpoints: matching, schedule_ms: webhookScheduleMs };
 }
 
 /** Media goes to the store; so do the largest other values, until the rest fits into a history. */

@@ -18,7 +18,7 @@ export function requireJson(request: Request): void {
 /** `is` answers null, whatever it is asked, when there is no body. */
 /** The JSON of a body that may be missing; throws a problem when there is one, and it is not JSON. */
 export function optionalJson(request: Request): unknown {
-  if (request.is('*/*') === null) return {};
+  if (request.is('*/*') === null || request.get('Content-Length') === '0') return {};
   requireJson(request);
   return request.body as unknown;
 }

@@ -1,8 +1,10 @@
 /* What a request may hold, before its model's pipeline has its say. */
 import { z } from 'zod';
+import { parseDurationMs } from '../contract/duration.ts';
 import { PREDICTION_EVENTS } from '../contract/webhook.ts';
 import { Problem, type ProblemDetail } from './problems.ts';
 
+const DAY_MS = 86_400_000;
 /** A problem names this many places at most: the first say what is wrong. */
 const MAX_ERRORS = 20;
 
@@ -46,6 +48,22 @@ export const endpointChangesSchema = z.strictObject({
 export const pageQuerySchema = z.strictObject({
   cursor: z.base64url().optional(),
   limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
+/** Where a query can only be a mistake. */
+export const noQuerySchema = z.strictObject({});
+
+/** `POST /v1/webhook_secret/rotate`: how long the secrets before the new one stay valid. */
+export const rotateSchema = z.strictObject({
+  overlap: z
+    .string()
+    .default('24h')
+    .transform((text, context) => {
+      const overlapMs = parseDurationMs(text);
+      if (overlapMs !== null && overlapMs <= DAY_MS) return overlapMs;
+      context.addIssue('must be a duration such as 0s or 1h, at most 24h');
+      return z.NEVER;
+    }),
 });
 
 /** `POST /v1/predictions/{id}/webhook/redeliver` */

@@ -7,7 +7,13 @@ import { requireAllowedUrl } from './allowed-url.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
 import { parseEndpointId, requireJson } from './requests.ts';
-import { endpointChangesSchema, endpointSchema, parseBody } from './schemas.ts';
+import {
+  endpointChangesSchema,
+  endpointSchema,
+  noQuerySchema,
+  parseBody,
+  parseQuery,
+} from './schemas.ts';
 import { TENANT } from './tenant.ts';
 
 export interface WebhookEndpointsDependencies {
@@ -25,12 +31,13 @@ export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencie
   router.post('/webhook_endpoints', json, async (request, response) => {
     requireJson(request);
     const settings = parseBody(endpointSchema, request.body);
-    requireAllowedUrl(settings.url, addressPolicy, '/url');
-    const endpoint = await endpoints.register(TENANT, newId('whe'), settings);
+    const { href: url } = requireAllowedUrl(settings.url, addressPolicy, '/url');
+    const endpoint = await endpoints.register(TENANT, newId('whe'), { ...settings, url });
     const resource = endpointResource(endpoint, publicUrl);
     response.status(201).set('Location', resource.urls.get).json(resource);
   });
-  router.get('/webhook_endpoints', async (_request, response) => {
+  router.get('/webhook_endpoints', async (request, response) => {
+    parseQuery(noQuerySchema, request.query); // there are sixteen at most: one page
     const data = (await endpoints.list(TENANT)).map((each) => endpointResource(each, publicUrl));
     response.json(listOf(data));
   });
@@ -41,8 +48,12 @@ export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencie
   router.patch('/webhook_endpoints/:id', json, async (request, response) => {
     requireJson(request);
     const changes = parseBody(endpointChangesSchema, request.body);
-    if (changes.url !== undefined) requireAllowedUrl(changes.url, addressPolicy, '/url');
-    const endpoint = await endpoints.change(TENANT, parseEndpointId(request.params.id), changes);
+    const id = parseEndpointId(request.params.id);
+    const url =
+      changes.url === undefined
+        ? {}
+        : { url: requireAllowedUrl(changes.url, addressPolicy, '/url').href };
+    const endpoint = await endpoints.change(TENANT, id, { ...changes, ...url });
     response.json(endpointResource(endpoint, publicUrl));
   });
   router.delete('/webhook_endpoints/:id', async (request, response) => {

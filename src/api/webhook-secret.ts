@@ -1,15 +1,24 @@
 /* /v1/webhook_secret: what a tenant's webhooks are signed with. */
-import { type Response, Router } from 'express';
+import express, { type Response, Router } from 'express';
+import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { SigningSecret, SigningSecrets } from '../webhooks/secrets.ts';
+import { optionalJson } from './requests.ts';
+import { parseBody, rotateSchema } from './schemas.ts';
 import { TENANT } from './tenant.ts';
 
-export function webhookSecretRouter({ secrets }: { readonly secrets: SigningSecrets }): Router {
+export function webhookSecretRouter(dependencies: {
+  readonly secrets: SigningSecrets;
+  readonly maxJsonBytes: number;
+}): Router {
+  const { secrets, maxJsonBytes } = dependencies;
   const router = Router();
+  const json = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE });
   router.get('/webhook_secret', async (_request, response) => {
     send(response, await secrets.valid(TENANT));
   });
-  router.post('/webhook_secret/rotate', async (_request, response) => {
-    send(response, await secrets.rotate(TENANT));
+  router.post('/webhook_secret/rotate', json, async (request, response) => {
+    const { overlap } = parseBody(rotateSchema, optionalJson(request));
+    send(response, await secrets.rotate(TENANT, overlap));
   });
   return router;
 }

@@ -1,6 +1,8 @@
 /* When a delivery is tried again: a pure function of what came of the attempts so far. */
 import type { DeliverResult, DeliveryReason } from './webhook.ts';
 
+type Attempted = Exclude<DeliverResult, { busy_ms: unknown }>;
+
 /** The pauses of Standard Webhooks: ten attempts in three days. */
 export const DEFAULT_SCHEDULE = '0s,5s,5m,30m,2h,5h,10h,14h,20h,24h';
 
@@ -23,7 +25,7 @@ export type NextStep =
 export function nextStep(
   scheduleMs: readonly number[],
   made: number,
-  result: DeliverResult,
+  result: Attempted,
   jitter: number,
 ): NextStep {
   if ('gone' in result) return { status: 'gone', reason: result.gone };

@@ -119,8 +119,10 @@ type DeliveryErrorCode =
   /** Our side failed. */
   | 'internal';
 
-/** Why a delivery ended without being delivered. */
+/** Why a delivery waits beyond its schedule, or ended without being delivered. */
 export type DeliveryReason =
+  /** Other deliveries to the same origin come first. */
+  | 'origin_busy'
   /** Every attempt of the schedule failed. */
   | 'exhausted'
   /** The receiver answered 410. */
@@ -163,7 +165,9 @@ export type DeliverResult =
       /** What the receiver asked for in `Retry-After`. */
       readonly retry_after_ms: number | null;
     }
-  | { readonly gone: DeliveryReason };
+  | { readonly gone: DeliveryReason }
+  /** The receiver has enough to do: nothing was sent, come back in so many milliseconds. */
+  | { readonly busy_ms: number };
 
 /** What the deliver activity is asked. */
 export type DeliverRequest = Pick<DeliveryRequest, 'tenant' | 'event' | 'receiver'>;

@@ -35,7 +35,7 @@ try {
 
 async function launch(config: Config): Promise<void> {
   const { environment, temporal } = config;
-  await mkdir(config.dataDir, { recursive: true }).catch((error: unknown) => {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new LaunchError(`BUZZER_DATA_DIR=${config.dataDir} cannot be made: ${String(error)}`);
   });
   await checkPorts(config);

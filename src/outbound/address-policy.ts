@@ -109,14 +109,20 @@ function parseEntry(text: string): AllowEntry {
   };
   const address = isIP(host) === 0 ? null : ipaddr.parse(host);
   if (address === null) {
-    const isAddressLike = /^[\d.]+$/.test(host);
-    if (bits !== undefined || isAddressLike || !HOST_NAME.test(host)) throw unreadable(text);
+    if (bits !== undefined || !isHostName(host)) throw unreadable(text);
     return { ...common, target: { name: host } };
   }
   const width = address.kind() === 'ipv4' ? 32 : 128;
   const length = bits === undefined ? width : Number(bits.slice(1));
   if (length > width) throw unreadable(text);
   return { ...common, target: { range: [address, length] } };
+}
+
+/** As URLs have it: `0x7f.1` is an address there, and would never be met as a name. */
+function isHostName(host: string): boolean {
+  const name = host.replace(/^\*\./, '');
+  if (!HOST_NAME.test(host) || !URL.canParse(`http://${name}`)) return false;
+  return new URL(`http://${name}`).hostname === name;
 }
 
 const unreadable = (text: string): Error =>
@@ -139,6 +145,13 @@ function parseUrl(text: string): URL {
 export function addressLiteral(hostname: string): string | null {
   const text = hostname.replace(/^\[|\]$/g, '');
   return isIP(text) === 0 ? null : text;
+}
+
+/** Scheme, host and port of a URL; the rest of it may be a secret. A full stop at a host's end is none. */
+export function originOf(url: string): string {
+  if (!URL.canParse(url)) return url; // it is refused before anything is sent
+  const { protocol, hostname, port } = new URL(url);
+  return `${protocol}//${hostname.replace(/\.$/, '')}${port === '' ? '' : `:${port}`}`;
 }
 
 const portOf = (url: URL): number =>

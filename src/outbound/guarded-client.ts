@@ -173,14 +173,16 @@ async function exchange(
       rejectUnauthorized: true,
       signal,
     });
+    let answer: IncomingMessage | null = null;
     outgoing.setTimeout(maxSilenceMs ?? 0, () => {
-      outgoing.destroy(new OutboundError('timeout', `${url.host} said nothing for too long`));
+      const silence = new OutboundError('timeout', `${url.host} said nothing for too long`);
+      (answer ?? outgoing).destroy(silence);
     });
     outgoing.once('response', (message) => {
-      message.on('error', () => {}); // whoever reads it learns of it; nobody else needs to
+      answer = message.on('error', () => {}); // whoever reads it learns of it
       resolve(message);
     });
-    outgoing.on('error', (error) => reject(toOutboundError(error, url)));
+    outgoing.on('error', (error) => reject(toOutboundError(error, url, 'cannot be reached')));
     outgoing.once('upgrade', (_message, socket) => {
       socket.destroy();
       reject(
@@ -212,7 +214,7 @@ async function* chunksOf(message: IncomingMessage, url: URL): AsyncGenerator<Uin
   try {
     for await (const chunk of inflated(message)) yield chunk as Buffer;
   } catch (error) {
-    throw toOutboundError(error, url);
+    throw toOutboundError(error, url, 'broke off');
   }
 }
 
@@ -242,7 +244,7 @@ function inflaterOf(encoding: string) {
   }
 }
 
-function toOutboundError(error: unknown, { host }: URL): OutboundError {
+function toOutboundError(error: unknown, { host }: URL, what: string): OutboundError {
   if (error instanceof OutboundError) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
   const options = { cause: error };
@@ -252,7 +254,7 @@ function toOutboundError(error: unknown, { host }: URL): OutboundError {
   if (code.startsWith('HPE_') || code.startsWith('Z_') || code.startsWith('ERR__ERROR')) {
     return new OutboundError('bad_answer', `${host} did not answer in HTTP`, options);
   }
-  return new OutboundError('unreachable', `${host} cannot be reached`, options);
+  return new OutboundError('unreachable', `${host} ${what}`, options);
 }
 
 const isTlsCode = (code: string): boolean =>

@@ -2,7 +2,6 @@
 import { newSigningSecret } from './signature.ts';
 import { TenantObject, type TenantObjects } from './tenant-object.ts';
 
-const OVERLAP_MS = 24 * 3_600_000;
 const MAX_VALID = 10; // each is one more signature in a header
 
 export interface SigningSecret {
@@ -38,25 +37,31 @@ export class SigningSecrets {
     return validAt(stored, nowMs);
   }
 
-  /** A new secret; the one before it is valid for 24 hours more. Throws `TooManySecretsError`. */
-  async rotate(tenant: string): Promise<readonly [SigningSecret, ...SigningSecret[]]> {
+  /**
+   * A new secret; those before it are valid for `overlapMs` more, and none at all with 0, for one that
+   * has leaked. Throws `TooManySecretsError`.
+   */
+  async rotate(
+    tenant: string,
+    overlapMs: number,
+  ): Promise<readonly [SigningSecret, ...SigningSecret[]]> {
     const nowMs = Date.now();
-    const expiresAt = new Date(nowMs + OVERLAP_MS).toISOString();
+    const expiresAt = new Date(nowMs + overlapMs).toISOString();
     const rotated = await this.#object.update(tenant, (secrets) => {
-      const before = secrets === null ? [] : validAt(secrets, nowMs);
+      const before = secrets === null || overlapMs === 0 ? [] : validAt(secrets, nowMs);
       const oldest = before[MAX_VALID - 1];
       if (oldest !== undefined) {
         throw new TooManySecretsError(Date.parse(oldest.expires_at ?? expiresAt) - nowMs);
       }
-      const expiring = before.map((each) => ({
-        ...each,
-        expires_at: each.expires_at ?? expiresAt,
-      }));
+      const expiring = before.map((each) => ({ ...each, expires_at: earlier(each, expiresAt) }));
       return [newSecret(nowMs), ...expiring];
     });
     return validAt(rotated, nowMs);
   }
 }
+
+const earlier = ({ expires_at: at }: SigningSecret, limit: string): string =>
+  at !== null && at < limit ? at : limit;
 
 const newSecret = (nowMs: number): SigningSecret => ({
   secret: newSigningSecret(),

@@ -1,6 +1,7 @@
 /* One attempt of a delivery: sign, POST, and tell what came of it. */
 import type { DeliverResult, DeliveryAttempt, DeliveryEvent } from '../contract/webhook.ts';
 import type { RecordSettings } from '../contract/prediction-record.ts';
+import { originOf } from '../outbound/address-policy.ts';
 import {
   type GuardedClient,
   type OutboundAnswer,
@@ -29,14 +30,7 @@ export interface SenderDependencies extends RecordSettings {
 export type SendWebhook = (
   message: { readonly tenant: string; readonly event: DeliveryEvent; readonly url: string },
   signal: AbortSignal,
-) => Promise<Exclude<DeliverResult, { gone: unknown }>>;
-
-/** Scheme, host and port of a URL; the rest of it may be a secret. A full stop at a host's end is none. */
-export function originOf(url: string): string {
-  if (!URL.canParse(url)) return url; // it is refused before anything is sent
-  const { protocol, hostname, port } = new URL(url);
-  return `${protocol}//${hostname.replace(/\.$/, '')}${port === '' ? '' : `:${port}`}`;
-}
+) => Promise<Extract<DeliverResult, { attempt: unknown }>>;
 
 /** Throws only what is our own fault, or the signal's reason. */
 export function createSender(dependencies: SenderDependencies): SendWebhook {
@@ -78,14 +72,15 @@ async function readAnswer({ status, headers, body }: OutboundAnswer): Promise<Ou
   const answer = await firstText(body);
   const retry_after_ms = retryAfterMs(headers['retry-after']);
   if (status >= 200 && status < 300) return { status, error: null, answer, retry_after_ms };
-  const isRedirect = status >= 300 && status < 400;
+  const { location } = headers;
+  const isRedirect = status >= 300 && status < 400 && location !== undefined;
   const error = isRedirect
-    ? ({ code: 'redirected', message: redirectMessage(status, headers.location) } as const)
+    ? ({ code: 'redirected', message: redirectMessage(status, location) } as const)
     : ({ code: 'refused', message: `the receiver answered ${status}` } as const);
   return { status, error, answer, retry_after_ms };
 }
 
-const redirectMessage = (status: number, location = 'nowhere'): string =>
+const redirectMessage = (status: number, location: string): string =>
   `the receiver answered ${status}, to ${location.slice(0, 200)}: redirects are not followed, register the final URL`;
 
 function unanswered(error: unknown): Outcome {

@@ -12,7 +12,7 @@ import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/ta
 import { createGuardedClient } from '../outbound/guarded-client.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
-import { OriginTurns } from '../webhooks/origin-turns.ts';
+import { OriginTurns } from '../outbound/origin-turns.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/sender.ts';
@@ -20,7 +20,10 @@ import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } fro
 
 const CACHED_WORKFLOWS = 500; // about 0.1 MB each; a workflow that falls out is replayed
 const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250 receivers may hang, 4 times each
-const FETCH_SLOTS = 32; // each streams up to BUZZER_MAX_UPLOAD to the store
+/** How many requests one origin gets at once, of this worker. */
+const DELIVERIES_AT_ONCE = 4;
+const FETCHES_AT_ONCE = 16; // many inputs may lie in one bucket
+const FETCH_SLOTS = 128; // each streams to the store: a socket and a few chunks
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 const STICKY_TIMEOUT = '2s'; // how long a lost worker's workflows wait for it
 const AGENT = 'Buzzer';
@@ -48,7 +51,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       activities: createWebhookActivities({
         endpoints: new WebhookEndpoints(objects),
         send: createSender({ ...config, client, secrets, agent: AGENT, logger }),
-        turns: new OriginTurns(),
+        turns: new OriginTurns(DELIVERIES_AT_ONCE),
         logger,
       }),
       workflowBundle,
@@ -60,7 +63,14 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
     }),
     createWorker(context, {
       taskQueue: FETCH_QUEUE,
-      activities: createInputActivities({ ...config, client, store, agent: AGENT, logger }),
+      activities: createInputActivities({
+        ...config,
+        client,
+        store,
+        agent: AGENT,
+        turns: new OriginTurns(FETCHES_AT_ONCE),
+        logger,
+      }),
       maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
     }),
   ]);

@@ -11,8 +11,9 @@ import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
-/** Each of our workers runs either workflows or activities; and predictions may fail. */
-const EXPECTED_WARNING = /^No (?:workflows|activities) registered|^Workflow failed/;
+/** Most of our workers run workflows or activities; predictions may fail; a receiver may be slow. */
+const EXPECTED_WARNING =
+  /^No (?:workflows|activities) registered|^Workflow failed|Workflow task duration exceeded/;
 const CONNECT_PATIENCE_MS = 60_000;
 const CONNECT_RETRY_MS = 250;
 
@@ -99,7 +100,12 @@ function installRuntime(logger: Logger): void {
     const name = level.toLowerCase() as Lowercase<LogEntry['level']>;
     logger[name === 'warn' ? 'warn' : name](fields, message);
   };
-  Runtime.install({ logger: new DefaultLogger('WARN', write), shutdownSignals: [] });
+  const logging = { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } as const;
+  Runtime.install({
+    logger: new DefaultLogger('WARN', write),
+    telemetryOptions: { logging },
+    shutdownSignals: [],
+  });
 }
 
 /** Waits for a server that is not there yet, since all of it may be starting at once. */

@@ -57,9 +57,9 @@ export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
   }).fetchInput;
 
 /**
- * One attempt to deliver a webhook. Only a receiver with enough to do, and for a moment our own side,
- * make it fail; what the receiver does wrong is its result.
- * Local: it runs where its workflow runs, on the delivery queue, which costs the engine half as much.
+ * One attempt to deliver a webhook. What the receiver does wrong is its result; it fails only when
+ * our own side does, and for a moment. Local: it runs where its workflow runs, on the delivery queue,
+ * which costs the engine half as much.
  */
 export const { deliver } = proxyLocalActivities<WebhookActivities>({
   startToCloseTimeout: '1m', // the activity itself gives up after 15 s; this is the backstop

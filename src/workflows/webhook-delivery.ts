@@ -5,7 +5,7 @@
  */
 import { ApplicationFailureCategory } from '@temporalio/common';
 import { ApplicationFailure, setHandler, sleep, upsertMemo } from '@temporalio/workflow';
-import { nextStep } from '../contract/delivery-schedule.ts';
+import { type NextStep, nextStep } from '../contract/delivery-schedule.ts';
 import { deliveryQuery } from '../contract/messages.ts';
 import {
   type DeliverResult,
@@ -24,18 +24,22 @@ export async function webhookDeliveryWorkflow(
   let state = newDelivery(request, new Date().toISOString());
   setHandler(deliveryQuery, () => state);
   let delayMs = scheduleMs[0] ?? 0;
-  for (let made = 1; ; made++) {
+  let made = 0;
+  for (;;) {
     if (delayMs > 0) await sleep(delayMs);
     const result = await deliver({ tenant, event, receiver });
-    const step = nextStep(scheduleMs, made, result, Math.random());
+    const isBusy = 'busy_ms' in result;
+    const step: NextStep = isBusy
+      ? { status: 'pending', delayMs: result.busy_ms }
+      : nextStep(scheduleMs, (made += 1), result, Math.random());
     delayMs = step.status === 'pending' ? step.delayMs : 0;
+    const nextAtMs = Date.now() + delayMs;
     state = {
       ...state,
       status: step.status,
-      reason: 'reason' in step ? step.reason : null,
+      reason: isBusy ? 'origin_busy' : 'reason' in step ? step.reason : null,
       attempts: attemptsAfter(state, result),
-      next_attempt_at:
-        step.status === 'pending' ? new Date(Date.now() + delayMs).toISOString() : null,
+      next_attempt_at: step.status === 'pending' ? new Date(nextAtMs).toISOString() : null,
     };
     upsertMemo({ [MEMO_DELIVERY]: state });
     if (state.status !== 'pending') return outcomeOf(request, state);
@@ -43,7 +47,7 @@ export async function webhookDeliveryWorkflow(
 }
 
 function attemptsAfter({ attempts }: DeliveryState, result: DeliverResult) {
-  if ('gone' in result) return attempts;
+  if (!('attempt' in result)) return attempts;
   const number = (attempts.at(-1)?.number ?? 0) + 1;
   return [...attempts, { number, ...result.attempt }].slice(-MAX_KEPT_ATTEMPTS);
 }

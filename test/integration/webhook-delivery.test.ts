@@ -1,6 +1,5 @@
 /* The delivery workflow on a real server, with a schedule in milliseconds and a receiver of the test's. */
 import { resolve } from 'node:path';
-import { ApplicationFailure } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { DELIVERY_QUEUE } from '../../src/contract/task-queues.ts';
@@ -148,12 +147,12 @@ test('started again, an ended one carries its attempts along, the last twenty of
 });
 
 test('a receiver with enough to do is asked again later, and that is no attempt', async () => {
-  const busy = () => {
-    throw ApplicationFailure.create({ type: 'origin_busy', message: 'busy', nextRetryDelay: 1500 });
-  };
-  answers = [busy, () => answered(200)];
+  answers = [() => ({ busy_ms: 1500 }), () => answered(200)];
   const startedAt = Date.now();
   const { id } = await start([0]);
+  await reaches(id, 'to wait', ({ status, reason }) => {
+    return status === 'pending' && reason === 'origin_busy';
+  });
   const state = await reaches(id, 'to be told', ({ status }) => status === 'delivered');
 
   expect(Date.now() - startedAt).toBeGreaterThanOrEqual(1500);

@@ -125,7 +125,7 @@ test.each([
   ['/empty', 'invalid_input', 'the media is empty', 1],
   ['/large', 'invalid_input', 'larger than 2097152 bytes', 1],
   ['/bomb', 'invalid_input', 'larger than 2097152 bytes', 1],
-  ['/to-canary', 'input_unavailable', 'not an address that requests may go to', 1],
+  ['/to-canary', 'invalid_input', 'not an address that requests may go to', 1],
 ])('%s fails as %s: %s', async (path, code, message, asked) => {
   const { id } = await read(`${url}${path}`);
   const record = await service.ended(id);
@@ -166,6 +166,23 @@ test('while it is fetched the prediction says so; canceled then, it ends and nev
 
   expect(waiting).toMatchObject({ status: 'queued', attempt: 0 });
   expect(record).toMatchObject({ status: 'canceled', attempt: 0, started_at: null });
+});
+
+test('inputs of a server that hangs do not hold up those of another', async () => {
+  const silent = createServer(() => {});
+  const silentUrl = await listen(silent, '127.0.0.1');
+  const stuck = await Promise.all(
+    Array.from({ length: 24 }, async () => await read(`${silentUrl}/hangs`)),
+  );
+  const { id } = await read(`${url}/page.png`);
+  const record = await service.ended(id, 20_000);
+  await Promise.all(stuck.map(async (each) => await service.cancel(each.id)));
+  const ends = await Promise.all(stuck.map(async (each) => await service.ended(each.id)));
+  silent.closeAllConnections();
+  silent.close();
+
+  expect(record.status).toBe('succeeded');
+  expect(new Set(ends.map(({ status }) => status))).toEqual(new Set(['canceled']));
 });
 
 test('a server that breaks off is asked again, and is at fault in the end', async () => {

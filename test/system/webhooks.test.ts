@@ -277,6 +277,14 @@ describe('receivers that misbehave', () => {
     const resets = await predict(
       await listen(createTcpServer((socket) => socket.resetAndDestroy())),
     );
+    const upgrades = await predict(
+      await listen(
+        createTcpServer((socket) => {
+          const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+          socket.resume().write(`HTTP/1.1 101 Switching Protocols\r\n${upgrade}`);
+        }),
+      ),
+    );
     const untrusted = await predict(await tls('untrusted'));
     const trusted = await predict(await tls('trusted'));
     let sentBytes = 0;
@@ -295,6 +303,7 @@ describe('receivers that misbehave', () => {
     );
 
     expect((await settled(resets)).attempts[0]).toMatchObject({ error: { code: 'unreachable' } });
+    expect((await settled(upgrades)).attempts[0]).toMatchObject({ error: { code: 'bad_answer' } });
     expect((await settled(untrusted)).attempts[0]).toMatchObject({ error: { code: 'tls_failed' } });
     expect(await settled(trusted)).toMatchObject({
       status: 'delivered',

@@ -1,23 +1,22 @@
 import { DEFAULT_SCHEDULE, nextStep } from '../../../src/contract/delivery-schedule.ts';
 import { parseDurationMs } from '../../../src/contract/duration.ts';
-import type { DeliverResult } from '../../../src/contract/webhook.ts';
 
 const schedule = DEFAULT_SCHEDULE.split(',').map((pause) => parseDurationMs(pause) ?? Number.NaN);
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
-const answered = (status: number, retryAfterMs: number | null = null): DeliverResult => ({
+const answered = (status: number, retryAfterMs: number | null = null) => ({
   attempt: {
     at: '2026-01-01T00:00:00.000Z',
     origin: 'https://example.com',
     status,
-    error: status < 300 ? null : { code: 'refused', message: '' },
+    error: status < 300 ? null : ({ code: 'refused', message: '' } as const),
     duration_ms: 1,
     answer: '',
   },
   retry_after_ms: retryAfterMs,
 });
-const step = (made: number, result: DeliverResult, jitter = 0) =>
+const step = (made: number, result: Parameters<typeof nextStep>[2], jitter = 0) =>
   nextStep(schedule, made, result, jitter);
 
 test('ten attempts, with the pauses of Standard Webhooks', () => {

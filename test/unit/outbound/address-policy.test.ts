@@ -183,6 +183,7 @@ test('a name opens wherever it leads; a port keeps an entry to that port', () =>
 test.each([
   '10.0.0.0/33',
   '10.0.0/8',
+  'http://0x7f.1',
   'https://',
   'a b',
   '10.0.0.1:99999',

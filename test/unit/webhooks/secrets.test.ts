@@ -104,7 +104,7 @@ test('a tenant has one secret from the first question on; rotated, the old one i
   const secrets = new SigningSecrets(objectsWith(box));
   const asked = await Promise.all([secrets.valid('a'), secrets.valid('a'), secrets.valid('b')]);
   const [first] = asked[0];
-  const [second, previous] = await secrets.rotate('a');
+  const [second, previous] = await secrets.rotate('a', 86_400_000);
 
   expect(first.secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
   expect(asked[1][0]).toEqual(first);
@@ -120,9 +120,10 @@ test('a tenant has one secret from the first question on; rotated, the old one i
 test('ten valid secrets are enough: the next rotation has to wait', async () => {
   const secrets = new SigningSecrets(objectsWith(box));
   await secrets.valid('a');
-  for (let count = 0; count < 9; count++) await secrets.rotate('a');
+  for (let count = 0; count < 9; count++) await secrets.rotate('a', 86_400_000);
 
-  await expect(secrets.rotate('a')).rejects.toThrow('10 secrets are still valid');
+  await expect(secrets.rotate('a', 86_400_000)).rejects.toThrow('10 secrets are still valid');
+  expect(await secrets.rotate('a', 0)).toHaveLength(1); // one has leaked: none but the new is valid
 });
 
 test('endpoints are kept encrypted, at most sixteen, also when registered at once', async () => {

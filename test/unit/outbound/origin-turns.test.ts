@@ -1,4 +1,4 @@
-import { OriginTurns } from '../../../src/webhooks/origin-turns.ts';
+import { OriginTurns } from '../../../src/outbound/origin-turns.ts';
 
 const ORIGIN = 'https://slow.example';
 const never = new AbortController().signal;
@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 test('an origin gets four at once; another has four of its own', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   const four = await takeAll(turns, 4);
   const others = await takeAll(turns, 4, 'https://other.example');
   const fifth = turns.take(ORIGIN, never);
@@ -31,7 +31,7 @@ test('an origin gets four at once; another has four of its own', async () => {
 });
 
 test('a turn that is handed over is never had by two', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   let running = 0;
   let most = 0;
   const useTwice = async () => {
@@ -51,7 +51,7 @@ test('a turn that is handed over is never had by two', async () => {
 });
 
 test('whoever would wait long is sent away, each with a time of its own', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   await takeAll(turns, 4); // and these hang
   jest.advanceTimersByTime(15_000);
   const sentAway = (await takeAll(turns, 40)) as { retryInMs: number }[];
@@ -63,7 +63,7 @@ test('whoever would wait long is sent away, each with a time of its own', async 
 });
 
 test('an origin that has recovered is believed at once', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   const hung = await takeAll(turns, 4);
   jest.advanceTimersByTime(15_000);
   await takeAll(turns, 400); // all sent away
@@ -83,7 +83,7 @@ test('an origin that has recovered is believed at once', async () => {
 });
 
 test('whoever waits in vain is sent away after two seconds', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   await takeAll(turns, 4);
   const fifth = turns.take(ORIGIN, never);
   jest.advanceTimersByTime(2000);
@@ -92,7 +92,7 @@ test('whoever waits in vain is sent away after two seconds', async () => {
 });
 
 test('one that gives up while it waits leaves its place to the next', async () => {
-  const turns = new OriginTurns();
+  const turns = new OriginTurns(4);
   const [first] = await takeAll(turns, 4);
   const controller = new AbortController();
   const fifth = turns.take(ORIGIN, controller.signal);

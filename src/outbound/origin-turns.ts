@@ -4,7 +4,6 @@
  * to come back: each gets a time of its own, so that few come in vain.
  */
 
-const MAX_RUNNING = 4;
 /** So many wait here for a turn, and so long; the others are sent away. */
 const MAX_WAITING = 16;
 const MAX_WAIT_MS = 2000;
@@ -30,20 +29,21 @@ interface Origin {
 
 export class OriginTurns {
   readonly #origins = new Map<string, Origin>();
-  readonly #now: () => number;
+  readonly #maxRunning: number;
 
-  constructor(now: () => number = Date.now) {
-    this.#now = now;
+  /** So many requests does one origin get at once. */
+  constructor(maxRunning: number) {
+    this.#maxRunning = maxRunning;
   }
 
   /** A turn, or in how many milliseconds to ask again. Rejects with the signal's reason. */
   async take(origin: string, signal: AbortSignal): Promise<EndTurn | { retryInMs: number }> {
     signal.throwIfAborted();
     const state = this.#stateOf(origin);
-    if (state.running.size < MAX_RUNNING && state.waiting.size === 0) {
+    if (state.running.size < this.#maxRunning && state.waiting.size === 0) {
       return this.#begin(origin, state);
     }
-    const expectedMs = ((state.waiting.size + 1) * this.#typicalMs(state)) / MAX_RUNNING;
+    const expectedMs = ((state.waiting.size + 1) * this.#typicalMs(state)) / this.#maxRunning;
     if (state.waiting.size >= MAX_WAITING || expectedMs > MAX_WAIT_MS) {
       return { retryInMs: this.#promise(state) };
     }
@@ -65,11 +65,11 @@ export class OriginTurns {
   }
 
   #begin(origin: string, state: Origin): EndTurn {
-    const turn = { sinceMs: this.#now() };
+    const turn = { sinceMs: Date.now() };
     state.running.add(turn);
     return () => {
       state.running.delete(turn);
-      const tookMs = this.#now() - turn.sinceMs;
+      const tookMs = Date.now() - turn.sinceMs;
       state.typicalMs += SMOOTHING * (tookMs - state.typicalMs);
       const [next] = state.waiting;
       next?.(this.#begin(origin, state));
@@ -79,15 +79,15 @@ export class OriginTurns {
 
   /** One that runs for longer than the others did says more than they do. */
   #typicalMs(state: Origin): number {
-    const ages = [...state.running].map(({ sinceMs }) => this.#now() - sinceMs);
+    const ages = [...state.running].map(({ sinceMs }) => Date.now() - sinceMs);
     return Math.max(state.typicalMs, ...ages);
   }
 
   /** After all who have been promised a time; far away, anywhere in the second half of the longest. */
   #promise(state: Origin): number {
-    const nowMs = this.#now();
+    const nowMs = Date.now();
     const before = state.returning.filter((atMs) => atMs > nowMs);
-    const queueMs = (before.length * this.#typicalMs(state)) / MAX_RUNNING;
+    const queueMs = (before.length * this.#typicalMs(state)) / this.#maxRunning;
     const wantedMs = SHORTEST_ABSENCE_MS + queueMs;
     const absenceMs =
       wantedMs < LONGEST_ABSENCE_MS / 2
@@ -100,7 +100,7 @@ export class OriginTurns {
   /** An origin that nobody uses and to whom nobody returns is as good as new. */
   #forget(origin: string, state: Origin): void {
     if (state.running.size > 0 || state.waiting.size > 0) return;
-    if (state.returning.every((atMs) => atMs <= this.#now())) this.#origins.delete(origin);
+    if (state.returning.every((atMs) => atMs <= Date.now())) this.#origins.delete(origin);
   }
 }
 
