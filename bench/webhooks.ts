@@ -1,6 +1,7 @@
 /* What a webhook costs, and what hanging receivers cost the others. */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { DEFAULT_SCHEDULE } from '../src/contract/delivery-schedule.ts';
 import { until } from '../test/support/conditions.ts';
 import { affine, Service } from '../test/support/service.ts';
 import { percentile } from './pairs.ts';
@@ -11,7 +12,7 @@ const HANGING_RECEIVERS = 200;
 const SETTINGS = {
   BUZZER_LOG_LEVEL: 'warn',
   BUZZER_OUTBOUND_ALLOW: 'http://127.0.0.0/8',
-  BUZZER_WEBHOOK_SCHEDULE: ['0s', ...Array.from({ length: 19 }, () => '100ms')].join(','), // hang again and again
+  BUZZER_WEBHOOK_SCHEDULE: DEFAULT_SCHEDULE,
 };
 
 export async function measureWebhooks(): Promise<void> {
