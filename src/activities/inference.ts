@@ -18,7 +18,6 @@ import type { InputBudget } from './input-budget.ts';
 
 const FIRST_HEARTBEAT_MS = 50; // soon enough to tell "started" from "never started", see the workflow
 const HEARTBEAT_INTERVAL_MS = 1000;
-const DEFAULT_PRIORITY = 3;
 
 /** Remembers the attempts in flight, so that a successor can report them should we die. */
 export interface InFlightAttempts {
@@ -80,7 +79,7 @@ async function inferAndStore(
       {
         input: await loadInput(request.input, store),
         options: request.options,
-        priority: DEFAULT_PRIORITY,
+        priority: request.priority,
         isAlone: attempt.report.alone === true,
         runTimeoutMs: request.runTimeoutMs,
         signal,

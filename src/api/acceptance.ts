@@ -1,32 +1,34 @@
 /*
  * From a request to a workflow: validate, store the payloads, start. What is refused leaves
- * nothing behind; what may have been accepted keeps its payloads.
+ * nothing behind; what may have been accepted keeps its payloads. The same request with the same
+ * Idempotency-Key is the same prediction: its id is made of the key, and Temporal starts an id once.
  */
-import { randomBytes } from 'node:crypto';
-import { Readable } from 'node:stream';
-import { formatDuration } from '../contract/duration.ts';
+import { parseDurationMs } from '../contract/duration.ts';
 import { formatModelRef, parseModelRef } from '../contract/model.ts';
-import { type Json, jsonBytes, JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
-import {
-  type Accepted,
-  acceptedBytes,
-  type AcceptedInput,
-  MAX_ACCEPTED_BYTES,
-} from '../contract/prediction.ts';
-import type { Receivers } from '../contract/webhook.ts';
-import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
-import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
+import { MEMO_ACCEPTED } from '../contract/messages.ts';
+import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
+import type { Receivers, RequestedWebhook } from '../contract/webhook.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
-import { InvalidMediaError } from '../pipelines/index.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { AlreadyStartedError, type PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
+import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
+import { fingerprint, idempotentId } from './idempotency.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
+import type { Found } from './prediction-reader.ts';
 import { type ModelRequest, parseBody } from './schemas.ts';
+import {
+  type Attachment,
+  copyInput,
+  storeInput,
+  type StoreInputDependencies,
+} from './store-input.ts';
 import { TENANT } from './tenant.ts';
+import { type TermLimits, termsOf } from './terms.ts';
+import { refuseDeleted } from './tombstones.ts';
 
 export interface AcceptanceDependencies {
   readonly repository: ModelRepository;
@@ -35,30 +37,31 @@ export interface AcceptanceDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly webhookScheduleMs: readonly number[];
-  readonly limits: {
-    readonly maxUploadBytes: number;
-    readonly maxPixels: number;
-    readonly engineInlineLimit: number;
-    readonly deadlineMs: number;
-    readonly queueTtlMs: number;
-    readonly heartbeatTimeoutMs: number;
-  };
+  readonly limits: StoreInputDependencies['limits'] &
+    TermLimits & { readonly heartbeatTimeoutMs: number };
 }
 
-/** An input field that does not come inside the JSON: media as a body of its own, or encoded. */
-export type Attachment =
-  | { readonly field: string; readonly body: Readable }
-  | {
-      readonly field: string;
-      /** What the field is kept as, once its value in the request has been found valid. */
-      readonly encode: () => Uint8Array;
-      readonly mediaType: string;
-    };
+/** One request for a prediction. */
+export interface PredictionOrder {
+  readonly version: ModelVersion;
+  readonly request: ModelRequest;
+  /** The JSON of it before any of our defaults: what a repetition is compared by. */
+  readonly asSent: unknown;
+  readonly attachment: Attachment | null;
+  /** Null: it is a new prediction, whatever was asked before. */
+  readonly idempotencyKey: string | null;
+}
+
+export interface AcceptedOrder {
+  readonly accepted: Accepted;
+  /** It was accepted before, with the same key. */
+  readonly isReplayed: boolean;
+}
 
 export type Acceptance = ReturnType<typeof createAcceptance>;
 
 export function createAcceptance(dependencies: AcceptanceDependencies) {
-  const { repository, store, engine, limits } = dependencies;
+  const { repository } = dependencies;
 
   return {
     /** The version a request means: `ocr` or `ocr@1`; throws the problem `model_not_found`. */
@@ -76,48 +79,128 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
     },
 
     /** Accepts a prediction; when this resolves, Temporal has it. */
-    async accept(
-      version: ModelVersion,
-      request: ModelRequest,
-      attachment: Attachment | null,
-    ): Promise<Accepted> {
+    async accept(order: PredictionOrder): Promise<AcceptedOrder> {
+      const { version, request, attachment, idempotencyKey } = order;
       const { schema } = version;
       const isRaw = attachment !== null && 'body' in attachment;
       const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
       parseBody(schema.input, given, ['input']);
       parseBody(schema.options, request.options, ['options']);
-      const receivers = await receiversFor(request.webhook, dependencies);
-      const id = newId('pred');
-      try {
-        const input = await storeInput(id, version, request.input, attachment, dependencies);
-        const accepted = {
-          ...newAccepted(id, version, input, request.options, limits),
-          ...(receivers === null ? {} : { receivers }),
-        };
-        if (acceptedBytes(accepted) > MAX_ACCEPTED_BYTES) {
-          throw new Problem(
-            'invalid_input',
-            'the options, the webhook and the input URLs are too large together',
-          );
-        }
-        await start(accepted, engine, limits.heartbeatTimeoutMs);
-        return accepted;
-      } catch (error) {
-        // A start that was not acknowledged may have happened all the same.
-        if (!(error instanceof UnacknowledgedStart)) {
-          await store.delete(payloadKeys.prediction(id)).catch(() => {});
-          throw error;
-        }
-        throw error.problem;
-      }
+      return await place(idempotencyKey, dependencies, async (id, onKey) => {
+        return await prepare(id, order, dependencies, onKey);
+      });
+    },
+
+    /** The same input, options and terms once more, on the same version, as a new prediction. */
+    async retry(before: Found, idempotencyKey: string | null): Promise<AcceptedOrder> {
+      return await place(idempotencyKey, dependencies, async (id, onKey) => {
+        const accepted = await again(id, before, dependencies, onKey);
+        if (idempotencyKey === null) return accepted;
+        return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
+      });
     },
   };
+}
+
+/** Has a prediction prepared and starts it; what it stored is kept only if it was started. */
+async function place(
+  idempotencyKey: string | null,
+  dependencies: AcceptanceDependencies,
+  prepare: (id: string, onKey: (key: string) => void) => Promise<Accepted>,
+): Promise<AcceptedOrder> {
+  const { store } = dependencies;
+  const id = idempotencyKey === null ? newId('pred') : idempotentId(TENANT, idempotencyKey);
+  if (idempotencyKey !== null) await refuseDeleted(id, store);
+  const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
+  try {
+    const accepted = await prepare(id, (key) => keys.push(key));
+    const started = await start(accepted, dependencies);
+    if (started.isReplayed) await deleteAll(keys, store);
+    return started;
+  } catch (error) {
+    // A start that was not acknowledged may have happened all the same.
+    if (error instanceof UnacknowledgedStart) throw error.problem;
+    await deleteAll(keys, store);
+    throw error;
+  }
+}
+
+async function again(
+  id: string,
+  { accepted: before, ended }: Found,
+  dependencies: AcceptanceDependencies,
+  onKey: (key: string) => void,
+): Promise<Accepted> {
+  const { start_after: _past, fingerprint: _other, receivers: _then, ...same } = before;
+  const webhook = before.receivers?.webhook ?? null;
+  const receivers = await receiversFor(webhook, dependencies);
+  const nowMs = Date.now();
+  const deadlineMs = parseDurationMs(before.deadline) ?? dependencies.limits.deadlineMs;
+  return {
+    ...same,
+    id,
+    input: await copyInput(id, before, ended?.fetched ?? {}, { ...dependencies, onKey }),
+    created_at: new Date(nowMs).toISOString(),
+    deadline_at: new Date(nowMs + deadlineMs).toISOString(),
+    retry_of: before.id,
+    ...(receivers === null ? {} : { receivers }),
+  };
+}
+
+async function deleteAll(keys: readonly string[], store: PayloadStore): Promise<void> {
+  await Promise.all(keys.map(async (key) => await store.delete(key))).catch(() => {});
 }
 
 function brokenProblem({ ref, problems }: BrokenVersion): Problem {
   const label = formatModelRef(ref);
   const detail = `${label} cannot be served until its folder is repaired: ${problems.join('; ')}`;
   return new Problem('model_unavailable', detail);
+}
+
+/** Stores the input, and makes of it all what Temporal is to remember. */
+async function prepare(
+  id: string,
+  { version, request, asSent, attachment, idempotencyKey }: PredictionOrder,
+  dependencies: AcceptanceDependencies,
+  onKey: (key: string) => void,
+): Promise<Accepted> {
+  const { metadata, tags, priority } = request;
+  const terms = termsOf(request, version.manifest, dependencies.limits, Date.now());
+  const receivers = await receiversFor(request.webhook, dependencies);
+  const to = { ...dependencies, onKey };
+  const input = await storeInput(id, version, request.input, attachment, to);
+  const { name: model, version: number } = version.ref;
+  const accepted: Accepted = {
+    id,
+    tenant: TENANT,
+    model,
+    version: number,
+    input,
+    options: request.options as Accepted['options'],
+    metadata,
+    tags,
+    priority,
+    ...terms,
+    ...(receivers === null ? {} : { receivers }),
+    ...(idempotencyKey === null
+      ? {}
+      : { fingerprint: fingerprint([model, asSent], uploadHashes(attachment, input)) }),
+  };
+  if (acceptedBytes(accepted) <= MAX_ACCEPTED_BYTES) return accepted;
+  const detail = 'options, metadata, tags, webhook and input URLs are too large together';
+  throw new Problem('invalid_input', detail);
+}
+
+/** The hash of what came beside the JSON. */
+function uploadHashes(
+  attachment: Attachment | null,
+  input: Accepted['input'],
+): Readonly<Record<string, string>> {
+  if (attachment === null) return {};
+  const stored = input[attachment.field];
+  return stored !== undefined && 'claim' in stored
+    ? { [attachment.field]: stored.claim.sha256 }
+    : {};
 }
 
 class UnacknowledgedStart extends Error {
@@ -128,12 +211,18 @@ class UnacknowledgedStart extends Error {
   }
 }
 
-async function start(accepted: Accepted, engine: PredictionEngine, heartbeatTimeoutMs: number) {
+/** Starts it, or finds that it was started before. */
+async function start(
+  accepted: Accepted,
+  { engine, limits }: AcceptanceDependencies,
+): Promise<AcceptedOrder> {
+  const { id } = accepted;
   try {
-    await engine.start({ accepted, heartbeatTimeoutMs });
+    await engine.start({ accepted, heartbeatTimeoutMs: limits.heartbeatTimeoutMs });
+    return { accepted, isReplayed: false };
   } catch (error) {
+    if (error instanceof AlreadyStartedError) return await replayed(accepted, engine);
     if (!(error instanceof EngineUnavailableError)) throw error;
-    const { id } = accepted;
     const detail = `it is not certain that ${id} was accepted (${error.message}): look it up, or send the request again`;
     const members = { prediction_id: id };
     throw new UnacknowledgedStart(
@@ -142,32 +231,20 @@ async function start(accepted: Accepted, engine: PredictionEngine, heartbeatTime
   }
 }
 
-function newAccepted(
-  id: string,
-  { ref, manifest }: ModelVersion,
-  input: Accepted['input'],
-  options: ModelRequest['options'],
-  limits: AcceptanceDependencies['limits'],
-): Accepted {
-  const nowMs = Date.now();
-  return {
-    id,
-    tenant: TENANT,
-    model: ref.name,
-    version: ref.version,
-    input,
-    options: options as Accepted['options'],
-    queue_ttl: formatDuration(limits.queueTtlMs),
-    run_timeout: formatDuration(manifest.timeouts.run_s * 1000),
-    deadline: formatDuration(limits.deadlineMs),
-    created_at: new Date(nowMs).toISOString(),
-    deadline_at: new Date(nowMs + limits.deadlineMs).toISOString(),
-  };
+async function replayed(accepted: Accepted, engine: PredictionEngine): Promise<AcceptedOrder> {
+  const { id } = accepted;
+  const { memo } = await engine.describe(id);
+  const before = memo?.[MEMO_ACCEPTED] as Accepted | undefined;
+  if (before !== undefined && before.fingerprint === accepted.fingerprint) {
+    return { accepted: before, isReplayed: true };
+  }
+  const detail = `${id} was asked for with this Idempotency-Key and another request: take a new key for a new request`;
+  throw new Problem('idempotency_mismatch', detail, { members: { prediction_id: id } });
 }
 
 /** Whom to tell of it: its own webhook, and the endpoints that its tenant has now. */
 async function receiversFor(
-  webhook: ModelRequest['webhook'],
+  webhook: RequestedWebhook | null,
   { endpoints, addressPolicy, webhookScheduleMs }: AcceptanceDependencies,
 ): Promise<Receivers | null> {
   const own =
@@ -178,74 +255,3 @@ async function receiversFor(
   if (own === null && matching.length === 0) return null;
   return { webhook: own, endpoints: matching, schedule_ms: webhookScheduleMs };
 }
-
-/** Media goes to the store; so do the largest other values, until the rest fits into a history. */
-async function storeInput(
-  id: string,
-  { schema }: ModelVersion,
-  input: ModelRequest['input'],
-  attachment: Attachment | null,
-  { store, limits, addressPolicy }: AcceptanceDependencies,
-): Promise<Accepted['input']> {
-  const nonce = randomBytes(6).toString('hex');
-  const raw = attachment !== null && 'body' in attachment ? attachment : null;
-  const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
-  const stored: Record<string, AcceptedInput> = {};
-  for (const [name, field] of Object.entries(schema.media)) {
-    const given = input[name];
-    if (raw?.field !== name && isWebUrl(given)) {
-      const { href } = requireAllowedUrl(given, addressPolicy, `/input/${name}`);
-      stored[name] = { fetch: { url: href, media: field.kind } };
-      continue;
-    }
-    const key = payloadKeys.input(id, name, nonce);
-    const body = raw?.field === name ? raw.body : mediaBody(given, name, limits.maxUploadBytes);
-    if (body === null) continue; // an optional field that was not given
-    const upload = { key, body, field, limits: mediaLimits };
-    stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
-  }
-  if (attachment !== null && 'encode' in attachment) {
-    const { field, encode, mediaType } = attachment;
-    const key = payloadKeys.input(id, field, nonce);
-    stored[field] = { claim: await store.put(key, encode(), { mediaType }) };
-  }
-  const values = Object.entries(input)
-    .filter(([name]) => !(name in stored))
-    .map(([name, value]) => ({ name, value: value as Json, bytes: jsonBytes(value as Json) }))
-    .sort((a, b) => b.bytes - a.bytes);
-  let inlineBytes = values.reduce((sum, { bytes }) => sum + bytes, 0);
-  for (const { name, value, bytes } of values) {
-    if (inlineBytes <= limits.engineInlineLimit) {
-      stored[name] = { inline: value };
-      continue;
-    }
-    const key = payloadKeys.input(id, name, nonce);
-    const body = Buffer.from(JSON.stringify(value));
-    stored[name] = { claim: await store.put(key, body, { mediaType: JSON_MEDIA_TYPE }) };
-    inlineBytes -= bytes;
-  }
-  return stored;
-}
-
-const isWebUrl = (value: unknown): value is string =>
-  typeof value === 'string' && /^https?:/i.test(value);
-
-/** Its schema has made sure that the value is a string. */
-function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
-  if (value === undefined) return null;
-  try {
-    return Readable.from([decodeDataUrl(value as string, maxBytes)]);
-  } catch (error) {
-    return nameField(name, false)(error);
-  }
-}
-
-/** Says which field the media was for. */
-const nameField =
-  (name: string, isRaw: boolean) =>
-  (error: unknown): never => {
-    if (!(error instanceof InvalidMediaError)) throw error;
-    const pointer = isRaw ? '' : `/input/${name}`;
-    const errors = [{ pointer, detail: error.message }];
-    throw new Problem('invalid_input', `${isRaw ? 'body' : pointer}: ${error.message}`, { errors });
-  };

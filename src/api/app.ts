@@ -10,9 +10,11 @@ import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
 import { createDeliveries } from './deliveries.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
+import { eventsRouter } from './events.ts';
 import { healthRouter } from './health.ts';
 import { createLoad } from './load.ts';
 import { modelsRouter } from './models.ts';
+import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
@@ -21,6 +23,7 @@ import { v2Router } from './v2.ts';
 import { webhookDeliveriesRouter } from './webhook-deliveries.ts';
 import { webhookEndpointsRouter } from './webhook-endpoints.ts';
 import { webhookSecretRouter } from './webhook-secret.ts';
+import { Watches } from './watches.ts';
 
 export interface AppDependencies extends AcceptanceDependencies {
   readonly engine: PredictionEngine;
@@ -35,6 +38,8 @@ export interface AppDependencies extends AcceptanceDependencies {
   readonly maxJsonBytes: number;
   readonly responseInlineLimit: number;
   readonly resultTtlMs: number;
+  /** Aborted when the process is to end. */
+  readonly stop: AbortSignal;
 }
 
 export function createApp(dependencies: AppDependencies): Express {
@@ -52,6 +57,9 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use(requestLog(logger));
   app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader })); // the busiest first
   app.use('/v1', payloadsRouter({ reader, store }));
+  const watches = new Watches({ reader, engine, logger });
+  app.use('/v1', eventsRouter({ reader, watches, stop: dependencies.stop }));
+  app.use('/v1', predictionLifecycleRouter({ ...dependencies, acceptance, reader }));
   app.use('/v1', predictionListRouter({ engine, reader }));
   app.use('/v1', webhookDeliveriesRouter({ ...dependencies, deliveries }));
   app.use('/v1', webhookEndpointsRouter(dependencies));
@@ -103,9 +111,10 @@ const requestLog =
 /** Paths we know, with the methods they take. */
 const ROUTES: readonly (readonly [path: RegExp, methods: string])[] = [
   [/^\/v1\/predictions$/, 'GET, POST'],
-  [/^\/v1\/predictions\/[^/]+\/cancel$/, 'POST'],
+  [/^\/v1\/predictions\/[^/]+\/(?:cancel|retry)$/, 'POST'],
+  [/^\/v1\/predictions\/[^/]+$/, 'DELETE, GET'],
   [/^\/v1\/predictions\/[^/]+\/webhook\/redeliver$/, 'POST'],
-  [/^\/v1\/predictions\/[^/]+(?:\/output|\/webhook|\/input\/[^/]+)?$/, 'GET'],
+  [/^\/v1\/predictions\/[^/]+(?:\/output|\/events|\/webhook|\/input\/[^/]+)?$/, 'GET'],
   [/^\/v1\/webhook_endpoints$/, 'GET, POST'],
   [/^\/v1\/webhook_endpoints\/[^/]+$/, 'DELETE, GET, PATCH'],
   [/^\/v1\/webhook_endpoints\/[^/]+\/deliveries$/, 'GET'],

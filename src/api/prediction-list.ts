@@ -38,7 +38,7 @@ export function predictionListRouter(dependencies: {
 }
 
 /** Values reach the query only as quoted literals of checked shape. */
-function visibilityQuery({ status, model }: ListQuery): string {
+function visibilityQuery({ status, model, tag, ...created }: ListQuery): string {
   const clauses = [`WorkflowType = '${PREDICTION_WORKFLOW}'`];
   if (model !== undefined) {
     const ref = parseModelRef(model);
@@ -47,6 +47,13 @@ function visibilityQuery({ status, model }: ListQuery): string {
     if (ref.version !== null) {
       clauses.push(`${SEARCH_ATTRIBUTES.version.name} = '${ref.version}'`);
     }
+  }
+  if (tag !== undefined) clauses.push(`${SEARCH_ATTRIBUTES.tags.name} = '${tag}'`);
+  if (created.created_after !== undefined) {
+    clauses.push(`StartTime > '${new Date(created.created_after).toISOString()}'`);
+  }
+  if (created.created_before !== undefined) {
+    clauses.push(`StartTime < '${new Date(created.created_before).toISOString()}'`);
   }
   const clause = status === undefined ? null : statusClause(status);
   return [...clauses, ...(clause === null ? [] : [clause])].join(' AND ');

@@ -25,6 +25,7 @@ import type { ListedExecution, PredictionEngine } from '../temporal/prediction-e
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { Load } from './load.ts';
 import { Problem } from './problems.ts';
+import { isDeleted, refuseDeleted } from './tombstones.ts';
 
 /** Before its first inference is scheduled a workflow has at most this much history … */
 const QUEUED_HISTORY_LENGTH = 7;
@@ -98,12 +99,19 @@ export class PredictionReader {
   }
 
   async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
-    return this.#isExpired(ended) ? null : await this.#finalRecord(accepted, ended, false);
+    if (this.#isExpired(ended)) return null;
+    if (await isDeleted(accepted.id, this.#dependencies.store)) return null;
+    return await this.#finalRecord(accepted, ended, false);
   }
 
   async #describe(id: string) {
-    const description = await this.#dependencies.engine.describe(id);
+    const { engine, store } = this.#dependencies;
+    const description = await engine.describe(id).catch(async (error: unknown) => {
+      if (error instanceof WorkflowMissingError) await refuseDeleted(id, store);
+      throw error;
+    });
     const found = foundIn(description, id);
+    if (found.ended !== null) await refuseDeleted(id, store); // Temporal takes its time to forget it
     if (found.ended !== null && this.#isExpired(found.ended)) {
       const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);

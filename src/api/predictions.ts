@@ -2,15 +2,17 @@
 import { pipeline } from 'node:stream/promises';
 import express, { type Request, type Response, Router } from 'express';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
-import { type Accepted, type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
+import { type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
 import type { ModelVersion } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import type { Acceptance } from './acceptance.ts';
+import type { Acceptance, AcceptedOrder, PredictionOrder } from './acceptance.ts';
+import { idempotencyKey } from './idempotency.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { parsePredictionId, requireBody, requireJson } from './requests.ts';
 import {
+  type ModelRequest,
   modelRequestSchema,
   parseBody,
   parseQuery,
@@ -18,6 +20,7 @@ import {
   restSchema,
   waitQuerySchema,
 } from './schemas.ts';
+import { cancelAfter } from './terms.ts';
 import { boundedWait, preferredWait } from './waiting.ts';
 
 export interface PredictionsDependencies {
@@ -38,17 +41,22 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     requireJson(request);
     const waitS = preferredWait(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body);
-    const accepted = await acceptance.accept(acceptance.resolve(model), rest, null);
-    await answerAccepted(response, accepted, waitS, dependencies);
+    const version = acceptance.resolve(model);
+    const order = { ...orderOf(request, rest), version, asSent: request.body as unknown };
+    await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
   router.post('/models/:model/predictions', json, async (request, response) => {
     const waitS = preferredWait(request, response);
     const version = acceptance.resolve(request.params.model);
-    const accepted = request.is(JSON_MEDIA_TYPE)
-      ? await acceptance.accept(version, parseBody(modelRequestSchema, request.body), null)
-      : await acceptRaw(request, version, acceptance);
-    await answerAccepted(response, accepted, waitS, dependencies);
+    const order = request.is(JSON_MEDIA_TYPE)
+      ? {
+          ...orderOf(request, parseBody(modelRequestSchema, request.body)),
+          version,
+          asSent: request.body as unknown,
+        }
+      : rawOrder(request, version);
+    await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
   router.get('/predictions/:id', async (request, response) => {
@@ -122,14 +130,19 @@ function fetchedInput(field: string, ended: Ended | null): Stored {
  * 202 with the record, or 200 with the final one when the client waits and it ends in time. It has
  * been accepted: whatever fails from here on, the client learns its id.
  */
-async function answerAccepted(
+export async function answerAccepted(
   response: Response,
-  accepted: Accepted,
+  order: AcceptedOrder,
   waitS: number | null,
   { reader, engine }: PredictionsDependencies,
 ): Promise<void> {
-  const record = await afterWaiting(response, accepted, waitS, { reader, engine }).catch(
-    async () => await reader.justAccepted(accepted),
+  const { accepted, isReplayed } = order;
+  if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
+  const record = await afterWaiting(response, order, waitS, { reader, engine }).catch(
+    async (error: unknown) => {
+      if (isReplayed && error instanceof Problem) throw error; // it has expired since
+      return await reader.justAccepted(accepted);
+    },
   );
   response.set('Location', record.urls.get);
   sendRecord(response, isFinal(record) ? 200 : 202, record);
@@ -137,22 +150,27 @@ async function answerAccepted(
 
 async function afterWaiting(
   response: Response,
-  accepted: Accepted,
+  { accepted, isReplayed }: AcceptedOrder,
   waitS: number | null,
   { reader, engine }: Pick<PredictionsDependencies, 'reader' | 'engine'>,
 ): Promise<Prediction> {
-  if (waitS === null) return await reader.justAccepted(accepted);
+  if (waitS === null) {
+    return isReplayed ? await reader.read(accepted.id) : await reader.justAccepted(accepted);
+  }
   const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
   const ended = await boundedWait(response, waitS, wait);
   return ended === null ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
 }
 
+/** What the headers say of an order that comes as JSON. */
+const orderOf = (http: Request, request: ModelRequest) => ({
+  request: cancelAfter(http, request),
+  attachment: null,
+  idempotencyKey: idempotencyKey(http),
+});
+
 /** The body is the model's single media input; `?request=` holds the rest as JSON. */
-async function acceptRaw(
-  request: Request,
-  version: ModelVersion,
-  acceptance: Acceptance,
-): Promise<Accepted> {
+function rawOrder(request: Request, version: ModelVersion): PredictionOrder {
   requireBody(request);
   const [first, ...others] = Object.entries(version.schema.media);
   const mediaTypes = first === undefined || others.length > 0 ? [] : first[1].accept;
@@ -165,9 +183,11 @@ async function acceptRaw(
       { headers: { Accept: accepted } },
     );
   }
-  const rest = parseBody(restSchema, parseRequestParameter(request.query['request']));
+  const asSent = parseRequestParameter(request.query['request']);
+  const rest = parseBody(restSchema, asSent);
   const { input = {} } = rest;
-  return await acceptance.accept(version, { ...rest, input }, { field: first[0], body: request });
+  const order = orderOf(request, { ...rest, input });
+  return { ...order, version, asSent, attachment: { field: first[0], body: request } };
 }
 
 function parseRequestParameter(text: unknown): unknown {

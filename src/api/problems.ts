@@ -27,6 +27,7 @@ export type ProblemCode =
   | 'data_removed'
   | 'payload_too_large'
   | 'unsupported_media_type'
+  | 'idempotency_mismatch'
   | 'engine_unavailable'
   | 'inference_failed'
   | 'not_ended';
@@ -80,6 +81,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [413, 'The body is too large'];
     case 'unsupported_media_type':
       return [415, 'The media type is not supported here'];
+    case 'idempotency_mismatch':
+      return [422, 'The Idempotency-Key belongs to another request'];
     case 'invalid_input':
       return [422, 'The request is well-formed but cannot be accepted'];
     case 'rate_limited':

@@ -1,12 +1,21 @@
 /* What a request may hold, before its model's pipeline has its say. */
 import { z } from 'zod';
 import { parseDurationMs } from '../contract/duration.ts';
+import { jsonBytes } from '../contract/payload.ts';
+import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../contract/webhook.ts';
 import { Problem, type ProblemDetail } from './problems.ts';
 
 const DAY_MS = 86_400_000;
+const MAX_METADATA_BYTES = 4096; // a memo holds it
+const MAX_TAGS = 16;
 /** A problem names this many places at most: the first say what is wrong. */
 const MAX_ERRORS = 20;
+
+/** A tag reaches the visibility store's query as a literal: no quotes, no spaces. */
+const tagSchema = z
+  .string()
+  .regex(/^[\w.:@/-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : @ / -');
 
 /** What a receiver wants to be told of; all of it unless it says so. */
 const eventsSchema = z
@@ -26,6 +35,24 @@ export const modelRequestSchema = z.strictObject({
   input: z.record(z.string(), z.unknown()),
   options: z.record(z.string(), z.unknown()).default({}),
   webhook: webhookSchema.nullable().default(null),
+  metadata: z
+    .record(z.string(), z.string())
+    .refine(
+      (metadata) => jsonBytes(metadata) <= MAX_METADATA_BYTES,
+      `must be at most ${MAX_METADATA_BYTES} bytes of JSON`,
+    )
+    .default({}),
+  tags: z
+    .array(tagSchema)
+    .max(MAX_TAGS)
+    .transform((tags) => [...new Set(tags)])
+    .default([]),
+  priority: z.int().min(1).max(5).default(DEFAULT_PRIORITY),
+  // What these may be depends on the model and the settings: terms.ts.
+  start_after: z.string().exactOptional(),
+  queue_ttl: z.string().exactOptional(),
+  run_timeout: z.string().exactOptional(),
+  deadline: z.string().exactOptional(),
 });
 
 /** `POST /v1/webhook_endpoints` */
@@ -84,6 +111,9 @@ export type ModelRequest = z.infer<typeof modelRequestSchema>;
 export const listQuerySchema = pageQuerySchema.extend({
   status: z.enum(['active', 'succeeded', 'failed', 'canceled', 'aborted']).optional(),
   model: z.string().optional(),
+  tag: tagSchema.optional(),
+  created_after: z.iso.datetime({ offset: true }).optional(),
+  created_before: z.iso.datetime({ offset: true }).optional(),
 });
 
 /** `?wait=` of `GET /v1/predictions/{id}`, in seconds. */

@@ -37,7 +37,9 @@ async function serve(): Promise<void> {
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const stop = new AbortController();
   const app = createApp({
+    stop: stop.signal,
     engine: new PredictionEngine(client),
     deliveryEngine: new DeliveryEngine(client),
     endpoints: new WebhookEndpoints(objects),
@@ -63,6 +65,7 @@ async function serve(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'shutting down');
+      stop.abort();
       void close(server, config.shutdownGraceMs, logger)
         .then(async () => await client.connection.close())
         .then(() => process.exit(0));

@@ -12,7 +12,8 @@ import {
 } from '../contract/packed-tensors.ts';
 import type { GraphSignature, JsonTensor, TensorSpec } from '../contract/tensor.ts';
 import { toPacked } from '../pipelines/index.ts';
-import type { Attachment } from './acceptance.ts';
+import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
+import type { Attachment } from './store-input.ts';
 import { Problem } from './problems.ts';
 import { parseBody } from './schemas.ts';
 import { MAX_WAIT_S } from './waiting.ts';
@@ -72,6 +73,8 @@ export interface InferRequestV2 {
   readonly outputs: readonly WantedOutput[];
   /** How long the client waits, in seconds. */
   readonly waitS: number;
+  /** 1 (first) to 5. */
+  readonly priority: number;
 }
 
 const MICROSECONDS = 1_000_000;
@@ -91,7 +94,7 @@ export function parseInferRequest(
   for (const { parameters } of all) refuseUnsupported(parameters);
   const inputs = takeBytes(request.inputs, binary);
   const outputs = wantedOutputs(request.outputs, request.parameters, graph);
-  const { timeout } = request.parameters;
+  const { timeout, priority } = request.parameters;
   const waitS = typeof timeout === 'number' && timeout > 0 ? timeout / MICROSECONDS : MAX_WAIT_S;
   return {
     id: request.id ?? null,
@@ -99,6 +102,11 @@ export function parseInferRequest(
     attachment: attachmentOf(inputs),
     outputs,
     waitS: Math.min(MAX_WAIT_S, waitS),
+    // 0 is the protocol's word for the model's own; beyond 5 is not before 5.
+    priority:
+      typeof priority === 'number' && priority >= 1
+        ? Math.min(5, Math.floor(priority))
+        : DEFAULT_PRIORITY,
   };
 }
 

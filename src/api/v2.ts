@@ -11,6 +11,7 @@ import type { Acceptance } from './acceptance.ts';
 import type { Load } from './load.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
+import { modelRequestSchema, parseBody } from './schemas.ts';
 import { boundedWait, prefersAsync } from './waiting.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
 import { endProblem, inferResponse } from './v2-response.ts';
@@ -89,15 +90,13 @@ function tensorModelOf(request: Request, acceptance: Acceptance) {
 
 async function accept(
   version: ModelVersion,
-  { inputs, outputs, attachment }: InferRequestV2,
+  { inputs, outputs, attachment, priority }: InferRequestV2,
   acceptance: Acceptance,
 ): Promise<Accepted> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
-  return await acceptance.accept(
-    version,
-    { input: { inputs }, options, webhook: null },
-    attachment,
-  );
+  const request = parseBody(modelRequestSchema, { input: { inputs }, options, priority });
+  const order = { version, request, attachment, asSent: null, idempotencyKey: null };
+  return (await acceptance.accept(order)).accepted;
 }
 
 /** It has been accepted: whatever comes, the client learns its id. */

@@ -48,7 +48,9 @@ export interface InferRequest {
   readonly version: number;
   readonly input: Readonly<Record<string, Stored>>;
   readonly options: Readonly<Record<string, Json>>;
+  /** From then on it waited. */
   readonly created_at: string;
+  readonly priority: number;
   /** Measured from the moment the input is handed to the model process. */
   readonly runTimeoutMs: number;
   readonly earlier: EarlierAttempts;

@@ -35,6 +35,8 @@ export const payloadKeys = {
     `predictions/${id}/output.${runId}.${attempt}`,
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
+  /** That there was a prediction of this id, and no more. */
+  tombstone: (id: string) => `tombstones/${id}`,
   workers: 'workers',
   worker: (workerId: string) => `workers/${workerId}.json`,
 } as const;

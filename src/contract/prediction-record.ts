@@ -3,13 +3,14 @@
  * output from the store first, a webhook sends what is there.
  */
 import type { Json, Stored } from './payload.ts';
-import type {
-  Accepted,
-  AcceptedInput,
-  Ended,
-  InputReference,
-  Prediction,
-  RecordBase,
+import {
+  type Accepted,
+  type AcceptedInput,
+  DEFAULT_PRIORITY,
+  type Ended,
+  type InputReference,
+  type Prediction,
+  type RecordBase,
 } from './prediction.ts';
 
 export interface RecordSettings {
@@ -44,12 +45,12 @@ export function recordBase(
       ]),
     ),
     options: accepted.options,
-    metadata: {},
-    tags: [],
-    priority: 3,
+    metadata: accepted.metadata ?? {},
+    tags: accepted.tags ?? [],
+    priority: accepted.priority ?? DEFAULT_PRIORITY,
     webhook: accepted.receivers?.webhook ?? null,
-    retry_of: null,
-    start_after: null,
+    retry_of: accepted.retry_of ?? null,
+    start_after: accepted.start_after ?? null,
     queue_ttl: accepted.queue_ttl,
     run_timeout: accepted.run_timeout,
     deadline: accepted.deadline,
@@ -60,6 +61,7 @@ export function recordBase(
       get: url,
       output: `${url}/output`,
       cancel: `${url}/cancel`,
+      events: `${url}/events`,
       webhook: `${url}/webhook`,
     },
   };

@@ -38,8 +38,19 @@ export interface Accepted {
   /** RFC 3339, as all times. */
   readonly created_at: string;
   readonly deadline_at: string;
+  /** The client's own; these three are absent in what older versions have accepted. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly tags?: readonly string[];
+  /** 1 (first) to 5. */
+  readonly priority?: number;
+  /** Absent: at once. */
+  readonly start_after?: string;
   /** Absent: nobody is told of its end. */
   readonly receivers?: Receivers;
+  /** The prediction whose input this one has. */
+  readonly retry_of?: string;
+  /** Of the request, when it came with an Idempotency-Key. */
+  readonly fingerprint?: string;
 }
 
 export interface PredictionError {
@@ -120,7 +131,7 @@ export interface RecordBase {
   readonly tags: readonly string[];
   readonly priority: number;
   readonly webhook: RequestedWebhook | null;
-  readonly retry_of: null;
+  readonly retry_of: string | null;
   readonly start_after: string | null;
   readonly queue_ttl: string;
   readonly run_timeout: string;
@@ -135,6 +146,7 @@ export interface RecordBase {
     readonly get: string;
     readonly output: string;
     readonly cancel: string;
+    readonly events: string;
     readonly webhook: string;
   };
 }
@@ -196,6 +208,9 @@ export type Prediction = RecordBase &
   );
 
 export const isFinal = (prediction: Prediction): boolean => prediction.completed_at !== null;
+
+/** When a prediction is not given one: the middle of 1 to 5. */
+export const DEFAULT_PRIORITY = 3;
 
 /** The error member of a record; never too long for a memo. */
 export const predictionError = (

@@ -2,6 +2,7 @@
 import {
   ApplicationFailure,
   type Client,
+  WorkflowExecutionAlreadyStartedError,
   type WorkflowExecutionDescription,
   WorkflowFailedError,
 } from '@temporalio/client';
@@ -13,13 +14,23 @@ import {
 } from '../contract/messages.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef } from '../contract/model.ts';
-import type { Accepted, Ended } from '../contract/prediction.ts';
+import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { type TimelyCall, timelyCalls } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
 const CHECK_DEADLINE_MS = 2000;
+const MAX_RUNS = 100; // of one prediction: each reset makes one
+const GRPC_NOT_FOUND = 5;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
+
+/** There was a prediction of this id before. */
+export class AlreadyStartedError extends Error {
+  override readonly name = 'AlreadyStartedError';
+  constructor(id: string) {
+    super(`there is a prediction ${id} already`);
+  }
+}
 
 /** An execution as a list shows it. */
 export interface ListedExecution {
@@ -57,9 +68,14 @@ export class PredictionEngine {
     this.#timely = timelyCalls(client);
   }
 
-  /** Starts a prediction's workflow; resolves once Temporal has acknowledged it. */
+  /**
+   * Starts a prediction's workflow; resolves once Temporal has acknowledged it. Throws
+   * `AlreadyStartedError`.
+   */
   async start(request: PredictionRequest): Promise<void> {
     const { accepted } = request;
+    const { tags = [], priority = DEFAULT_PRIORITY, start_after: startAfter } = accepted;
+    const delayMs = startAfter === undefined ? 0 : Date.parse(startAfter) - Date.now();
     await this.#timely(async () => {
       await this.#client.workflow.start(PREDICTION_WORKFLOW, {
         workflowId: accepted.id,
@@ -70,12 +86,18 @@ export class PredictionEngine {
           [SEARCH_ATTRIBUTES.model.name]: [accepted.model],
           [SEARCH_ATTRIBUTES.version.name]: [String(accepted.version)],
           [SEARCH_ATTRIBUTES.tenant.name]: [accepted.tenant],
+          ...(tags.length === 0 ? {} : { [SEARCH_ATTRIBUTES.tags.name]: [...tags] }),
         },
+        priority: { priorityKey: priority, fairnessKey: accepted.tenant },
+        ...(delayMs > 0 ? { startDelay: delayMs } : {}),
         staticSummary: formatModelRef({ name: accepted.model, version: accepted.version }),
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
       });
+    }).catch((error: unknown) => {
+      const isDouble = error instanceof WorkflowExecutionAlreadyStartedError;
+      throw isDouble ? new AlreadyStartedError(accepted.id) : error;
     });
   }
 
@@ -104,6 +126,30 @@ export class PredictionEngine {
   /** Asks a prediction to stop; no error when it has ended. */
   async cancel(id: string): Promise<void> {
     await this.#timely(async () => await this.#client.workflow.getHandle(id).cancel());
+  }
+
+  /**
+   * Has every run of a workflow removed, also one that runs; no error when there is none. It happens
+   * some time later: up to a minute when it has just ended.
+   */
+  async remove(id: string): Promise<void> {
+    const { namespace } = this.#client.options;
+    const query = `WorkflowId = '${id}'`;
+    const page = { pageSize: MAX_RUNS, token: null };
+    const { executions } = await listExecutions(this.#client, this.#timely, query, page);
+    const known = executions.map(({ execution }) => execution?.runId ?? '');
+    for (const runId of new Set([...known, ''])) {
+      // '' is the latest, which a list may not know yet
+      const workflowExecution = { workflowId: id, runId };
+      await this.#timely(async () => {
+        const { workflowService } = this.#client;
+        await workflowService
+          .deleteWorkflowExecution({ namespace, workflowExecution })
+          .catch((error: { code?: number }) => {
+            if (error.code !== GRPC_NOT_FOUND) throw error;
+          });
+      });
+    }
   }
 
   /** One page of executions that match a visibility query, in Temporal's order. */

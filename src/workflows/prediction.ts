@@ -26,7 +26,12 @@ import {
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef } from '../contract/model.ts';
 import type { Stored } from '../contract/payload.ts';
-import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
+import {
+  type Accepted,
+  DEFAULT_PRIORITY,
+  type Ended,
+  predictionError,
+} from '../contract/prediction.ts';
 import { inferOn } from './activities.ts';
 import { fetchInputs } from './fetch-inputs.ts';
 import { notify } from './notify.ts';
@@ -79,9 +84,11 @@ async function infer(
     const attempt = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
     const earlier = latest === null ? FIRST : earlierOf(latest);
     try {
-      const { id, model, version, options, created_at } = accepted;
+      const { id, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
+      const created_at = accepted.start_after ?? accepted.created_at;
       const input = storedInput(accepted, fetched);
-      const request = { id, model, version, input, options, created_at, runTimeoutMs, earlier };
+      const common = { id, model, version, input, options, created_at, priority };
+      const request = { ...common, runTimeoutMs, earlier };
       return succeeded(accepted, await attempt(request));
     } catch (error) {
       latest = reportIn(error) ?? latest;
@@ -116,7 +123,7 @@ const earlierOf = ({ attempt, deaths, alone = false }: AttemptReport): EarlierAt
 });
 
 function succeeded(accepted: Accepted, { output, report, metrics }: InferResult): Ended {
-  const totalMs = Date.now() - Date.parse(accepted.created_at);
+  const totalMs = Date.now() - Date.parse(accepted.start_after ?? accepted.created_at);
   return {
     status: 'succeeded',
     output,

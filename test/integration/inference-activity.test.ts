@@ -29,6 +29,7 @@ const request: InferRequest = {
   input: {},
   options: {},
   created_at: new Date().toISOString(),
+  priority: 3,
   runTimeoutMs: 1000,
   earlier: { attempts: 0, deaths: 0 },
 };

@@ -223,6 +223,11 @@ export class Service {
     return stdout;
   }
 
+  /** The inputs of a prediction that lie in the store. */
+  uploads(id: string): string[] {
+    return readdirSync(join(this.dataDir, 'payloads', 'predictions', id, 'input'));
+  }
+
   /** Every payload of a prediction in the store. */
   payloads(): string[] {
     try {

@@ -1,0 +1,84 @@
+/*
+ * /v1/predictions/{id}/events: server-sent events. State, not a log: each connection begins with the
+ * whole record, and ends with the final one.
+ */
+import { type Response, Router } from 'express';
+import { isFinal, type Prediction, type Progress } from '../contract/prediction.ts';
+import type { PredictionReader } from './prediction-reader.ts';
+import { parsePredictionId } from './requests.ts';
+import type { Watches } from './watches.ts';
+
+/** Proxies cut what is silent for a minute or so. */
+const KEEP_ALIVE_MS = 15_000;
+
+export interface EventsDependencies {
+  readonly reader: PredictionReader;
+  readonly watches: Watches;
+  /** Aborted when the process is to end: then the connections are closed, for clients to reconnect. */
+  readonly stop: AbortSignal;
+}
+
+export function eventsRouter({ reader, watches, stop }: EventsDependencies): Router {
+  const router = Router();
+  router.get('/predictions/:id/events', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const record = await reader.read(id); // what cannot be read is answered as a problem
+    response.writeHead(200, {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-cache, no-transform',
+      'X-Accel-Buffering': 'no',
+    });
+    sendEvent(response, 'prediction', record);
+    if (isFinal(record) || stop.aborted) {
+      response.end();
+      return;
+    }
+    follow(id, record, response, { watches, stop });
+  });
+  return router;
+}
+
+function follow(
+  id: string,
+  first: Prediction,
+  response: Response,
+  { watches, stop }: Pick<EventsDependencies, 'watches' | 'stop'>,
+): void {
+  let latest = first;
+  let stopListening = () => {};
+  const keepAlive = setInterval(() => response.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
+  const close = () => {
+    clearInterval(keepAlive);
+    stop.removeEventListener('abort', close);
+    response.off('close', close);
+    stopListening();
+    response.end();
+  };
+  stop.addEventListener('abort', close, { once: true });
+  response.once('close', close);
+  if (response.destroyed) {
+    close(); // it hung up before we listened
+    return;
+  }
+  stopListening = watches.listen(id, {
+    onRecord(record) {
+      const isNews = isFinal(record) || record.status !== latest.status;
+      const hasProgressed = !isSame(record.progress, latest.progress);
+      if (isNews) sendEvent(response, 'prediction', record);
+      // A client that does not read gets the state when it does, and no queue of what was.
+      else if (hasProgressed && !response.writableNeedDrain) {
+        sendEvent(response, 'progress', record.progress);
+      }
+      latest = record;
+      if (isFinal(record)) close();
+    },
+    onError: close,
+  });
+}
+
+const isSame = (a: Progress | null, b: Progress | null): boolean =>
+  a?.fraction === b?.fraction && a?.message === b?.message;
+
+const sendEvent = (response: Response, event: string, data: unknown): void => {
+  response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+};

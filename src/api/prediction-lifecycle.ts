@@ -1,0 +1,46 @@
+/* What can be done with a prediction that has ended: asking for it again, and forgetting it. */
+import { Router } from 'express';
+import { payloadKeys } from '../contract/payload.ts';
+import { deliveryId, receiversOf } from '../contract/webhook.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { idempotencyKey } from './idempotency.ts';
+import { answerAccepted, type PredictionsDependencies } from './predictions.ts';
+import type { Found } from './prediction-reader.ts';
+import { Problem } from './problems.ts';
+import { parsePredictionId } from './requests.ts';
+import { leaveTombstone } from './tombstones.ts';
+import { preferredWait } from './waiting.ts';
+
+export function predictionLifecycleRouter(
+  dependencies: PredictionsDependencies & { readonly store: PayloadStore },
+): Router {
+  const { acceptance, reader, engine, store } = dependencies;
+  const router = Router();
+
+  router.post('/predictions/:id/retry', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const waitS = preferredWait(request, response);
+    const before = endedOnly(await reader.find(id), 'retry');
+    const order = await acceptance.retry(before, idempotencyKey(request));
+    await answerAccepted(response, order, waitS, dependencies);
+  });
+
+  router.delete('/predictions/:id', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const { accepted, ended } = endedOnly(await reader.find(id), 'delete');
+    await leaveTombstone(id, store); // from here on it can be finished by deleting it once more
+    await store.delete(payloadKeys.prediction(id));
+    const receivers =
+      accepted.receivers === undefined ? [] : receiversOf(accepted.receivers, ended);
+    for (const receiver of receivers) await engine.remove(deliveryId(id, receiver));
+    await engine.remove(id);
+    response.status(204).end();
+  });
+  return router;
+}
+
+function endedOnly({ accepted, ended }: Found, what: string) {
+  if (ended !== null) return { accepted, ended };
+  const detail = `${accepted.id} has not ended: cancel it first, then ${what} it`;
+  throw new Problem('still_running', detail);
+}

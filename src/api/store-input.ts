@@ -1,0 +1,141 @@
+/* The input of a request, brought to where the workflow finds it. */
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import {
+  type Claim,
+  type Json,
+  jsonBytes,
+  JSON_MEDIA_TYPE,
+  payloadKeys,
+} from '../contract/payload.ts';
+import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
+import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
+import type { ModelVersion } from '../model/repository.ts';
+import type { AddressPolicy } from '../outbound/address-policy.ts';
+import { InvalidMediaError } from '../pipelines/index.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { requireAllowedUrl } from './allowed-url.ts';
+import { Problem } from './problems.ts';
+import type { ModelRequest } from './schemas.ts';
+
+/** An input field that does not come inside the JSON: media as a body of its own, or encoded. */
+export type Attachment =
+  | { readonly field: string; readonly body: Readable }
+  | {
+      readonly field: string;
+      /** What the field is kept as, once its value in the request has been found valid. */
+      readonly encode: () => Uint8Array;
+      readonly mediaType: string;
+    };
+
+export interface StoreInputDependencies {
+  readonly store: PayloadStore;
+  readonly addressPolicy: AddressPolicy;
+  readonly limits: {
+    readonly maxUploadBytes: number;
+    readonly maxPixels: number;
+    readonly engineInlineLimit: number;
+  };
+  readonly onKey: (key: string) => void;
+}
+
+/**
+ * Media goes to the store; so do the largest other values, until the rest fits into a history. Each key
+ * is told to `onKey` before anything is written there.
+ */
+export async function storeInput(
+  id: string,
+  { schema }: ModelVersion,
+  input: ModelRequest['input'],
+  attachment: Attachment | null,
+  { store, limits, addressPolicy, onKey }: StoreInputDependencies,
+): Promise<Accepted['input']> {
+  const nonce = randomBytes(6).toString('hex');
+  const keyOf = (field: string) => {
+    const key = payloadKeys.input(id, field, nonce);
+    onKey(key);
+    return key;
+  };
+  const raw = attachment !== null && 'body' in attachment ? attachment : null;
+  const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
+  const stored: Record<string, AcceptedInput> = {};
+  for (const [name, field] of Object.entries(schema.media)) {
+    const given = input[name];
+    if (raw?.field !== name && isWebUrl(given)) {
+      const { href } = requireAllowedUrl(given, addressPolicy, `/input/${name}`);
+      stored[name] = { fetch: { url: href, media: field.kind } };
+      continue;
+    }
+    const key = keyOf(name);
+    const body = raw?.field === name ? raw.body : mediaBody(given, name, limits.maxUploadBytes);
+    if (body === null) continue; // an optional field that was not given
+    const upload = { key, body, field, limits: mediaLimits };
+    stored[name] = { claim: await storeMedia(store, upload).catch(nameField(name, raw !== null)) };
+  }
+  if (attachment !== null && 'encode' in attachment) {
+    const { field, encode, mediaType } = attachment;
+    const key = keyOf(field);
+    stored[field] = { claim: await store.put(key, encode(), { mediaType }) };
+  }
+  const values = Object.entries(input)
+    .filter(([name]) => !(name in stored))
+    .map(([name, value]) => ({ name, value: value as Json, bytes: jsonBytes(value as Json) }))
+    .sort((a, b) => b.bytes - a.bytes);
+  let inlineBytes = values.reduce((sum, { bytes }) => sum + bytes, 0);
+  for (const { name, value, bytes } of values) {
+    if (inlineBytes <= limits.engineInlineLimit) {
+      stored[name] = { inline: value };
+      continue;
+    }
+    const key = keyOf(name);
+    const body = Buffer.from(JSON.stringify(value));
+    stored[name] = { claim: await store.put(key, body, { mediaType: JSON_MEDIA_TYPE }) };
+    inlineBytes -= bytes;
+  }
+  return stored;
+}
+
+const isWebUrl = (value: unknown): value is string =>
+  typeof value === 'string' && /^https?:/i.test(value);
+
+/** The input of another prediction, as one's own: it may be deleted while this one runs. */
+export async function copyInput(
+  id: string,
+  before: Accepted,
+  fetched: Readonly<Record<string, Claim>>,
+  { store, onKey }: Pick<StoreInputDependencies, 'store' | 'onKey'>,
+): Promise<Accepted['input']> {
+  const nonce = randomBytes(6).toString('hex');
+  const copied = Object.entries(before.input).map(async ([field, input]) => {
+    const claim = 'claim' in input ? input.claim : fetched[field];
+    if ('inline' in input || claim === undefined) return [field, input] as const;
+    const key = payloadKeys.input(id, field, nonce);
+    onKey(key);
+    const mediaType = claim.media_type;
+    return [
+      field,
+      { claim: await store.put(key, await store.open(claim.key), { mediaType }) },
+    ] as const;
+  });
+  return Object.fromEntries(await Promise.all(copied));
+}
+
+/** Its schema has made sure that the value is a string. */
+function mediaBody(value: unknown, name: string, maxBytes: number): Readable | null {
+  if (value === undefined) return null;
+  try {
+    return Readable.from([decodeDataUrl(value as string, maxBytes)]);
+  } catch (error) {
+    return nameField(name, false)(error);
+  }
+}
+
+/** Says which field the media was for. */
+const nameField =
+  (name: string, isRaw: boolean) =>
+  (error: unknown): never => {
+    if (!(error instanceof InvalidMediaError)) throw error;
+    const pointer = isRaw ? '' : `/input/${name}`;
+    const errors = [{ pointer, detail: error.message }];
+    throw new Problem('invalid_input', `${isRaw ? 'body' : pointer}: ${error.message}`, { errors });
+  };

@@ -1,0 +1,90 @@
+/* When a prediction may start, and how long it may take: what was asked, within what may be. */
+import type { Request } from 'express';
+import { formatDuration, parseDurationMs } from '../contract/duration.ts';
+import type { Manifest } from '../contract/model.ts';
+import type { Accepted } from '../contract/prediction.ts';
+import { Problem } from './problems.ts';
+import type { ModelRequest } from './schemas.ts';
+
+const DAY_MS = 86_400_000;
+const MAX_DEADLINE_MS = 30 * DAY_MS;
+const MAX_DELAY_MS = 30 * DAY_MS;
+
+export interface TermLimits {
+  /** Without a word from the request. */
+  readonly deadlineMs: number;
+  readonly queueTtlMs: number;
+}
+
+export type Terms = Pick<
+  Accepted,
+  'queue_ttl' | 'run_timeout' | 'deadline' | 'created_at' | 'deadline_at' | 'start_after'
+>;
+
+/** Throws a problem that names the member. */
+export function termsOf(
+  request: ModelRequest,
+  { timeouts }: Manifest,
+  limits: TermLimits,
+  nowMs: number,
+): Terms {
+  const startMs = startOf(request.start_after, nowMs);
+  const deadlineMs = within(request.deadline, 'deadline', MAX_DEADLINE_MS) ?? limits.deadlineMs;
+  const queueTtlMs =
+    within(request.queue_ttl, 'queue_ttl', MAX_DEADLINE_MS) ??
+    Math.min(limits.queueTtlMs, deadlineMs);
+  const longestRunMs = timeouts.run_s * 1000;
+  const runTimeoutMs = within(request.run_timeout, 'run_timeout', longestRunMs) ?? longestRunMs;
+  return {
+    queue_ttl: formatDuration(queueTtlMs),
+    run_timeout: formatDuration(runTimeoutMs),
+    deadline: formatDuration(deadlineMs),
+    created_at: new Date(nowMs).toISOString(),
+    deadline_at: new Date((startMs ?? nowMs) + deadlineMs).toISOString(),
+    ...(startMs === null ? {} : { start_after: new Date(startMs).toISOString() }),
+  };
+}
+
+/** A deadline as a header, for clients that do not make the body: `Cancel-After: 1h30m`. */
+export function cancelAfter(request: Request, body: ModelRequest): ModelRequest {
+  const header = request.get('Cancel-After');
+  if (header === undefined) return body;
+  if (body.deadline !== undefined && body.deadline !== header) {
+    const detail = `Cancel-After: ${header} and the deadline ${body.deadline} contradict each other`;
+    throw new Problem('malformed_request', detail);
+  }
+  if (parseDurationMs(header) === null) {
+    throw new Problem('malformed_request', `Cancel-After: ${header} is no duration such as 1h30m`);
+  }
+  return { ...body, deadline: header };
+}
+
+function within(text: string | undefined, member: string, mostMs: number): number | null {
+  if (text === undefined) return null;
+  const durationMs = parseDurationMs(text);
+  if (durationMs !== null && durationMs > 0 && durationMs <= mostMs) return durationMs;
+  throw refused(
+    member,
+    `must be a duration such as 90s or 1h30m, at most ${formatDuration(mostMs)}`,
+  );
+}
+
+/** Null: at once. */
+function startOf(text: string | undefined, nowMs: number): number | null {
+  if (text === undefined) return null;
+  const delayMs = parseDurationMs(text);
+  const startMs = delayMs === null ? Date.parse(text) : nowMs + delayMs;
+  const isTime = delayMs !== null || RFC_3339.test(text);
+  if (!isTime || Number.isNaN(startMs) || startMs > nowMs + MAX_DELAY_MS) {
+    const most = formatDuration(MAX_DELAY_MS);
+    throw refused('start_after', `must be a time (RFC 3339) or a duration, at most ${most} ahead`);
+  }
+  return startMs <= nowMs ? null : startMs;
+}
+
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/;
+
+function refused(member: string, detail: string): Problem {
+  const pointer = `/${member}`;
+  return new Problem('invalid_input', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
+}
