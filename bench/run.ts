@@ -4,6 +4,7 @@
  */
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
+import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
 import { measureRecovery } from './recovery.ts';
@@ -27,6 +28,7 @@ const PARTS = {
   speed: measureSpeed,
   recovery: measureRecovery,
   webhooks: measureWebhooks,
+  listeners: measureListeners,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -88,12 +88,16 @@ const index = (publicUrl: string) => ({
   },
 });
 
+/** A client's own, to find its request in our log by: nothing that could be taken for more than an id. */
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
 /** One line per request, with the id that its problem also carries. */
 const requestLog =
   (logger: Logger): RequestHandler =>
   (request, response, next) => {
     const startedAt = performance.now();
-    const requestId = randomUUID();
+    const given = request.get('X-Request-Id') ?? '';
+    const requestId = REQUEST_ID.test(given) ? given : randomUUID();
     response.locals['requestId'] = requestId;
     response.setHeader('X-Request-Id', requestId);
     response.setHeader('X-Content-Type-Options', 'nosniff');

@@ -144,6 +144,15 @@ test('an input URL that leads where requests may not go is refused, and the plac
   expect(problem).toMatchObject({ status: 422, errors: [{ pointer: '/input/image' }] });
 });
 
+test('a client finds its own request id again; what is none is replaced', async () => {
+  const own = await service.post('{', { 'X-Request-Id': 'order-4711.1' });
+  const odd = await service.post('{', { 'X-Request-Id': 'two words' });
+
+  expect(own.headers.get('X-Request-Id')).toBe('order-4711.1');
+  expect((await problemOf(own)).request_id).toBe('order-4711.1');
+  expect(odd.headers.get('X-Request-Id')).toMatch(/^[0-9a-f-]{36}$/);
+});
+
 test('a refusal points at the place', async () => {
   const problem = await problemOf(await service.post(tensor({ data: [1, 'two'] })));
 
