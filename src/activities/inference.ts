@@ -3,6 +3,7 @@ import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/
 import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
 import type { ModelRef } from '../contract/model.ts';
+import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
 import {
@@ -79,7 +80,7 @@ async function inferAndStore(
       {
         input: await loadInput(request.input, store),
         options: request.options,
-        priority: request.priority,
+        priority: request.priority ?? DEFAULT_PRIORITY,
         isAlone: attempt.report.alone === true,
         runTimeoutMs: request.runTimeoutMs,
         signal,

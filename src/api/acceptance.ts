@@ -45,7 +45,7 @@ export interface AcceptanceDependencies {
 export interface PredictionOrder {
   readonly version: ModelVersion;
   readonly request: ModelRequest;
-  /** The JSON of it before any of our defaults: what a repetition is compared by. */
+  /** All of it but media, before any of our defaults: what a repetition is compared by. */
   readonly asSent: unknown;
   readonly attachment: Attachment | null;
   /** Null: it is a new prediction, whatever was asked before. */
@@ -93,6 +93,8 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
 
     /** The same input, options and terms once more, on the same version, as a new prediction. */
     async retry(before: Found, idempotencyKey: string | null): Promise<AcceptedOrder> {
+      const { model, version } = before.accepted;
+      this.resolve(formatModelRef({ name: model, version })); // nobody would serve it otherwise
       return await place(idempotencyKey, dependencies, async (id, onKey) => {
         const accepted = await again(id, before, dependencies, onKey);
         if (idempotencyKey === null) return accepted;
@@ -114,6 +116,7 @@ async function place(
   const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
   try {
     const accepted = await prepare(id, (key) => keys.push(key));
+    if (idempotencyKey !== null) await refuseDeleted(id, store); // while it was uploaded
     const started = await start(accepted, dependencies);
     if (started.isReplayed) await deleteAll(keys, store);
     return started;
@@ -165,7 +168,8 @@ async function prepare(
   onKey: (key: string) => void,
 ): Promise<Accepted> {
   const { metadata, tags, priority } = request;
-  const terms = termsOf(request, version.manifest, dependencies.limits, Date.now());
+  const terms = () => termsOf(request, version.manifest, dependencies.limits, Date.now());
+  terms(); // what is wrong with them is said before anything is stored
   const receivers = await receiversFor(request.webhook, dependencies);
   const to = { ...dependencies, onKey };
   const input = await storeInput(id, version, request.input, attachment, to);
@@ -180,11 +184,11 @@ async function prepare(
     metadata,
     tags,
     priority,
-    ...terms,
+    ...terms(), // a slow upload is not the deadline's
     ...(receivers === null ? {} : { receivers }),
     ...(idempotencyKey === null
       ? {}
-      : { fingerprint: fingerprint([model, asSent], uploadHashes(attachment, input)) }),
+      : { fingerprint: fingerprint(asSent, uploadHashes(attachment, input)) }),
   };
   if (acceptedBytes(accepted) <= MAX_ACCEPTED_BYTES) return accepted;
   const detail = 'options, metadata, tags, webhook and input URLs are too large together';
@@ -214,14 +218,14 @@ class UnacknowledgedStart extends Error {
 /** Starts it, or finds that it was started before. */
 async function start(
   accepted: Accepted,
-  { engine, limits }: AcceptanceDependencies,
+  { engine, store, limits }: AcceptanceDependencies,
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
   try {
     await engine.start({ accepted, heartbeatTimeoutMs: limits.heartbeatTimeoutMs });
     return { accepted, isReplayed: false };
   } catch (error) {
-    if (error instanceof AlreadyStartedError) return await replayed(accepted, engine);
+    if (error instanceof AlreadyStartedError) return await replayed(accepted, { engine, store });
     if (!(error instanceof EngineUnavailableError)) throw error;
     const detail = `it is not certain that ${id} was accepted (${error.message}): look it up, or send the request again`;
     const members = { prediction_id: id };
@@ -231,9 +235,15 @@ async function start(
   }
 }
 
-async function replayed(accepted: Accepted, engine: PredictionEngine): Promise<AcceptedOrder> {
+async function replayed(
+  accepted: Accepted,
+  { engine, store }: Pick<AcceptanceDependencies, 'engine' | 'store'>,
+): Promise<AcceptedOrder> {
   const { id } = accepted;
-  const { memo } = await engine.describe(id);
+  const { memo } = await engine.describe(id).catch(async (error: unknown) => {
+    await refuseDeleted(id, store); // it was there a moment ago
+    throw error;
+  });
   const before = memo?.[MEMO_ACCEPTED] as Accepted | undefined;
   if (before !== undefined && before.fingerprint === accepted.fingerprint) {
     return { accepted: before, isReplayed: true };

@@ -117,6 +117,7 @@ async function redeliverFailed(
 
 function noLongerKept(error: unknown): null {
   if (error instanceof WorkflowMissingError) return null;
-  if (error instanceof Problem && error.code === 'expired') return null;
+  const isGone = (code: string) => code === 'expired' || code === 'data_removed';
+  if (error instanceof Problem && isGone(error.code)) return null;
   throw error;
 }

@@ -29,7 +29,7 @@ export function eventsRouter({ reader, watches, stop }: EventsDependencies): Rou
       'X-Accel-Buffering': 'no',
     });
     sendEvent(response, 'prediction', record);
-    if (isFinal(record) || stop.aborted) {
+    if (isFinal(record) || stop.aborted || request.method === 'HEAD') {
       response.end();
       return;
     }

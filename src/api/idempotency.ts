@@ -33,14 +33,18 @@ export function idempotentId(tenant: string, key: string): string {
  * that came beside it, by field.
  */
 export function fingerprint(request: unknown, media: Readonly<Record<string, string>>): string {
-  const text = JSON.stringify([request, media], inOrder);
-  return createHash('sha256').update(text).digest('hex');
+  return createHash('sha256')
+    .update(canonical([request, media]))
+    .digest('hex');
 }
 
-/** Gives each object its members in the order of their names. */
-function inOrder(_name: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : Number(a > b))),
-  );
+/** JSON, each object's members in the order of their names. Long arrays of numbers take the short way. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) {
+    const isFlat = value.every((element) => typeof element !== 'object' || element === null);
+    return isFlat ? JSON.stringify(value) : `[${value.map(canonical).join(',')}]`;
+  }
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`;
 }

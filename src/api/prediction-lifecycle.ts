@@ -27,13 +27,14 @@ export function predictionLifecycleRouter(
 
   router.delete('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { accepted, ended } = endedOnly(await reader.find(id), 'delete');
-    await leaveTombstone(id, store); // from here on it can be finished by deleting it once more
+    const { accepted, ended } = endedOnly(await reader.findRemains(id), 'delete');
+    await leaveTombstone(id, store); // what fails from here on, deleting it once more finishes
     await store.delete(payloadKeys.prediction(id));
     const receivers =
       accepted.receivers === undefined ? [] : receiversOf(accepted.receivers, ended);
-    for (const receiver of receivers) await engine.remove(deliveryId(id, receiver));
-    await engine.remove(id);
+    const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
+    // Once more in the end: it may have been starting them when it was looked at.
+    for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
     response.status(204).end();
   });
   return router;

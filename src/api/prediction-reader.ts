@@ -75,6 +75,11 @@ export class PredictionReader {
     return await this.#describe(id);
   }
 
+  /** The same, also when it has expired or was deleted but has yet to go from everywhere. */
+  async findRemains(id: string): Promise<Found> {
+    return foundIn(await this.#ask(id), id);
+  }
+
   /** The record of a prediction whose end is known without asking Temporal again. */
   async ended(accepted: Accepted, ended: Ended): Promise<Prediction> {
     return await this.#finalRecord(accepted, ended, true);
@@ -105,18 +110,22 @@ export class PredictionReader {
   }
 
   async #describe(id: string) {
-    const { engine, store } = this.#dependencies;
-    const description = await engine.describe(id).catch(async (error: unknown) => {
-      if (error instanceof WorkflowMissingError) await refuseDeleted(id, store);
-      throw error;
-    });
+    const description = await this.#ask(id);
     const found = foundIn(description, id);
-    if (found.ended !== null) await refuseDeleted(id, store); // Temporal takes its time to forget it
+    if (found.ended !== null) await refuseDeleted(id, this.#dependencies.store); // Temporal takes its time to forget it
     if (found.ended !== null && this.#isExpired(found.ended)) {
       const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);
     }
     return { description, ...found };
+  }
+
+  async #ask(id: string): Promise<WorkflowExecutionDescription> {
+    const { engine, store } = this.#dependencies;
+    return await engine.describe(id).catch(async (error: unknown) => {
+      if (error instanceof WorkflowMissingError) await refuseDeleted(id, store);
+      throw error;
+    });
   }
 
   async #activeRecord(accepted: Accepted, state: ActiveState): Promise<Running> {

@@ -42,7 +42,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const waitS = preferredWait(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body);
     const version = acceptance.resolve(model);
-    const order = { ...orderOf(request, rest), version, asSent: request.body as unknown };
+    const order = { ...orderOf(request, rest, request.body), version };
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
@@ -50,11 +50,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const waitS = preferredWait(request, response);
     const version = acceptance.resolve(request.params.model);
     const order = request.is(JSON_MEDIA_TYPE)
-      ? {
-          ...orderOf(request, parseBody(modelRequestSchema, request.body)),
-          version,
-          asSent: request.body as unknown,
-        }
+      ? { ...orderOf(request, parseBody(modelRequestSchema, request.body), request.body), version }
       : rawOrder(request, version);
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
@@ -140,7 +136,7 @@ export async function answerAccepted(
   if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
   const record = await afterWaiting(response, order, waitS, { reader, engine }).catch(
     async (error: unknown) => {
-      if (isReplayed && error instanceof Problem) throw error; // it has expired since
+      if (isReplayed) throw error; // it is not new: it may have ended, or expired
       return await reader.justAccepted(accepted);
     },
   );
@@ -159,12 +155,14 @@ async function afterWaiting(
   }
   const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
   const ended = await boundedWait(response, waitS, wait);
-  return ended === null ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
+  const mustRead = ended === null || isReplayed;
+  return mustRead ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
 }
 
 /** What the headers say of an order that comes as JSON. */
-const orderOf = (http: Request, request: ModelRequest) => ({
+const orderOf = (http: Request, request: ModelRequest, json: unknown) => ({
   request: cancelAfter(http, request),
+  asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
   attachment: null,
   idempotencyKey: idempotencyKey(http),
 });
@@ -186,8 +184,8 @@ function rawOrder(request: Request, version: ModelVersion): PredictionOrder {
   const asSent = parseRequestParameter(request.query['request']);
   const rest = parseBody(restSchema, asSent);
   const { input = {} } = rest;
-  const order = orderOf(request, { ...rest, input });
-  return { ...order, version, asSent, attachment: { field: first[0], body: request } };
+  const order = orderOf(request, { ...rest, input }, asSent);
+  return { ...order, version, attachment: { field: first[0], body: request } };
 }
 
 function parseRequestParameter(text: unknown): unknown {

@@ -106,18 +106,17 @@ export async function copyInput(
   { store, onKey }: Pick<StoreInputDependencies, 'store' | 'onKey'>,
 ): Promise<Accepted['input']> {
   const nonce = randomBytes(6).toString('hex');
-  const copied = Object.entries(before.input).map(async ([field, input]) => {
+  const copied: Record<string, AcceptedInput> = {};
+  for (const [field, input] of Object.entries(before.input)) {
     const claim = 'claim' in input ? input.claim : fetched[field];
-    if ('inline' in input || claim === undefined) return [field, input] as const;
+    copied[field] = input;
+    if ('inline' in input || claim === undefined) continue;
     const key = payloadKeys.input(id, field, nonce);
     onKey(key);
     const mediaType = claim.media_type;
-    return [
-      field,
-      { claim: await store.put(key, await store.open(claim.key), { mediaType }) },
-    ] as const;
-  });
-  return Object.fromEntries(await Promise.all(copied));
+    copied[field] = { claim: await store.put(key, await store.open(claim.key), { mediaType }) };
+  }
+  return copied;
 }
 
 /** Its schema has made sure that the value is a string. */

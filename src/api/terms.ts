@@ -1,5 +1,6 @@
 /* When a prediction may start, and how long it may take: what was asked, within what may be. */
 import type { Request } from 'express';
+import { z } from 'zod';
 import { formatDuration, parseDurationMs } from '../contract/duration.ts';
 import type { Manifest } from '../contract/model.ts';
 import type { Accepted } from '../contract/prediction.ts';
@@ -49,12 +50,13 @@ export function termsOf(
 export function cancelAfter(request: Request, body: ModelRequest): ModelRequest {
   const header = request.get('Cancel-After');
   if (header === undefined) return body;
-  if (body.deadline !== undefined && body.deadline !== header) {
+  const headerMs = parseDurationMs(header);
+  if (headerMs === null) {
+    throw new Problem('malformed_request', `Cancel-After: ${header} is no duration such as 1h30m`);
+  }
+  if (body.deadline !== undefined && parseDurationMs(body.deadline) !== headerMs) {
     const detail = `Cancel-After: ${header} and the deadline ${body.deadline} contradict each other`;
     throw new Problem('malformed_request', detail);
-  }
-  if (parseDurationMs(header) === null) {
-    throw new Problem('malformed_request', `Cancel-After: ${header} is no duration such as 1h30m`);
   }
   return { ...body, deadline: header };
 }
@@ -74,7 +76,7 @@ function startOf(text: string | undefined, nowMs: number): number | null {
   if (text === undefined) return null;
   const delayMs = parseDurationMs(text);
   const startMs = delayMs === null ? Date.parse(text) : nowMs + delayMs;
-  const isTime = delayMs !== null || RFC_3339.test(text);
+  const isTime = delayMs !== null || time.safeParse(text).success;
   if (!isTime || Number.isNaN(startMs) || startMs > nowMs + MAX_DELAY_MS) {
     const most = formatDuration(MAX_DELAY_MS);
     throw refused('start_after', `must be a time (RFC 3339) or a duration, at most ${most} ahead`);
@@ -82,7 +84,7 @@ function startOf(text: string | undefined, nowMs: number): number | null {
   return startMs <= nowMs ? null : startMs;
 }
 
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/;
+const time = z.iso.datetime({ offset: true });
 
 function refused(member: string, detail: string): Problem {
   const pointer = `/${member}`;

@@ -29,8 +29,8 @@ export interface WatchDependencies {
 interface Watch {
   readonly listeners: Set<WatchListener>;
   readonly stop: AbortController;
-  /** What was seen last; null before the first look. */
-  latest: Prediction | null;
+  /** The state that all who listen know of; empty when somebody may not. */
+  shown: string;
 }
 
 export class Watches {
@@ -50,13 +50,13 @@ export class Watches {
   listen(id: string, listener: WatchListener): () => void {
     let watch = this.#watches.get(id);
     if (watch === undefined) {
-      watch = { listeners: new Set(), stop: new AbortController(), latest: null };
+      watch = { listeners: new Set(), stop: new AbortController(), shown: '' };
       this.#watches.set(id, watch);
       void this.#follow(id, watch);
     }
-    const { listeners, stop, latest } = watch;
+    watch.shown = ''; // it may have missed a change: the next look is for everybody
+    const { listeners, stop } = watch;
     listeners.add(listener);
-    if (latest !== null) listener.onRecord(latest); // it may have missed a change
     return () => {
       listeners.delete(listener);
       if (listeners.size > 0) return;
@@ -69,23 +69,24 @@ export class Watches {
     const { listeners, stop } = watch;
     const { engine, logger } = this.#dependencies;
     const { signal } = stop;
+    const pause = new Pause();
+    signal.addEventListener('abort', () => pause.end(), { once: true });
     // Its end is worth a look at once; should the engine have gone away instead, looking goes on.
-    let hint: Promise<unknown> | null = engine.waitForEnd(id, signal).catch(() => null);
-    let shown = '';
+    void engine.waitForEnd(id, signal).then(
+      () => pause.end(),
+      () => {},
+    );
     try {
       while (!signal.aborted) {
         const record = await this.#read(id);
-        const state = record === null ? shown : stateOf(record);
-        if (record !== null && state !== shown) {
-          shown = state;
-          watch.latest = record;
+        const state = record === null ? watch.shown : stateOf(record);
+        if (record !== null && state !== watch.shown) {
+          watch.shown = state;
           for (const listener of listeners) listener.onRecord(record);
           if (isFinal(record)) break;
         }
         const pauseMs = record === null ? PAUSE_WHEN_AWAY_MS : LOOK_EVERY_MS;
-        const pause = elapsed(pauseMs, signal);
-        if (hint === null) await pause;
-        else if ((await Promise.race([hint.then(() => 'ended'), pause])) === 'ended') hint = null;
+        await pause.begin(pauseMs);
       }
     } catch (error) {
       logger.debug({ err: error, prediction: id }, 'a watch ended');
@@ -110,14 +111,25 @@ export class Watches {
 const stateOf = ({ status, attempt, progress, queue }: Prediction): string =>
   JSON.stringify([status, attempt, progress, queue?.reason]);
 
-async function elapsed(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
+/** A pause that something may end early, also before it has begun. */
+class Pause {
+  #isOver = false;
+  #finish = () => {};
+
+  async begin(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    if (!this.#isOver) {
+      await new Promise<void>((resolve) => {
+        this.#finish = resolve;
+        timer = setTimeout(resolve, ms);
+      });
+    }
+    clearTimeout(timer);
+    this.#isOver = false;
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#finish();
+  }
 }

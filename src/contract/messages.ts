@@ -50,7 +50,8 @@ export interface InferRequest {
   readonly options: Readonly<Record<string, Json>>;
   /** From then on it waited. */
   readonly created_at: string;
-  readonly priority: number;
+  /** Absent in what was asked before there were priorities. */
+  readonly priority?: number;
   /** Measured from the moment the input is handed to the model process. */
   readonly runTimeoutMs: number;
   readonly earlier: EarlierAttempts;
