@@ -26,7 +26,8 @@ const service = await Service.start({
 
 async function save(name: string, id: string): Promise<void> {
   const history = await service.temporalCli('workflow', 'show', '-w', id, '-o', 'json');
-  await writeFile(join(folder, `${name}.${suffix}.json`), history);
+  // Stack traces name the folder it was run in, which is nobody's business.
+  await writeFile(join(folder, `${name}.${suffix}.json`), history.replaceAll(process.cwd(), ''));
   console.log(`${name}: ${id}`);
 }
 
