@@ -1,6 +1,6 @@
 /* The kinds of value that a setting may have: text in the environment to what the code uses. */
 import { z } from 'zod';
-import { formatDuration, parseDurationMs } from './contract/duration.ts';
+import { DAY_MS, formatDuration, parseDurationMs } from './contract/duration.ts';
 import { messageOf } from './contract/failure.ts';
 import { MAX_KEPT_ATTEMPTS } from './contract/webhook.ts';
 import { AddressPolicy, parseOutboundAllow } from './outbound/address-policy.ts';
@@ -11,7 +11,6 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   MiB: 1024 ** 2,
   GiB: 1024 ** 3,
 };
-const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
 
 /** Milliseconds, written as `90s` or `1h30m`. */

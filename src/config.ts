@@ -5,6 +5,7 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { DAY_MS } from './contract/duration.ts';
 import { messageOf } from './contract/failure.ts';
 import { DEFAULT_SCHEDULE } from './contract/delivery-schedule.ts';
 import {
@@ -24,8 +25,6 @@ const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 const INFERENCE_METRICS_PORT = 9092;
-
-const DAY_MS = 86_400_000;
 
 const environmentSchema = z
   .object({

@@ -53,14 +53,16 @@ export function createDeliveries(dependencies: {
   };
 
   return {
-    /** Every delivery of a prediction; null while it runs. */
-    async of(predictionId: string): Promise<readonly Delivery[] | null> {
+    /** The deliveries of a prediction, of all or to one endpoint; null while it runs. */
+    async of(predictionId: string, endpoint?: string): Promise<readonly Delivery[] | null> {
       const { accepted, ended } = await reader.find(predictionId);
       if (ended === null) return null;
-      const receivers =
-        accepted.receivers === undefined ? [] : receiversOf(accepted.receivers, ended);
+      const wanted = receiversOf(accepted, ended).filter(
+        (receiver) =>
+          endpoint === undefined || ('endpoint' in receiver && receiver.endpoint === endpoint),
+      );
       return await Promise.all(
-        receivers.map(async (receiver) => await deliveryTo(receiver, accepted, ended)),
+        wanted.map(async (receiver) => await deliveryTo(receiver, accepted, ended)),
       );
     },
 

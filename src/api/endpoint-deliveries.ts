@@ -1,6 +1,6 @@
 /* /v1/webhook_endpoints/{id}/…: what an endpoint was told, telling it again, and a test. */
-import express, { Router } from 'express';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { Router } from 'express';
+import { isPredictionId } from '../contract/messages.ts';
 import { type DeliveryRequest, newDelivery } from '../contract/webhook.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
@@ -10,7 +10,7 @@ import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
-import { parseEndpointId, requireJson } from './requests.ts';
+import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
 import { pageQuerySchema, parseBody, parseQuery, redeliverSinceSchema } from './schemas.ts';
 import { TENANT } from './tenant.ts';
 import { boundedWait } from './waiting.ts';
@@ -31,7 +31,7 @@ export interface EndpointDeliveriesDependencies {
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
   const { endpoints, deliveryEngine, maxJsonBytes } = dependencies;
   const router = Router();
-  const json = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE });
+  const json = jsonBody(maxJsonBytes);
 
   router.get('/webhook_endpoints/:id/deliveries', async (request, response) => {
     const { id } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
@@ -104,12 +104,11 @@ async function redeliverFailed(
 
   async function redeliverOne(id: string): Promise<boolean> {
     const [predictionId = ''] = id.split('.');
-    const state = await deliveryEngine.find(id);
-    if (state === null || state.prediction === null) return false; // a ping
-    if (state.status !== 'failed' && state.status !== 'gone') return false;
-    const all = await deliveries.of(predictionId).catch(noLongerKept);
-    const delivery = all?.find(({ request }) => request.id === id);
-    if (delivery === undefined) return false;
+    if (!isPredictionId(predictionId)) return false; // a ping
+    const [delivery] = (await deliveries.of(predictionId, endpoint).catch(noLongerKept)) ?? [];
+    if (delivery === undefined || !delivery.isStarted) return false;
+    const { status } = delivery.state; // of its latest run, which the list may not know yet
+    if (status !== 'failed' && status !== 'gone') return false;
     await deliveries.redeliver(delivery);
     return true;
   }

@@ -30,9 +30,7 @@ export function predictionLifecycleRouter(
     const { accepted, ended } = endedOnly(await reader.findRemains(id), 'delete');
     await leaveTombstone(id, store); // what fails from here on, deleting it once more finishes
     await store.delete(payloadKeys.prediction(id));
-    const receivers =
-      accepted.receivers === undefined ? [] : receiversOf(accepted.receivers, ended);
-    const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
+    const deliveries = receiversOf(accepted, ended).map((receiver) => deliveryId(id, receiver));
     // Once more in the end: it may have been starting them when it was looked at.
     for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
     response.status(204).end();

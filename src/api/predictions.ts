@@ -1,6 +1,6 @@
 /* /v1/predictions and /v1/models/{model}/predictions */
 import { pipeline } from 'node:stream/promises';
-import express, { type Request, type Response, Router } from 'express';
+import { type Request, type Response, Router } from 'express';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
 import { type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
 import type { ModelVersion } from '../model/repository.ts';
@@ -10,7 +10,7 @@ import type { Acceptance, AcceptedOrder, PredictionOrder } from './acceptance.ts
 import { idempotencyKey } from './idempotency.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
-import { parsePredictionId, requireBody, requireJson } from './requests.ts';
+import { jsonBody, parsePredictionId, requireBody, requireJson } from './requests.ts';
 import {
   type ModelRequest,
   modelRequestSchema,
@@ -35,7 +35,7 @@ const RETRY_AFTER_S = '1';
 export function predictionsRouter(dependencies: PredictionsDependencies): Router {
   const { acceptance, reader, engine } = dependencies;
   const router = Router();
-  const json = express.json({ limit: dependencies.maxJsonBytes, type: JSON_MEDIA_TYPE });
+  const json = jsonBody(dependencies.maxJsonBytes);
 
   router.post('/predictions', json, async (request, response) => {
     requireJson(request);

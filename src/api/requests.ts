@@ -1,8 +1,12 @@
 /* What a request must be, whatever it asks. */
-import type { Request } from 'express';
+import express, { type Request } from 'express';
 import { isPredictionId } from '../contract/messages.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { Problem } from './problems.ts';
+
+/** Reads a body that is JSON, up to a size; others are left as they are. */
+export const jsonBody = (maxBytes: number): ReturnType<typeof express.json> =>
+  express.json({ limit: maxBytes, type: JSON_MEDIA_TYPE });
 
 /** Throws a problem unless there is a body, and it is JSON. */
 export function requireJson(request: Request): void {
@@ -15,7 +19,6 @@ export function requireJson(request: Request): void {
   );
 }
 
-/** `is` answers null, whatever it is asked, when there is no body. */
 /** The JSON of a body that may be missing; throws a problem when there is one, and it is not JSON. */
 export function optionalJson(request: Request): unknown {
   if (request.is('*/*') === null || request.get('Content-Length') === '0') return {};
@@ -23,6 +26,7 @@ export function optionalJson(request: Request): unknown {
   return request.body as unknown;
 }
 
+/** Throws a problem unless there is a body. (`is` answers null, whatever it is asked, when there is none.) */
 export function requireBody(request: Request): void {
   if (request.is('*/*') !== null || request.headers['content-type'] === undefined) return;
   throw new Problem('malformed_request', 'the body is empty');

@@ -1,12 +1,11 @@
 /* What a request may hold, before its model's pipeline has its say. */
 import { z } from 'zod';
-import { parseDurationMs } from '../contract/duration.ts';
+import { DAY_MS, parseDurationMs } from '../contract/duration.ts';
 import { jsonBytes } from '../contract/payload.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../contract/webhook.ts';
 import { Problem, type ProblemDetail } from './problems.ts';
 
-const DAY_MS = 86_400_000;
 const MAX_METADATA_BYTES = 4096; // a memo holds it
 const MAX_TAGS = 16;
 /** A problem names this many places at most: the first say what is wrong. */

@@ -1,13 +1,12 @@
 /* When a prediction may start, and how long it may take: what was asked, within what may be. */
 import type { Request } from 'express';
 import { z } from 'zod';
-import { formatDuration, parseDurationMs } from '../contract/duration.ts';
+import { DAY_MS, formatDuration, parseDurationMs } from '../contract/duration.ts';
 import type { Manifest } from '../contract/model.ts';
 import type { Accepted } from '../contract/prediction.ts';
 import { Problem } from './problems.ts';
 import type { ModelRequest } from './schemas.ts';
 
-const DAY_MS = 86_400_000;
 const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
 

@@ -1,10 +1,9 @@
 /* /v1/predictions/{id}/webhook: who was told of a prediction's end, how often, and telling again. */
-import express, { Router } from 'express';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { Router } from 'express';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { Problem } from './problems.ts';
-import { optionalJson, parsePredictionId } from './requests.ts';
+import { jsonBody, optionalJson, parsePredictionId } from './requests.ts';
 import { parseBody, redeliverSchema } from './schemas.ts';
 
 export function webhookDeliveriesRouter(dependencies: {
@@ -13,7 +12,7 @@ export function webhookDeliveriesRouter(dependencies: {
 }): Router {
   const { deliveries } = dependencies;
   const router = Router();
-  const json = express.json({ limit: dependencies.maxJsonBytes, type: JSON_MEDIA_TYPE });
+  const json = jsonBody(dependencies.maxJsonBytes);
 
   router.get('/predictions/:id/webhook', async (request, response) => {
     const found = (await deliveries.of(parsePredictionId(request.params.id))) ?? [];
@@ -24,14 +23,10 @@ export function webhookDeliveriesRouter(dependencies: {
   router.post('/predictions/:id/webhook/redeliver', json, async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const { endpoint } = parseBody(redeliverSchema, optionalJson(request));
-    const all = await deliveries.of(id);
-    if (all === null) {
+    const wanted = await deliveries.of(id, endpoint);
+    if (wanted === null) {
       throw new Problem('still_running', `${id} has not ended: there is nothing to tell yet`);
     }
-    const wanted = all.filter(
-      ({ request: { receiver } }) =>
-        endpoint === undefined || ('endpoint' in receiver && receiver.endpoint === endpoint),
-    );
     if (wanted.length === 0) {
       const whom = endpoint === undefined ? 'nobody' : `not ${endpoint}`;
       throw new Problem('not_found', `${id} was for ${whom} to be told of`);

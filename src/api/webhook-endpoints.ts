@@ -1,12 +1,11 @@
 /* /v1/webhook_endpoints: receivers that are told of every matching event of their tenant. */
-import express, { Router } from 'express';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { Router } from 'express';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { WebhookEndpoint, WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
-import { parseEndpointId, requireJson } from './requests.ts';
+import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
 import {
   endpointChangesSchema,
   endpointSchema,
@@ -26,7 +25,7 @@ export interface WebhookEndpointsDependencies {
 export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencies): Router {
   const { endpoints, addressPolicy, publicUrl, maxJsonBytes } = dependencies;
   const router = Router();
-  const json = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE });
+  const json = jsonBody(maxJsonBytes);
 
   router.post('/webhook_endpoints', json, async (request, response) => {
     requireJson(request);

@@ -1,8 +1,7 @@
 /* /v1/webhook_secret: what a tenant's webhooks are signed with. */
-import express, { type Response, Router } from 'express';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { type Response, Router } from 'express';
 import type { SigningSecret, SigningSecrets } from '../webhooks/secrets.ts';
-import { optionalJson } from './requests.ts';
+import { jsonBody, optionalJson } from './requests.ts';
 import { parseBody, rotateSchema } from './schemas.ts';
 import { TENANT } from './tenant.ts';
 
@@ -12,7 +11,7 @@ export function webhookSecretRouter(dependencies: {
 }): Router {
   const { secrets, maxJsonBytes } = dependencies;
   const router = Router();
-  const json = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE });
+  const json = jsonBody(maxJsonBytes);
   router.get('/webhook_secret', async (_request, response) => {
     send(response, await secrets.valid(TENANT));
   });

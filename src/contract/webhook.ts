@@ -46,8 +46,10 @@ export interface Receivers {
 /** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
 export type Receiver = { readonly url: string } | { readonly endpoint: string };
 
-/** Those that want to be told how it ended. */
-export function receiversOf({ webhook, endpoints }: Receivers, ended: Ended): readonly Receiver[] {
+/** Those that want to be told how a prediction ended. */
+export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Receiver[] {
+  if (receivers === undefined) return [];
+  const { webhook, endpoints } = receivers;
   const event = eventOf(ended);
   const own = webhook?.events.includes(event) === true ? [{ url: webhook.url }] : [];
   const matching = endpoints.filter(({ events }) => events.includes(event));

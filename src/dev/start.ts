@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, readConfig } from '../config.ts';
+import { DAY_MS } from '../contract/duration.ts';
 import { createPrinter } from './log-lines.ts';
 import { checkPorts, LaunchError, lockDataFolder } from './preflight.ts';
 import { ManagedProcess } from './processes.ts';
@@ -15,7 +16,7 @@ const ENTRIES = {
   inference: 'workers/inference.js',
   api: 'api/server.js',
 } as const;
-const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * 86_400_000;
+const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * DAY_MS;
 /** On a machine of one's own, receivers and files may be on it too. */
 const LOOPBACK_OVER_HTTP = 'http://127.0.0.0/8,http://[::1]';
 const SERVER_PATIENCE_MS = 30_000;

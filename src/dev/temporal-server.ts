@@ -1,7 +1,9 @@
 /* The Temporal dev server of `npm start`: how it is started, and what it must know of us. */
 import { Connection, type ConnectionOptions } from '@temporalio/client';
+import { DAY_MS } from '../contract/duration.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import type { Command } from '../model/tied-process.ts';
+import { GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
 export interface TemporalServerOptions {
   readonly binary: string;
@@ -95,7 +97,7 @@ async function ensureNamespace(connection: Connection, namespace: string, retent
     },
   );
   if (isThere) return;
-  const days = Math.ceil(retentionMs / 86_400_000);
+  const days = Math.ceil(retentionMs / DAY_MS);
   const retention = { seconds: { low: days * 86_400, high: 0, unsigned: false } };
   await workflowService.registerNamespace({
     namespace,
@@ -117,6 +119,5 @@ async function ensureSearchAttributes(connection: Connection, namespace: string)
   await operatorService.addSearchAttributes({ namespace, searchAttributes });
 }
 
-const GRPC_NOT_FOUND = 5;
 /** temporal.api.enums.v1.IndexedValueType */
 const INDEXED_VALUE_TYPES = { KEYWORD: 2, KEYWORD_LIST: 7 } as const;

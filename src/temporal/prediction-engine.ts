@@ -16,12 +16,11 @@ import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { type TimelyCall, timelyCalls } from './timely-calls.ts';
+import { GRPC_NOT_FOUND, type TimelyCall, timelyCalls } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
 const CHECK_DEADLINE_MS = 2000;
 const MAX_RUNS = 100; // of one prediction: each reset makes one
-const GRPC_NOT_FOUND = 5;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
 /** There was a prediction of this id before. */

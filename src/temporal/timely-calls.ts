@@ -10,6 +10,8 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 
+/** The status of a raw call for what is not there. */
+export const GRPC_NOT_FOUND = 5;
 const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
 
 /** Temporal did not answer, or not in time. */

@@ -17,7 +17,7 @@ export async function notify(accepted: Accepted, ended: Ended): Promise<void> {
   if (receivers === undefined) return;
   const event = predictionEvent(accepted, ended);
   await CancellationScope.nonCancellable(async () => {
-    const starting = receiversOf(receivers, ended).map(async (receiver) => {
+    const starting = receiversOf(accepted, ended).map(async (receiver) => {
       const id = deliveryId(accepted.id, receiver);
       const { schedule_ms } = receivers;
       await startDelivery({ id, tenant, event, receiver, schedule_ms, earlier: [] });
