@@ -55,13 +55,31 @@ export const flag = z
   .default('false')
   .transform((text) => text === 'true');
 
+const wholeNumber = z
+  .string()
+  .refine((text) => /^[1-9]\d{0,11}$/.test(text), 'must be a positive whole number')
+  .transform(Number);
+
 /** A positive whole number. */
-export const integer = (fallback: number) =>
-  z
-    .string()
-    .default(String(fallback))
-    .refine((text) => /^[1-9]\d{0,11}$/.test(text), 'must be a positive whole number')
-    .transform(Number);
+export const integer = (fallback: number) => z.string().default(String(fallback)).pipe(wholeNumber);
+
+/** The same, where there is no number that everybody would want. */
+export const optionalInteger = wholeNumber.optional();
+
+/** `https://app.example.com,https://…`: origins as a browser names them. */
+export const origins = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    const given = text === '' ? [] : text.split(',').map((origin) => origin.trim());
+    if (given.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin)) {
+      return given;
+    }
+    context.addIssue(
+      'must be origins such as https://app.example.com, with nothing behind the host',
+    );
+    return z.NEVER;
+  });
 
 /** `0s,5s,5m`: the pause before each attempt. */
 export const schedule = (fallback: string) =>

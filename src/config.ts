@@ -13,6 +13,8 @@ import {
   duration,
   flag,
   integer,
+  optionalInteger,
+  origins,
   outboundAllow,
   port,
   schedule,
@@ -41,8 +43,16 @@ const environmentSchema = z
     BUZZER_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
     BUZZER_METRICS_PORT: port(INFERENCE_METRICS_PORT).optional(),
     BUZZER_ALLOW_ANONYMOUS: flag,
+    BUZZER_KEYS_FILE: z.string().min(1, 'must name a file').optional(),
+    BUZZER_CORS_ORIGINS: origins,
+    BUZZER_TENANT_RATE: optionalInteger,
+    BUZZER_TENANT_IN_FLIGHT: integer(10_000),
+    BUZZER_MODEL_BACKLOG: integer(10_000),
+    BUZZER_MAX_WAITING: integer(1000),
+    BUZZER_MAX_BUFFERED: bytes('256MiB'),
     BUZZER_TEMPORAL_PORT: port(7233),
     BUZZER_UI_PORT: port(8233),
+    BUZZER_UI_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
     BUZZER_DEADLINE: duration('24h'),
     BUZZER_QUEUE_TTL: duration('24h').optional(),
     BUZZER_HEARTBEAT_TIMEOUT: duration('5s'),
@@ -63,13 +73,22 @@ const environmentSchema = z
     BUZZER_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   })
   .superRefine((env, context) => {
-    if (!LOOPBACK.test(env.BUZZER_HOST) && !env.BUZZER_ALLOW_ANONYMOUS) {
+    const hasKeys = env.BUZZER_KEYS_FILE !== undefined;
+    if (hasKeys && env.BUZZER_ALLOW_ANONYMOUS) {
+      context.addIssue({
+        code: 'custom',
+        path: ['BUZZER_ALLOW_ANONYMOUS'],
+        message: 'contradicts BUZZER_KEYS_FILE: unset one of them',
+      });
+    }
+    if (!LOOPBACK.test(env.BUZZER_HOST) && !hasKeys && !env.BUZZER_ALLOW_ANONYMOUS) {
       context.addIssue({
         code: 'custom',
         path: ['BUZZER_HOST'],
         message:
           `${env.BUZZER_HOST} is not a loopback address, and there are no API keys: anybody who ` +
-          'reaches it could use it. Set BUZZER_ALLOW_ANONYMOUS=true if that is what you want',
+          'reaches it could use it. Set BUZZER_KEYS_FILE (npm run keys makes it), or ' +
+          'BUZZER_ALLOW_ANONYMOUS=true if that is what you want',
       });
     }
     if (!LOOPBACK.test(env.BUZZER_HOST) && env.BUZZER_SECRET_KEY.length === 0) {
@@ -108,6 +127,21 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       /\/+$/,
       '',
     ),
+    /** Null: there are no keys, and everybody who reaches the API is the same tenant. */
+    keysFile: env.BUZZER_KEYS_FILE === undefined ? null : resolve(env.BUZZER_KEYS_FILE),
+    corsOrigins: env.BUZZER_CORS_ORIGINS,
+    quotas: {
+      /** Predictions that a tenant may submit within a minute; null: as many as it likes. */
+      perMinute: env.BUZZER_TENANT_RATE ?? null,
+      /** Predictions of a tenant that have not ended. */
+      inFlight: env.BUZZER_TENANT_IN_FLIGHT,
+      /** Predictions of a model version that have not ended. */
+      backlog: env.BUZZER_MODEL_BACKLOG,
+    },
+    /** Requests that wait for the end of a prediction, and event streams. */
+    maxWaiting: env.BUZZER_MAX_WAITING,
+    /** Bytes of JSON and tensors that requests may hold in memory together. */
+    maxBufferedBytes: env.BUZZER_MAX_BUFFERED,
     dataDir,
     payloadDir: join(dataDir, 'payloads'),
     modelFolders: (env.BUZZER_MODELS ?? (isLoopback ? 'models,examples/models' : 'models'))
@@ -122,6 +156,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     },
     temporalPort: env.BUZZER_TEMPORAL_PORT,
     uiPort: env.BUZZER_UI_PORT,
+    /** Where people reach Temporal's Web UI; null: the log does not link to it. */
+    uiUrl: env.BUZZER_UI_URL?.replace(/\/+$/, '') ?? null,
     deadlineMs: env.BUZZER_DEADLINE,
     queueTtlMs: env.BUZZER_QUEUE_TTL ?? env.BUZZER_DEADLINE,
     heartbeatTimeoutMs: env.BUZZER_HEARTBEAT_TIMEOUT,

@@ -26,7 +26,6 @@ import {
   storeInput,
   type StoreInputDependencies,
 } from './store-input.ts';
-import { TENANT } from './tenant.ts';
 import { type TermLimits, termsOf } from './terms.ts';
 import { refuseDeleted } from './tombstones.ts';
 
@@ -43,6 +42,9 @@ export interface AcceptanceDependencies {
 
 /** One request for a prediction. */
 export interface PredictionOrder {
+  readonly tenant: string;
+  /** The trace that it is part of (W3C), for everything that it causes. */
+  readonly traceparent: string | null;
   readonly version: ModelVersion;
   readonly request: ModelRequest;
   /** All of it but media, before any of our defaults: what a repetition is compared by. */
@@ -80,22 +82,22 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
 
     /** Accepts a prediction; when this resolves, Temporal has it. */
     async accept(order: PredictionOrder): Promise<AcceptedOrder> {
-      const { version, request, attachment, idempotencyKey } = order;
+      const { version, tenant, request, attachment, idempotencyKey } = order;
       const { schema } = version;
       const isRaw = attachment !== null && 'body' in attachment;
       const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
       parseBody(schema.input, given, ['input']);
       parseBody(schema.options, request.options, ['options']);
-      return await place(idempotencyKey, dependencies, async (id, onKey) => {
+      return await place({ tenant, idempotencyKey }, dependencies, async (id, onKey) => {
         return await prepare(id, order, dependencies, onKey);
       });
     },
 
     /** The same input, options and terms once more, on the same version, as a new prediction. */
     async retry(before: Found, idempotencyKey: string | null): Promise<AcceptedOrder> {
-      const { model, version } = before.accepted;
+      const { tenant, model, version } = before.accepted;
       this.resolve(formatModelRef({ name: model, version })); // nobody would serve it otherwise
-      return await place(idempotencyKey, dependencies, async (id, onKey) => {
+      return await place({ tenant, idempotencyKey }, dependencies, async (id, onKey) => {
         const accepted = await again(id, before, dependencies, onKey);
         if (idempotencyKey === null) return accepted;
         return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
@@ -106,17 +108,17 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
 
 /** Has a prediction prepared and starts it; what it stored is kept only if it was started. */
 async function place(
-  idempotencyKey: string | null,
+  { tenant, idempotencyKey }: Pick<PredictionOrder, 'tenant' | 'idempotencyKey'>,
   dependencies: AcceptanceDependencies,
   prepare: (id: string, onKey: (key: string) => void) => Promise<Accepted>,
 ): Promise<AcceptedOrder> {
   const { store } = dependencies;
-  const id = idempotencyKey === null ? newId('pred') : idempotentId(TENANT, idempotencyKey);
-  if (idempotencyKey !== null) await refuseDeleted(id, store);
+  const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
+  if (idempotencyKey !== null) await refuseDeleted(id, tenant, store);
   const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
   try {
     const accepted = await prepare(id, (key) => keys.push(key));
-    if (idempotencyKey !== null) await refuseDeleted(id, store); // while it was uploaded
+    if (idempotencyKey !== null) await refuseDeleted(id, tenant, store); // while it was uploaded
     const started = await start(accepted, dependencies);
     if (started.isReplayed) await deleteAll(keys, store);
     return started;
@@ -134,9 +136,15 @@ async function again(
   dependencies: AcceptanceDependencies,
   onKey: (key: string) => void,
 ): Promise<Accepted> {
-  const { start_after: _past, fingerprint: _other, receivers: _then, ...same } = before;
+  const {
+    start_after: _past,
+    fingerprint: _other,
+    receivers: _then,
+    traceparent: _trace,
+    ...same
+  } = before;
   const webhook = before.receivers?.webhook ?? null;
-  const receivers = await receiversFor(webhook, dependencies);
+  const receivers = await receiversFor(before.tenant, webhook, dependencies);
   const nowMs = Date.now();
   const deadlineMs = parseDurationMs(before.deadline) ?? dependencies.limits.deadlineMs;
   return {
@@ -163,20 +171,20 @@ function brokenProblem({ ref, problems }: BrokenVersion): Problem {
 /** Stores the input, and makes of it all what Temporal is to remember. */
 async function prepare(
   id: string,
-  { version, request, asSent, attachment, idempotencyKey }: PredictionOrder,
+  { tenant, traceparent, version, request, asSent, attachment, idempotencyKey }: PredictionOrder,
   dependencies: AcceptanceDependencies,
   onKey: (key: string) => void,
 ): Promise<Accepted> {
   const { metadata, tags, priority } = request;
   const terms = () => termsOf(request, version.manifest, dependencies.limits, Date.now());
   terms(); // what is wrong with them is said before anything is stored
-  const receivers = await receiversFor(request.webhook, dependencies);
+  const receivers = await receiversFor(tenant, request.webhook, dependencies);
   const to = { ...dependencies, onKey };
   const input = await storeInput(id, version, request.input, attachment, to);
   const { name: model, version: number } = version.ref;
   const accepted: Accepted = {
     id,
-    tenant: TENANT,
+    tenant,
     model,
     version: number,
     input,
@@ -186,6 +194,7 @@ async function prepare(
     priority,
     ...terms(), // a slow upload is not the deadline's
     ...(receivers === null ? {} : { receivers }),
+    ...(traceparent === null ? {} : { traceparent }),
     ...(idempotencyKey === null
       ? {}
       : { fingerprint: fingerprint(asSent, uploadHashes(attachment, input)) }),
@@ -241,7 +250,7 @@ async function replayed(
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
   const { memo } = await engine.describe(id).catch(async (error: unknown) => {
-    await refuseDeleted(id, store); // it was there a moment ago
+    await refuseDeleted(id, accepted.tenant, store); // it was there a moment ago
     throw error;
   });
   const before = memo?.[MEMO_ACCEPTED] as Accepted | undefined;
@@ -254,6 +263,7 @@ async function replayed(
 
 /** Whom to tell of it: its own webhook, and the endpoints that its tenant has now. */
 async function receiversFor(
+  tenant: string,
   webhook: RequestedWebhook | null,
   { endpoints, addressPolicy, webhookScheduleMs }: AcceptanceDependencies,
 ): Promise<Receivers | null> {
@@ -261,7 +271,7 @@ async function receiversFor(
     webhook === null
       ? null
       : { ...webhook, url: requireAllowedUrl(webhook.url, addressPolicy, '/webhook').href };
-  const matching = await endpoints.matching(TENANT);
+  const matching = await endpoints.matching(tenant);
   if (own === null && matching.length === 0) return null;
   return { webhook: own, endpoints: matching, schedule_ms: webhookScheduleMs };
 }

@@ -54,8 +54,12 @@ export function createDeliveries(dependencies: {
 
   return {
     /** The deliveries of a prediction, of all or to one endpoint; null while it runs. */
-    async of(predictionId: string, endpoint?: string): Promise<readonly Delivery[] | null> {
-      const { accepted, ended } = await reader.find(predictionId);
+    async of(
+      predictionId: string,
+      tenant: string,
+      endpoint?: string,
+    ): Promise<readonly Delivery[] | null> {
+      const { accepted, ended } = await reader.find(predictionId, tenant);
       if (ended === null) return null;
       const wanted = receiversOf(accepted, ended).filter(
         (receiver) =>

@@ -5,6 +5,7 @@ import { type DeliveryRequest, newDelivery } from '../contract/webhook.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { tenantOf } from './access.ts';
 import { readCursor } from './cursor.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
@@ -12,7 +13,6 @@ import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
 import { pageQuerySchema, parseBody, parseQuery, redeliverSinceSchema } from './schemas.ts';
-import { TENANT } from './tenant.ts';
 import { boundedWait } from './waiting.ts';
 
 /** One attempt takes at most 15 s, and may have to wait for a turn. */
@@ -34,10 +34,10 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
   const json = jsonBody(maxJsonBytes);
 
   router.get('/webhook_endpoints/:id/deliveries', async (request, response) => {
-    const { id } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
     const { cursor, limit } = parseQuery(pageQuerySchema, request.query);
     const token = cursor === undefined ? null : readCursor(cursor);
-    const query = { tenant: TENANT, endpoint: id, failedSince: null };
+    const query = { tenant: tenantOf(response), endpoint: id, failedSince: null };
     const page = await deliveryEngine.list(query, { pageSize: limit, token });
     const found = [...new Set(page.ids)].map(async (each) => {
       const state = await deliveryEngine.find(each);
@@ -47,8 +47,8 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
   });
 
   router.post('/webhook_endpoints/:id/test', async (request, response) => {
-    const { id } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
-    const ping = pingOf(id);
+    const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
+    const ping = pingOf(id, tenantOf(response));
     await deliveryEngine.start(ping, 'USE_EXISTING');
     await boundedWait(response, TEST_WAIT_S, async (signal) => {
       await deliveryEngine.waitForEnd(ping.id, signal);
@@ -60,21 +60,31 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
 
   router.post('/webhook_endpoints/:id/redeliver', json, async (request, response) => {
     requireJson(request);
-    const { id, enabled } = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const { id, enabled } = await endpoints.get(
+      tenantOf(response),
+      parseEndpointId(request.params.id),
+    );
     const { since } = parseBody(redeliverSinceSchema, request.body);
     if (!enabled) throw new Problem('invalid_input', `${id} is disabled: enable it first`);
-    response.status(202).json(await redeliverFailed(id, new Date(since), dependencies));
+    response
+      .status(202)
+      .json(
+        await redeliverFailed(
+          { tenant: tenantOf(response), endpoint: id, failedSince: new Date(since) },
+          dependencies,
+        ),
+      );
   });
   return router;
 }
 
 /** A delivery of its own, with one attempt. */
-function pingOf(endpoint: string): DeliveryRequest {
+function pingOf(endpoint: string, tenant: string): DeliveryRequest {
   const eventId = newId('evt');
   const timestamp = new Date().toISOString();
   return {
     id: `${endpoint}.ping.${eventId}`,
-    tenant: TENANT,
+    tenant,
     event: { id: eventId, type: 'ping', timestamp, prediction: null },
     receiver: { endpoint },
     schedule_ms: [0],
@@ -84,11 +94,9 @@ function pingOf(endpoint: string): DeliveryRequest {
 
 /** What has failed, or found the endpoint gone, and was not told since. */
 async function redeliverFailed(
-  endpoint: string,
-  failedSince: Date,
+  query: { readonly tenant: string; readonly endpoint: string; readonly failedSince: Date },
   { deliveryEngine, deliveries }: EndpointDeliveriesDependencies,
 ) {
-  const query = { tenant: TENANT, endpoint, failedSince };
   const redelivered = new Set<string>();
   let token: Uint8Array | null = null;
   do {
@@ -105,7 +113,8 @@ async function redeliverFailed(
   async function redeliverOne(id: string): Promise<boolean> {
     const [predictionId = ''] = id.split('.');
     if (!isPredictionId(predictionId)) return false; // a ping
-    const [delivery] = (await deliveries.of(predictionId, endpoint).catch(noLongerKept)) ?? [];
+    const [delivery] =
+      (await deliveries.of(predictionId, query.tenant, query.endpoint).catch(noLongerKept)) ?? [];
     if (delivery === undefined || !delivery.isStarted) return false;
     const { status } = delivery.state; // of its latest run, which the list may not know yet
     if (status !== 'failed' && status !== 'gone') return false;

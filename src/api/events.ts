@@ -4,6 +4,7 @@
  */
 import { type Response, Router } from 'express';
 import { isFinal, type Prediction, type Progress } from '../contract/prediction.ts';
+import { tenantOf } from './access.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { parsePredictionId } from './requests.ts';
 import type { Watches } from './watches.ts';
@@ -22,7 +23,7 @@ export function eventsRouter({ reader, watches, stop }: EventsDependencies): Rou
   const router = Router();
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const record = await reader.read(id); // what cannot be read is answered as a problem
+    const record = await reader.read(id, tenantOf(response)); // what cannot be read is answered as a problem
     response.writeHead(200, {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',
@@ -60,20 +61,23 @@ function follow(
     close(); // it hung up before we listened
     return;
   }
-  stopListening = watches.listen(id, {
-    onRecord(record) {
-      const isNews = isFinal(record) || record.status !== latest.status;
-      const hasProgressed = !isSame(record.progress, latest.progress);
-      if (isNews) sendEvent(response, 'prediction', record);
-      // A client that does not read gets the state when it does, and no queue of what was.
-      else if (hasProgressed && !response.writableNeedDrain) {
-        sendEvent(response, 'progress', record.progress);
-      }
-      latest = record;
-      if (isFinal(record)) close();
+  stopListening = watches.listen(
+    { id, tenant: tenantOf(response) },
+    {
+      onRecord(record) {
+        const isNews = isFinal(record) || record.status !== latest.status;
+        const hasProgressed = !isSame(record.progress, latest.progress);
+        if (isNews) sendEvent(response, 'prediction', record);
+        // A client that does not read gets the state when it does, and no queue of what was.
+        else if (hasProgressed && !response.writableNeedDrain) {
+          sendEvent(response, 'progress', record.progress);
+        }
+        latest = record;
+        if (isFinal(record)) close();
+      },
+      onError: close,
     },
-    onError: close,
-  });
+  );
 }
 
 const isSame = (a: Progress | null, b: Progress | null): boolean =>

@@ -3,6 +3,7 @@ import { Router } from 'express';
 import { payloadKeys } from '../contract/payload.ts';
 import { deliveryId, receiversOf } from '../contract/webhook.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
+import { tenantOf } from './access.ts';
 import { idempotencyKey } from './idempotency.ts';
 import { answerAccepted, type PredictionsDependencies } from './predictions.ts';
 import type { Found } from './prediction-reader.ts';
@@ -20,15 +21,18 @@ export function predictionLifecycleRouter(
   router.post('/predictions/:id/retry', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const waitS = preferredWait(request, response);
-    const before = endedOnly(await reader.find(id), 'retry');
+    const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
     const order = await acceptance.retry(before, idempotencyKey(request));
     await answerAccepted(response, order, waitS, dependencies);
   });
 
   router.delete('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { accepted, ended } = endedOnly(await reader.findRemains(id), 'delete');
-    await leaveTombstone(id, store); // what fails from here on, deleting it once more finishes
+    const { accepted, ended } = endedOnly(
+      await reader.findRemains(id, tenantOf(response)),
+      'delete',
+    );
+    await leaveTombstone(accepted, store); // what fails from here on, deleting it once more finishes
     await store.delete(payloadKeys.prediction(id));
     const deliveries = receiversOf(accepted, ended).map((receiver) => deliveryId(id, receiver));
     // Once more in the end: it may have been starting them when it was looked at.

@@ -5,6 +5,7 @@ import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { parseModelRef } from '../contract/model.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { tenantOf } from './access.ts';
 import { readCursor } from './cursor.ts';
 import { listOf } from './lists.ts';
 import type { PredictionReader } from './prediction-reader.ts';
@@ -22,7 +23,7 @@ export function predictionListRouter(dependencies: {
   router.get('/predictions', async (request, response) => {
     const query = parseQuery(listQuerySchema, request.query);
     const token = query.cursor === undefined ? null : readCursor(query.cursor);
-    const page = await engine.list(visibilityQuery(query), query.limit, token);
+    const page = await engine.list(visibilityQuery(query, tenantOf(response)), query.limit, token);
     const records = await Promise.all(
       page.executions.map(async (execution) => await reader.readListed(execution)),
     );
@@ -38,8 +39,11 @@ export function predictionListRouter(dependencies: {
 }
 
 /** Values reach the query only as quoted literals of checked shape. */
-function visibilityQuery({ status, model, tag, ...created }: ListQuery): string {
-  const clauses = [`WorkflowType = '${PREDICTION_WORKFLOW}'`];
+function visibilityQuery({ status, model, tag, ...created }: ListQuery, tenant: string): string {
+  const clauses = [
+    `WorkflowType = '${PREDICTION_WORKFLOW}'`,
+    `${SEARCH_ATTRIBUTES.tenant.name} = '${tenant}'`,
+  ];
   if (model !== undefined) {
     const ref = parseModelRef(model);
     if (ref === null) throw new Problem('malformed_request', `query: ${model} is not a model`);

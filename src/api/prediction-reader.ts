@@ -63,21 +63,24 @@ export class PredictionReader {
     this.#dependencies = dependencies;
   }
 
-  /** The record of one prediction; throws `WorkflowMissingError` and the problem `expired`. */
-  async read(id: string): Promise<Prediction> {
-    const { description, accepted, ended } = await this.#describe(id);
+  /**
+   * The record of one prediction of a tenant; throws `WorkflowMissingError`, also for another
+   * tenant's, and the problems `expired` and `data_removed`.
+   */
+  async read(id: string, tenant: string): Promise<Prediction> {
+    const { description, accepted, ended } = await this.#describe(id, tenant);
     if (ended !== null) return await this.#finalRecord(accepted, ended, true);
     return await this.#activeRecord(accepted, this.#activeState(accepted, description));
   }
 
   /** The two halves of a record, for what needs its payloads. */
-  async find(id: string): Promise<Found> {
-    return await this.#describe(id);
+  async find(id: string, tenant: string): Promise<Found> {
+    return await this.#describe(id, tenant);
   }
 
   /** The same, also when it has expired or was deleted but has yet to go from everywhere. */
-  async findRemains(id: string): Promise<Found> {
-    return foundIn(await this.#ask(id), id);
+  async findRemains(id: string, tenant: string): Promise<Found> {
+    return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
   }
 
   /** The record of a prediction whose end is known without asking Temporal again. */
@@ -109,10 +112,10 @@ export class PredictionReader {
     return await this.#finalRecord(accepted, ended, false);
   }
 
-  async #describe(id: string) {
-    const description = await this.#ask(id);
-    const found = foundIn(description, id);
-    if (found.ended !== null) await refuseDeleted(id, this.#dependencies.store); // Temporal takes its time to forget it
+  async #describe(id: string, tenant: string) {
+    const description = await this.#ask(id, tenant);
+    const found = ownOnly(foundIn(description, id), tenant);
+    if (found.ended !== null) await refuseDeleted(id, tenant, this.#dependencies.store); // Temporal takes its time to forget it
     if (found.ended !== null && this.#isExpired(found.ended)) {
       const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);
@@ -120,10 +123,10 @@ export class PredictionReader {
     return { description, ...found };
   }
 
-  async #ask(id: string): Promise<WorkflowExecutionDescription> {
+  async #ask(id: string, tenant: string): Promise<WorkflowExecutionDescription> {
     const { engine, store } = this.#dependencies;
     return await engine.describe(id).catch(async (error: unknown) => {
-      if (error instanceof WorkflowMissingError) await refuseDeleted(id, store);
+      if (error instanceof WorkflowMissingError) await refuseDeleted(id, tenant, store);
       throw error;
     });
   }
@@ -209,6 +212,12 @@ function foundIn(description: WorkflowExecutionDescription, id: string): Found {
   const ended = memo[MEMO_ENDED] as Ended | undefined;
   if (description.closeTime === undefined) return { accepted, ended: ended ?? null };
   return { accepted, ended: ended ?? endedFromOutside(description) };
+}
+
+/** Another tenant's is as unknown as one that never was. */
+function ownOnly(found: Found, tenant: string): Found {
+  if (found.accepted.tenant === tenant) return found;
+  throw new WorkflowMissingError(found.accepted.id);
 }
 
 /** It was terminated or timed out before it could write its own end. */

@@ -6,10 +6,12 @@ import { type Ended, isFinal, type Prediction } from '../contract/prediction.ts'
 import type { ModelVersion } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { tenantOf } from './access.ts';
 import type { Acceptance, AcceptedOrder, PredictionOrder } from './acceptance.ts';
 import { idempotencyKey } from './idempotency.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
+import { logAbout } from './request-log.ts';
 import { jsonBody, parsePredictionId, requireBody, requireJson } from './requests.ts';
 import {
   type ModelRequest,
@@ -21,6 +23,7 @@ import {
   waitQuerySchema,
 } from './schemas.ts';
 import { cancelAfter } from './terms.ts';
+import { traceparentOf } from './traceparent.ts';
 import { boundedWait, preferredWait } from './waiting.ts';
 
 export interface PredictionsDependencies {
@@ -42,7 +45,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const waitS = preferredWait(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body);
     const version = acceptance.resolve(model);
-    const order = { ...orderOf(request, rest, request.body), version };
+    const order = { ...orderOf(request, response, rest, request.body), version };
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
@@ -50,28 +53,33 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const waitS = preferredWait(request, response);
     const version = acceptance.resolve(request.params.model);
     const order = request.is(JSON_MEDIA_TYPE)
-      ? { ...orderOf(request, parseBody(modelRequestSchema, request.body), request.body), version }
-      : rawOrder(request, version);
+      ? {
+          ...orderOf(request, response, parseBody(modelRequestSchema, request.body), request.body),
+          version,
+        }
+      : rawOrder(request, response, version);
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
   router.get('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
+    const tenant = tenantOf(response);
     const { wait } = parseQuery(waitQuerySchema, request.query);
     const seconds = wait ?? preferredWait(request, response);
-    let record = await reader.read(id);
+    let record = await reader.read(id, tenant);
     if (seconds !== null && !isFinal(record)) {
       await boundedWait(response, seconds, async (signal) => await engine.waitForEnd(id, signal));
-      record = await reader.read(id);
+      record = await reader.read(id, tenant);
     }
     sendRecord(response, 200, record);
   });
 
   router.post('/predictions/:id/cancel', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { ended } = await reader.find(id);
+    const tenant = tenantOf(response);
+    const { ended } = await reader.find(id, tenant);
     if (ended === null) await engine.cancel(id);
-    const record = await reader.read(id);
+    const record = await reader.read(id, tenant);
     sendRecord(response, ended === null ? 202 : 200, record);
   });
   return router;
@@ -86,9 +94,10 @@ export function payloadsRouter(dependencies: {
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { ended } = await reader.find(id);
+    const tenant = tenantOf(response);
+    const { ended } = await reader.find(id, tenant);
     if (ended === null) {
-      sendRecord(response, 202, await reader.read(id));
+      sendRecord(response, 202, await reader.read(id, tenant));
     } else if (ended.status === 'succeeded') {
       await sendStored(response, ended.output, store);
     } else {
@@ -98,7 +107,10 @@ export function payloadsRouter(dependencies: {
   });
 
   router.get('/predictions/:id/input/:field', async (request, response) => {
-    const { accepted, ended } = await reader.find(parsePredictionId(request.params.id));
+    const { accepted, ended } = await reader.find(
+      parsePredictionId(request.params.id),
+      tenantOf(response),
+    );
     const { field } = request.params;
     const input = Object.hasOwn(accepted.input, field) ? accepted.input[field] : undefined;
     if (input === undefined) {
@@ -133,6 +145,7 @@ export async function answerAccepted(
   { reader, engine }: PredictionsDependencies,
 ): Promise<void> {
   const { accepted, isReplayed } = order;
+  logAbout(response, accepted.id);
   if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
   const record = await afterWaiting(response, order, waitS, { reader, engine }).catch(
     async (error: unknown) => {
@@ -151,24 +164,30 @@ async function afterWaiting(
   { reader, engine }: Pick<PredictionsDependencies, 'reader' | 'engine'>,
 ): Promise<Prediction> {
   if (waitS === null) {
-    return isReplayed ? await reader.read(accepted.id) : await reader.justAccepted(accepted);
+    return isReplayed
+      ? await reader.read(accepted.id, accepted.tenant)
+      : await reader.justAccepted(accepted);
   }
   const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
   const ended = await boundedWait(response, waitS, wait);
   const mustRead = ended === null || isReplayed;
-  return mustRead ? await reader.read(accepted.id) : await reader.ended(accepted, ended);
+  return mustRead
+    ? await reader.read(accepted.id, accepted.tenant)
+    : await reader.ended(accepted, ended);
 }
 
 /** What the headers say of an order that comes as JSON. */
-const orderOf = (http: Request, request: ModelRequest, json: unknown) => ({
+const orderOf = (http: Request, response: Response, request: ModelRequest, json: unknown) => ({
+  tenant: tenantOf(response),
   request: cancelAfter(http, request),
+  traceparent: traceparentOf(http) ?? null,
   asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
   attachment: null,
   idempotencyKey: idempotencyKey(http),
 });
 
 /** The body is the model's single media input; `?request=` holds the rest as JSON. */
-function rawOrder(request: Request, version: ModelVersion): PredictionOrder {
+function rawOrder(request: Request, response: Response, version: ModelVersion): PredictionOrder {
   requireBody(request);
   const [first, ...others] = Object.entries(version.schema.media);
   const mediaTypes = first === undefined || others.length > 0 ? [] : first[1].accept;
@@ -184,7 +203,7 @@ function rawOrder(request: Request, version: ModelVersion): PredictionOrder {
   const asSent = parseRequestParameter(request.query['request']);
   const rest = parseBody(restSchema, asSent);
   const { input = {} } = rest;
-  const order = orderOf(request, { ...rest, input }, asSent);
+  const order = orderOf(request, response, { ...rest, input }, asSent);
   return { ...order, version, attachment: { field: first[0], body: request } };
 }
 

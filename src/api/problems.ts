@@ -17,12 +17,15 @@ import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely
 export type ProblemCode =
   | Extract<FailureCode, 'invalid_input' | 'model_unavailable' | 'storage_unavailable' | 'internal'>
   | 'malformed_request'
+  | 'unauthorized'
+  | 'forbidden'
   | 'not_found'
   | 'model_not_found'
   | 'method_not_allowed'
   | 'not_ready'
   | 'still_running'
   | 'rate_limited'
+  | 'overloaded'
   | 'expired'
   | 'data_removed'
   | 'payload_too_large'
@@ -63,6 +66,10 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
   switch (code) {
     case 'malformed_request':
       return [400, 'The request cannot be understood'];
+    case 'unauthorized':
+      return [401, 'An API key is needed'];
+    case 'forbidden':
+      return [403, 'This is not allowed'];
     case 'not_found':
       return [404, 'There is no such thing'];
     case 'model_not_found':
@@ -93,6 +100,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [500, 'The inference failed'];
     case 'not_ended':
       return [503, 'The prediction has not ended yet'];
+    case 'overloaded':
+      return [503, 'There is too much to do already'];
     case 'engine_unavailable':
       return [503, 'The workflow engine does not answer'];
     case 'storage_unavailable':

@@ -2,6 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
+import { KeysFileError } from '../access/keys-file.ts';
+import { KnownKeys } from '../access/known-keys.ts';
 import { ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository } from '../model/repository.ts';
@@ -20,7 +22,7 @@ process.once('disconnect', () => process.exit(1)); // whoever started us over IP
 try {
   await serve();
 } catch (error) {
-  const isSetup = error instanceof ConfigError;
+  const isSetup = error instanceof ConfigError || error instanceof KeysFileError;
   if (isSetup || isAddressError(error)) {
     logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);
     process.exit(EXIT_CONFIG);
@@ -37,9 +39,17 @@ async function serve(): Promise<void> {
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const keys = config.keysFile === null ? null : await KnownKeys.open(config.keysFile, logger);
   const stop = new AbortController();
   const app = createApp({
     stop: stop.signal,
+    keys,
+    workflowUrl:
+      config.uiUrl === null
+        ? null
+        : (id) => `${config.uiUrl}/namespaces/${config.temporal.namespace}/workflows/${id}`,
+    isLoopback: config.isLoopback,
+    corsOrigins: config.corsOrigins,
     engine: new PredictionEngine(client),
     deliveryEngine: new DeliveryEngine(client),
     endpoints: new WebhookEndpoints(objects),

@@ -4,14 +4,17 @@
  */
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
-import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import type { Acceptance } from './acceptance.ts';
+import { tenantOf } from './access.ts';
+import type { Acceptance, PredictionOrder } from './acceptance.ts';
 import type { Load } from './load.ts';
+import { logAbout } from './request-log.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { modelRequestSchema, parseBody } from './schemas.ts';
+import { traceparentOf } from './traceparent.ts';
 import { boundedWait, prefersAsync } from './waiting.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
 import { endProblem, inferResponse } from './v2-response.ts';
@@ -77,7 +80,11 @@ export function v2Router(dependencies: V2Dependencies): Router {
     const { version, graph } = tensorModelOf(request, acceptance);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
-    const accepted = await accept(version, infer, acceptance);
+    const accepted = await accept(
+      { tenant: tenantOf(response), traceparent: traceparentOf(request) ?? null, version },
+      infer,
+      acceptance,
+    );
     await answer(request, response, { accepted, infer }, dependencies);
   });
   return router;
@@ -89,14 +96,14 @@ function tensorModelOf(request: Request, acceptance: Acceptance) {
 }
 
 async function accept(
-  version: ModelVersion,
+  order: Pick<PredictionOrder, 'tenant' | 'traceparent' | 'version'>,
   { inputs, outputs, attachment, priority }: InferRequestV2,
   acceptance: Acceptance,
 ): Promise<Accepted> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
   const request = parseBody(modelRequestSchema, { input: { inputs }, options, priority });
-  const order = { version, request, attachment, asSent: null, idempotencyKey: null };
-  return (await acceptance.accept(order)).accepted;
+  const whole = { ...order, request, attachment, asSent: null, idempotencyKey: null };
+  return (await acceptance.accept(whole)).accepted;
 }
 
 /** It has been accepted: whatever comes, the client learns its id. */
@@ -107,6 +114,7 @@ async function answer(
   { engine, reader, store, publicUrl }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
+  logAbout(response, id);
   const url = `${publicUrl}/v1/predictions/${id}`;
   response.setHeader('Location', url);
   if (prefersAsync(request, response)) {
@@ -117,7 +125,7 @@ async function answer(
   const waited = await boundedWait(response, infer.waitS, async (signal) => {
     return await engine.waitForEnd(id, signal);
   });
-  const ended = waited ?? (await reader.find(id)).ended; // canceled, or ended from outside
+  const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside
   if (ended === null) {
     const detail = `${id} has not ended within ${infer.waitS} s; it goes on: read it at ${url}`;
     throw new Problem('not_ended', detail, { members: { prediction_id: id } });

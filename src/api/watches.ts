@@ -2,7 +2,7 @@
  * Watching predictions for whoever listens: one watch for each prediction, however many listen. It
  * follows Temporal's result event for the end, and looks now and then for what changes before.
  */
-import { isFinal, type Prediction } from '../contract/prediction.ts';
+import { type Accepted, isFinal, type Prediction } from '../contract/prediction.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
@@ -47,12 +47,12 @@ export class Watches {
   }
 
   /** Listens until the final record has come, or what it returns is called. */
-  listen(id: string, listener: WatchListener): () => void {
+  listen({ id, tenant }: Pick<Accepted, 'id' | 'tenant'>, listener: WatchListener): () => void {
     let watch = this.#watches.get(id);
     if (watch === undefined) {
       watch = { listeners: new Set(), stop: new AbortController(), shown: '' };
       this.#watches.set(id, watch);
-      void this.#follow(id, watch);
+      void this.#follow(id, tenant, watch);
     }
     watch.shown = ''; // it may have missed a change: the next look is for everybody
     const { listeners, stop } = watch;
@@ -65,7 +65,7 @@ export class Watches {
     };
   }
 
-  async #follow(id: string, watch: Watch): Promise<void> {
+  async #follow(id: string, tenant: string, watch: Watch): Promise<void> {
     const { listeners, stop } = watch;
     const { engine, logger } = this.#dependencies;
     const { signal } = stop;
@@ -78,7 +78,7 @@ export class Watches {
     );
     try {
       while (!signal.aborted) {
-        const record = await this.#read(id);
+        const record = await this.#read(id, tenant);
         const state = record === null ? watch.shown : stateOf(record);
         if (record !== null && state !== watch.shown) {
           watch.shown = state;
@@ -98,9 +98,9 @@ export class Watches {
   }
 
   /** Null: the engine is away. */
-  async #read(id: string): Promise<Prediction | null> {
+  async #read(id: string, tenant: string): Promise<Prediction | null> {
     try {
-      return await this.#dependencies.reader.read(id);
+      return await this.#dependencies.reader.read(id, tenant);
     } catch (error) {
       if (error instanceof EngineUnavailableError) return null;
       throw error;

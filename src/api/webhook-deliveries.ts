@@ -1,5 +1,6 @@
 /* /v1/predictions/{id}/webhook: who was told of a prediction's end, how often, and telling again. */
 import { Router } from 'express';
+import { tenantOf } from './access.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { Problem } from './problems.ts';
@@ -15,7 +16,8 @@ export function webhookDeliveriesRouter(dependencies: {
   const json = jsonBody(dependencies.maxJsonBytes);
 
   router.get('/predictions/:id/webhook', async (request, response) => {
-    const found = (await deliveries.of(parsePredictionId(request.params.id))) ?? [];
+    const found =
+      (await deliveries.of(parsePredictionId(request.params.id), tenantOf(response))) ?? [];
     const data = found.map((each) => deliveryResource(each.request.id, each.state));
     response.json(listOf(data));
   });
@@ -23,7 +25,7 @@ export function webhookDeliveriesRouter(dependencies: {
   router.post('/predictions/:id/webhook/redeliver', json, async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const { endpoint } = parseBody(redeliverSchema, optionalJson(request));
-    const wanted = await deliveries.of(id, endpoint);
+    const wanted = await deliveries.of(id, tenantOf(response), endpoint);
     if (wanted === null) {
       throw new Problem('still_running', `${id} has not ended: there is nothing to tell yet`);
     }

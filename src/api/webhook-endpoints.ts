@@ -2,6 +2,7 @@
 import { Router } from 'express';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { WebhookEndpoint, WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { tenantOf } from './access.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
@@ -13,7 +14,6 @@ import {
   parseBody,
   parseQuery,
 } from './schemas.ts';
-import { TENANT } from './tenant.ts';
 
 export interface WebhookEndpointsDependencies {
   readonly endpoints: WebhookEndpoints;
@@ -31,17 +31,22 @@ export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencie
     requireJson(request);
     const settings = parseBody(endpointSchema, request.body);
     const { href: url } = requireAllowedUrl(settings.url, addressPolicy, '/url');
-    const endpoint = await endpoints.register(TENANT, newId('whe'), { ...settings, url });
+    const endpoint = await endpoints.register(tenantOf(response), newId('whe'), {
+      ...settings,
+      url,
+    });
     const resource = endpointResource(endpoint, publicUrl);
     response.status(201).set('Location', resource.urls.get).json(resource);
   });
   router.get('/webhook_endpoints', async (request, response) => {
     parseQuery(noQuerySchema, request.query); // there are sixteen at most: one page
-    const data = (await endpoints.list(TENANT)).map((each) => endpointResource(each, publicUrl));
+    const data = (await endpoints.list(tenantOf(response))).map((each) =>
+      endpointResource(each, publicUrl),
+    );
     response.json(listOf(data));
   });
   router.get('/webhook_endpoints/:id', async (request, response) => {
-    const endpoint = await endpoints.get(TENANT, parseEndpointId(request.params.id));
+    const endpoint = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
     response.json(endpointResource(endpoint, publicUrl));
   });
   router.patch('/webhook_endpoints/:id', json, async (request, response) => {
@@ -52,11 +57,11 @@ export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencie
       changes.url === undefined
         ? {}
         : { url: requireAllowedUrl(changes.url, addressPolicy, '/url').href };
-    const endpoint = await endpoints.change(TENANT, id, { ...changes, ...url });
+    const endpoint = await endpoints.change(tenantOf(response), id, { ...changes, ...url });
     response.json(endpointResource(endpoint, publicUrl));
   });
   router.delete('/webhook_endpoints/:id', async (request, response) => {
-    await endpoints.remove(TENANT, parseEndpointId(request.params.id));
+    await endpoints.remove(tenantOf(response), parseEndpointId(request.params.id));
     response.status(204).end();
   });
   return router;

@@ -1,9 +1,9 @@
 /* /v1/webhook_secret: what a tenant's webhooks are signed with. */
 import { type Response, Router } from 'express';
 import type { SigningSecret, SigningSecrets } from '../webhooks/secrets.ts';
+import { tenantOf } from './access.ts';
 import { jsonBody, optionalJson } from './requests.ts';
 import { parseBody, rotateSchema } from './schemas.ts';
-import { TENANT } from './tenant.ts';
 
 export function webhookSecretRouter(dependencies: {
   readonly secrets: SigningSecrets;
@@ -13,11 +13,11 @@ export function webhookSecretRouter(dependencies: {
   const router = Router();
   const json = jsonBody(maxJsonBytes);
   router.get('/webhook_secret', async (_request, response) => {
-    send(response, await secrets.valid(TENANT));
+    send(response, await secrets.valid(tenantOf(response)));
   });
   router.post('/webhook_secret/rotate', json, async (request, response) => {
     const { overlap } = parseBody(rotateSchema, optionalJson(request));
-    send(response, await secrets.rotate(TENANT, overlap));
+    send(response, await secrets.rotate(tenantOf(response), overlap));
   });
   return router;
 }

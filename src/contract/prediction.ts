@@ -49,6 +49,8 @@ export interface Accepted {
   readonly receivers?: Receivers;
   /** The prediction whose input this one has. */
   readonly retry_of?: string;
+  /** The trace that its request was part of: https://www.w3.org/TR/trace-context/ */
+  readonly traceparent?: string;
   /** Of the request, when it came with an Idempotency-Key. */
   readonly fingerprint?: string;
 }

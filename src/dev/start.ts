@@ -55,7 +55,12 @@ async function launch(config: Config): Promise<void> {
         ...environment,
         TEMPORAL_ADDRESS: temporal.connection.address,
         TEMPORAL_NAMESPACE: temporal.namespace,
-        ...(config.isLoopback && environment['BUZZER_OUTBOUND_ALLOW'] === undefined
+        ...(config.uiUrl === null && binary !== null
+          ? { BUZZER_UI_URL: `http://127.0.0.1:${config.uiPort}` }
+          : {}),
+        ...(config.isLoopback &&
+        config.keysFile === null &&
+        environment['BUZZER_OUTBOUND_ALLOW'] === undefined
           ? { BUZZER_OUTBOUND_ALLOW: LOOPBACK_OVER_HTTP }
           : {}),
       },

@@ -40,10 +40,12 @@ export function createSender(dependencies: SenderDependencies): SendWebhook {
     const valid = (await secrets.valid(tenant)).map(({ secret }) => secret);
     const startedAtMs = Date.now();
     const timestampS = Math.floor(startedAtMs / 1000);
+    const trace = event.prediction?.accepted.traceparent;
     const headers = {
       'Content-Type': 'application/json',
       'Accept-Encoding': 'identity',
       'User-Agent': agent,
+      ...(trace === undefined ? {} : { traceparent: trace }),
       'webhook-id': event.id,
       'webhook-timestamp': String(timestampS),
       'webhook-signature': signatureHeader({ id: event.id, timestampS, body }, valid),

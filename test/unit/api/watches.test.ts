@@ -44,11 +44,13 @@ const listener = () => {
   };
 };
 
+const prediction = (id: string) => ({ id, tenant: 'default' });
+
 test('however many listen, a prediction is watched once, and all hear of its end at once', async () => {
   const { state, watches, end } = fake();
   const listeners = Array.from({ length: 10 }, listener);
-  for (const each of listeners) watches.listen('pred_1', each);
-  watches.listen('pred_2', listener());
+  for (const each of listeners) watches.listen(prediction('pred_1'), each);
+  watches.listen(prediction('pred_2'), listener());
   await until('the first look', () => (listeners[0]?.seen.length === 1 ? true : undefined));
 
   expect([watches.size, state.waits]).toEqual([2, 2]);
@@ -61,7 +63,7 @@ test('however many listen, a prediction is watched once, and all hear of its end
 
 test('when the last listener has gone nothing is watched any more', async () => {
   const { state, watches } = fake();
-  const stops = [listener(), listener()].map((each) => watches.listen('pred_1', each));
+  const stops = [listener(), listener()].map((each) => watches.listen(prediction('pred_1'), each));
   stops[0]?.();
   expect(watches.size).toBe(1);
   stops[1]?.();
@@ -78,7 +80,7 @@ test('an engine that is away is waited for; a prediction that is gone is not', a
   state.answer = () => {
     throw new EngineUnavailableError('away');
   };
-  watches.listen('pred_1', one);
+  watches.listen(prediction('pred_1'), one);
   await until('a look', () => (state.reads > 0 ? true : undefined));
   expect(one.errors).toEqual([]);
   state.answer = () => {

@@ -1,0 +1,73 @@
+/* The file that holds the API keys (BUZZER_KEYS_FILE): read by the API, changed by `npm run keys`. */
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { type ApiKey, apiKeySchema } from './api-key.ts';
+
+const fileSchema = z.strictObject({ keys: z.array(apiKeySchema) });
+
+/** It is missing, or no keys file; the message is for a person, and shows nothing of what is in it. */
+export class KeysFileError extends Error {
+  override readonly name = 'KeysFileError';
+}
+
+/** The keys in a file; throws `KeysFileError`. */
+export async function readKeys(path: string): Promise<readonly ApiKey[]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    const advice = 'make the first key with npm run keys -- create --tenant <name>';
+    const what = code === 'ENOENT' ? `does not exist: ${advice}` : `cannot be read (${code})`;
+    throw new KeysFileError(`the keys file ${path} ${what}`, { cause: error });
+  }
+  const parsed = fileSchema.safeParse(jsonOf(text));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const where = `${issue?.path.join('.') || 'the file'}: ${issue?.message}`;
+    throw new KeysFileError(`the keys file ${path} is not what npm run keys writes (${where})`);
+  }
+  const { keys } = parsed.data;
+  const double = keys.find(({ id }, index) => keys.findIndex((each) => each.id === id) < index);
+  if (double === undefined) return keys;
+  throw new KeysFileError(`the keys file ${path} has two keys ${double.id}`);
+}
+
+/**
+ * Writes what `change` makes of the keys; a file that does not exist has none. Readers see the old
+ * file or the new one. Throws `KeysFileError`, also when another change is under way.
+ */
+export async function changeKeys(
+  path: string,
+  change: (keys: readonly ApiKey[]) => readonly ApiKey[],
+): Promise<void> {
+  const next = `${path}.new`; // also what keeps two changes apart
+  const file = await open(next, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
+    const isBusy = error.code === 'EEXIST';
+    const why = isBusy ? `another change is under way; if none is, delete ${next}` : error.message;
+    throw new KeysFileError(`the keys file ${path} cannot be changed: ${why}`);
+  });
+  try {
+    const isThere = await stat(path).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+    );
+    const keys = change(isThere ? await readKeys(path) : []);
+    await file.writeFile(`${JSON.stringify({ keys }, null, 2)}\n`);
+    await file.sync();
+    await rename(next, path);
+  } catch (error) {
+    await rm(next, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

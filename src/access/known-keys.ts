@@ -1,0 +1,70 @@
+/* The keys that the API knows: those of the keys file, read again when it has changed. */
+import { stat } from 'node:fs/promises';
+import type { Logger } from '../telemetry/logger.ts';
+import { type ApiKey, keyOf } from './api-key.ts';
+import { readKeys } from './keys-file.ts';
+
+/** How late a change of the file may be noticed. */
+const LOOK_EVERY_MS = 500;
+
+export class KnownKeys {
+  readonly #path: string;
+  readonly #logger: Logger;
+  #keys: ReadonlyMap<string, ApiKey> = new Map();
+  #version = '';
+  #lookedAtMs = 0;
+  #looking: Promise<void> | null = null;
+
+  private constructor(path: string, logger: Logger) {
+    this.#path = path;
+    this.#logger = logger;
+  }
+
+  /** Throws `KeysFileError`. */
+  static async open(path: string, logger: Logger): Promise<KnownKeys> {
+    const known = new KnownKeys(path, logger);
+    await known.#read();
+    return known;
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** The key of a token, also an expired one; null when there is none, or no longer. */
+  async find(token: string): Promise<ApiKey | null> {
+    if (Date.now() - this.#lookedAtMs > LOOK_EVERY_MS) {
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = null;
+      });
+      await this.#looking;
+    }
+    return keyOf(token, this.#keys);
+  }
+
+  /** A file that has gone, or is broken, changes nothing: the keys that were known stay so. */
+  async #look(): Promise<void> {
+    try {
+      if ((await this.#versionNow()) === this.#version) return;
+      await this.#read();
+      this.#logger.info({ keys: this.size }, 'the keys file has changed');
+    } catch (error) {
+      this.#logger.error({ err: error }, 'the keys file cannot be used: the keys of before stay');
+    } finally {
+      this.#lookedAtMs = Date.now();
+    }
+  }
+
+  async #read(): Promise<void> {
+    const version = await this.#versionNow().catch(() => '');
+    const keys = await readKeys(this.#path);
+    this.#keys = new Map(keys.map((key) => [key.id, key]));
+    this.#version = version;
+    this.#lookedAtMs = Date.now();
+  }
+
+  async #versionNow(): Promise<string> {
+    const { mtimeMs, size, ino } = await stat(this.#path);
+    return `${ino}.${size}.${mtimeMs}`;
+  }
+}

@@ -1,0 +1,94 @@
+/*
+ * Who asks, and may they? Each request has a tenant before any route sees it. The tenant is the
+ * key's, never what a header or a body says.
+ */
+import type { Request, RequestHandler, Response } from 'express';
+import type { ApiKey, Scope } from '../access/api-key.ts';
+import type { KnownKeys } from '../access/known-keys.ts';
+import { methodsAt, operationOf } from './operations.ts';
+import { Problem } from './problems.ts';
+
+/** Whose everything is where there are no keys. */
+export const DEFAULT_TENANT = 'default';
+
+export interface AccessSettings {
+  /** Null: nobody needs a key. */
+  readonly keys: KnownKeys | null;
+  /** Only this machine can reach the API: without keys, that must not mean every page its browser shows. */
+  readonly isLoopback: boolean;
+  readonly publicUrl: string;
+  readonly corsOrigins: readonly string[];
+}
+
+/** Lets through what is an operation, and asked for by somebody who may. */
+export function requireAccess({ keys, ...settings }: AccessSettings): RequestHandler {
+  const requireOwnPage = ownPages(settings);
+  return async (request, response, next) => {
+    const allowed = request.method === 'OPTIONS' ? methodsAt(request.path) : '';
+    if (allowed !== '') {
+      response.status(204).set('Allow', allowed).end();
+      return;
+    }
+    const operation = operationOf(request);
+    response.locals['operation'] = operation.id;
+    response.locals['tenant'] = DEFAULT_TENANT;
+    if (operation.scope !== null && keys !== null) {
+      const key = await keyFor(request, operation.scope, keys);
+      response.locals['tenant'] = key.tenant;
+      response.locals['key'] = key.id;
+    } else if (operation.scope !== null) requireOwnPage(request);
+    next();
+  };
+}
+
+/** Whose request it is. */
+export const tenantOf = (response: Response): string => response.locals['tenant'] as string;
+
+async function keyFor(request: Request, scope: Scope, keys: KnownKeys): Promise<ApiKey> {
+  const given = request.headersDistinct['authorization'] ?? [];
+  if (given.length > 1)
+    throw new Problem('malformed_request', 'there is more than one Authorization');
+  const [, token] = /^Bearer +(\S+) *$/i.exec(given[0] ?? '') ?? [];
+  if (token === undefined) {
+    throw unauthorized('show an API key: Authorization: Bearer bz_…', 'Bearer');
+  }
+  const key = await keys.find(token);
+  if (key === null) throw unauthorized('the API key is not known here, or was revoked');
+  if (key.expires_at !== null && Date.parse(key.expires_at) <= Date.now()) {
+    throw unauthorized(`the API key ${key.id} expired at ${key.expires_at}`);
+  }
+  if (key.scopes.includes(scope)) return key;
+  const detail = `this needs the scope ${scope}; the API key ${key.id} has ${key.scopes.join(', ')}`;
+  throw new Problem('forbidden', detail);
+}
+
+function unauthorized(detail: string, challenge = 'Bearer error="invalid_token"'): Problem {
+  return new Problem('unauthorized', detail, { headers: { 'WWW-Authenticate': challenge } });
+}
+
+/**
+ * Without keys, a browser on this machine could be made to use the API by any page it shows: with a
+ * form, or by a name that resolves to us (DNS rebinding). Both give themselves away by a header.
+ */
+function ownPages({
+  isLoopback,
+  publicUrl,
+  corsOrigins,
+}: Omit<AccessSettings, 'keys'>): (request: Request) => void {
+  const ownHost = new URL(publicUrl).host;
+  const isOwn = (host: string) => host === ownHost || LOOPBACK_HOST.test(host);
+  return (request) => {
+    if (!isLoopback) return;
+    const host = request.get('Host') ?? '';
+    if (!isOwn(host)) {
+      throw new Problem('forbidden', `without API keys this is not answered for the host ${host}`);
+    }
+    const origin = request.get('Origin');
+    if (origin === undefined || corsOrigins.includes(origin)) return;
+    if (URL.canParse(origin) && isOwn(new URL(origin).host)) return;
+    const detail = `without API keys this is not answered for pages of ${origin} (BUZZER_CORS_ORIGINS)`;
+    throw new Problem('forbidden', detail);
+  };
+}
+
+const LOOPBACK_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i;

@@ -1,0 +1,122 @@
+/*
+ * Everything the API can be asked: the one list that access, 405 and the OpenAPI document are made
+ * of. What is not in it cannot be reached.
+ */
+import type { Request } from 'express';
+import type { Scope } from '../access/api-key.ts';
+import { Problem } from './problems.ts';
+
+export interface Operation {
+  readonly id: string;
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** `{name}` stands for one segment. */
+  readonly path: string;
+  /** What a key must be allowed to do; null: it needs no key. */
+  readonly scope: Scope | null;
+}
+
+/** The busiest first. */
+export const OPERATIONS = [
+  { id: 'getPrediction', method: 'GET', path: '/v1/predictions/{id}', scope: 'read' },
+  { id: 'createPrediction', method: 'POST', path: '/v1/predictions', scope: 'predict' },
+  {
+    id: 'createModelPrediction',
+    method: 'POST',
+    path: '/v1/models/{model}/predictions',
+    scope: 'predict',
+  },
+  { id: 'listPredictions', method: 'GET', path: '/v1/predictions', scope: 'read' },
+  { id: 'deletePrediction', method: 'DELETE', path: '/v1/predictions/{id}', scope: 'predict' },
+  { id: 'cancelPrediction', method: 'POST', path: '/v1/predictions/{id}/cancel', scope: 'predict' },
+  { id: 'retryPrediction', method: 'POST', path: '/v1/predictions/{id}/retry', scope: 'predict' },
+  { id: 'getOutput', method: 'GET', path: '/v1/predictions/{id}/output', scope: 'read' },
+  { id: 'getInput', method: 'GET', path: '/v1/predictions/{id}/input/{field}', scope: 'read' },
+  { id: 'watchPrediction', method: 'GET', path: '/v1/predictions/{id}/events', scope: 'read' },
+  { id: 'getDeliveries', method: 'GET', path: '/v1/predictions/{id}/webhook', scope: 'read' },
+  {
+    id: 'redeliver',
+    method: 'POST',
+    path: '/v1/predictions/{id}/webhook/redeliver',
+    scope: 'predict',
+  },
+  { id: 'listEndpoints', method: 'GET', path: '/v1/webhook_endpoints', scope: 'admin' },
+  { id: 'createEndpoint', method: 'POST', path: '/v1/webhook_endpoints', scope: 'admin' },
+  { id: 'getEndpoint', method: 'GET', path: '/v1/webhook_endpoints/{id}', scope: 'admin' },
+  { id: 'changeEndpoint', method: 'PATCH', path: '/v1/webhook_endpoints/{id}', scope: 'admin' },
+  { id: 'deleteEndpoint', method: 'DELETE', path: '/v1/webhook_endpoints/{id}', scope: 'admin' },
+  {
+    id: 'listEndpointDeliveries',
+    method: 'GET',
+    path: '/v1/webhook_endpoints/{id}/deliveries',
+    scope: 'admin',
+  },
+  { id: 'testEndpoint', method: 'POST', path: '/v1/webhook_endpoints/{id}/test', scope: 'admin' },
+  {
+    id: 'redeliverToEndpoint',
+    method: 'POST',
+    path: '/v1/webhook_endpoints/{id}/redeliver',
+    scope: 'admin',
+  },
+  { id: 'getSecret', method: 'GET', path: '/v1/webhook_secret', scope: 'admin' },
+  { id: 'rotateSecret', method: 'POST', path: '/v1/webhook_secret/rotate', scope: 'admin' },
+  { id: 'listModels', method: 'GET', path: '/v1/models', scope: 'read' },
+  { id: 'getModel', method: 'GET', path: '/v1/models/{model}', scope: 'read' },
+  { id: 'getIndex', method: 'GET', path: '/v1', scope: null },
+  { id: 'v2Infer', method: 'POST', path: '/v2/models/{model}/infer', scope: 'predict' },
+  {
+    id: 'v2InferVersion',
+    method: 'POST',
+    path: '/v2/models/{model}/versions/{version}/infer',
+    scope: 'predict',
+  },
+  { id: 'v2Model', method: 'GET', path: '/v2/models/{model}', scope: 'read' },
+  {
+    id: 'v2ModelVersion',
+    method: 'GET',
+    path: '/v2/models/{model}/versions/{version}',
+    scope: 'read',
+  },
+  { id: 'v2ModelReady', method: 'GET', path: '/v2/models/{model}/ready', scope: 'read' },
+  {
+    id: 'v2ModelVersionReady',
+    method: 'GET',
+    path: '/v2/models/{model}/versions/{version}/ready',
+    scope: 'read',
+  },
+  { id: 'v2Index', method: 'POST', path: '/v2/repository/index', scope: 'read' },
+  { id: 'v2Server', method: 'GET', path: '/v2', scope: null },
+  { id: 'v2Live', method: 'GET', path: '/v2/health/live', scope: null },
+  { id: 'v2Ready', method: 'GET', path: '/v2/health/ready', scope: null },
+  { id: 'getHealth', method: 'GET', path: '/healthz', scope: null },
+  { id: 'getReadiness', method: 'GET', path: '/readyz', scope: null },
+] as const satisfies readonly Operation[];
+
+export type OperationId = (typeof OPERATIONS)[number]['id'];
+
+const ROUTES = OPERATIONS.map((operation) => ({
+  operation: operation as Operation,
+  pattern: new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`),
+}));
+
+/** The operation that a request asks for; throws the problems `not_found` and `method_not_allowed`. */
+export function operationOf({ method, path }: Pick<Request, 'method' | 'path'>): Operation {
+  const wanted = method === 'HEAD' ? 'GET' : method;
+  const found = ROUTES.find(
+    ({ operation, pattern }) => operation.method === wanted && pattern.test(path),
+  );
+  if (found !== undefined) return found.operation;
+  const allowed = methodsAt(path);
+  if (allowed === '') {
+    throw new Problem('not_found', `nothing is at ${path}; /v1 lists what there is`);
+  }
+  throw new Problem('method_not_allowed', `${path} takes ${allowed}`, {
+    headers: { Allow: allowed },
+  });
+}
+
+/** What a path takes, as the header `Allow` says it; empty when nothing is there. */
+export const methodsAt = (path: string): string =>
+  ROUTES.filter(({ pattern }) => pattern.test(path))
+    .map(({ operation }) => operation.method)
+    .toSorted()
+    .join(', ');

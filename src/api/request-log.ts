@@ -1,0 +1,55 @@
+/* One line for each request, with the id that its problem also carries. */
+import { randomUUID } from 'node:crypto';
+import type { RequestHandler, Response } from 'express';
+import type { Logger } from '../telemetry/logger.ts';
+import { traceparentOf } from './traceparent.ts';
+
+/** A client's own, to find its request in our log by: nothing that could be taken for more than an id. */
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+const PREDICTION = /pred_[0-9a-hjkmnp-tv-z]{26}/;
+
+/** Where Temporal's Web UI shows a workflow; null: nobody has said where the Web UI is. */
+export type WorkflowUrl = ((id: string) => string) | null;
+
+export const requestLog =
+  (logger: Logger, workflowUrl: WorkflowUrl): RequestHandler =>
+  (request, response, next) => {
+    const startedAt = performance.now();
+    const given = request.get('X-Request-Id') ?? '';
+    const requestId = REQUEST_ID.test(given) ? given : randomUUID();
+    response.locals['requestId'] = requestId;
+    response.setHeader('X-Request-Id', requestId);
+    response.once('close', () => {
+      const { method } = request;
+      const level = method === 'POST' || response.statusCode >= 500 ? 'info' : 'debug';
+      if (!logger.isLevelEnabled(level)) return;
+      const path = request.originalUrl.split('?')[0] ?? '';
+      const [id] = PREDICTION.exec(path) ?? [aboutOf(response)];
+      const { tenant, key, operation } = response.locals;
+      const trace = traceparentOf(request)?.split('-')[1];
+      const line = {
+        request_id: requestId,
+        operation,
+        method,
+        url: path,
+        status: response.statusCode,
+        ms: Math.round(performance.now() - startedAt),
+        tenant,
+        key,
+        trace_id: trace,
+        prediction: id,
+        workflow: id === undefined ? undefined : workflowUrl?.(id),
+      };
+      const isGone = !response.writableFinished;
+      logger[level](line, isGone ? 'the client hung up' : 'answered');
+    });
+    next();
+  };
+
+/** Has the log say which prediction a request has made. */
+export const logAbout = (response: Response, id: string): void => {
+  response.locals['about'] = id;
+};
+
+const aboutOf = (response: Response): string | undefined =>
+  response.locals['about'] as string | undefined;
