@@ -4,7 +4,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { type ApiKey, keyOf } from './api-key.ts';
 import { readKeys } from './keys-file.ts';
 
-/** How late a change of the file may be noticed. */
+/** How late it may be noticed that a key was revoked. A new one is looked for when it is shown. */
 const LOOK_EVERY_MS = 500;
 
 export class KnownKeys {
@@ -33,13 +33,19 @@ export class KnownKeys {
 
   /** The key of a token, also an expired one; null when there is none, or no longer. */
   async find(token: string): Promise<ApiKey | null> {
-    if (Date.now() - this.#lookedAtMs > LOOK_EVERY_MS) {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = null;
-      });
-      await this.#looking;
-    }
+    await this.#lookWhenOlderThan(LOOK_EVERY_MS);
+    const known = keyOf(token, this.#keys);
+    if (known !== null) return known;
+    await this.#lookWhenOlderThan(0); // it may have been made a moment ago
     return keyOf(token, this.#keys);
+  }
+
+  async #lookWhenOlderThan(ageMs: number): Promise<void> {
+    if (Date.now() - this.#lookedAtMs < ageMs) return;
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    await this.#looking;
   }
 
   /** A file that has gone, or is broken, changes nothing: the keys that were known stay so. */

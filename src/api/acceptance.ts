@@ -4,7 +4,7 @@
  * Idempotency-Key is the same prediction: its id is made of the key, and Temporal starts an id once.
  */
 import { parseDurationMs } from '../contract/duration.ts';
-import { formatModelRef, parseModelRef } from '../contract/model.ts';
+import { formatModelRef, type ModelRef, parseModelRef } from '../contract/model.ts';
 import { MEMO_ACCEPTED } from '../contract/messages.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import type { Receivers, RequestedWebhook } from '../contract/webhook.ts';
@@ -18,6 +18,7 @@ import { requireAllowedUrl } from './allowed-url.ts';
 import { fingerprint, idempotentId } from './idempotency.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
+import type { QuotaKeeper } from './quotas.ts';
 import type { Found } from './prediction-reader.ts';
 import { type ModelRequest, parseBody } from './schemas.ts';
 import {
@@ -33,6 +34,7 @@ export interface AcceptanceDependencies {
   readonly repository: ModelRepository;
   readonly store: PayloadStore;
   readonly engine: PredictionEngine;
+  readonly quotas: QuotaKeeper;
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly webhookScheduleMs: readonly number[];
@@ -88,16 +90,20 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
       parseBody(schema.input, given, ['input']);
       parseBody(schema.options, request.options, ['options']);
-      return await place({ tenant, idempotencyKey }, dependencies, async (id, onKey) => {
-        return await prepare(id, order, dependencies, onKey);
-      });
+      return await place(
+        { tenant, ref: version.ref, idempotencyKey },
+        dependencies,
+        async (id, onKey) => {
+          return await prepare(id, order, dependencies, onKey);
+        },
+      );
     },
 
     /** The same input, options and terms once more, on the same version, as a new prediction. */
     async retry(before: Found, idempotencyKey: string | null): Promise<AcceptedOrder> {
       const { tenant, model, version } = before.accepted;
-      this.resolve(formatModelRef({ name: model, version })); // nobody would serve it otherwise
-      return await place({ tenant, idempotencyKey }, dependencies, async (id, onKey) => {
+      const { ref } = this.resolve(formatModelRef({ name: model, version })); // nobody would serve it otherwise
+      return await place({ tenant, ref, idempotencyKey }, dependencies, async (id, onKey) => {
         const accepted = await again(id, before, dependencies, onKey);
         if (idempotencyKey === null) return accepted;
         return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
@@ -106,25 +112,51 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
   };
 }
 
+interface Place {
+  readonly tenant: string;
+  readonly ref: ModelRef;
+  readonly idempotencyKey: string | null;
+}
+
+/** Makes room for it. A repetition of what is there needs none. */
+async function admit(
+  admission: Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>,
+  mayBeThere: boolean,
+  { quotas, engine }: AcceptanceDependencies,
+): Promise<void> {
+  try {
+    await quotas.admit(admission);
+  } catch (error) {
+    const isThere = async () => await engine.describe(admission.id).then(() => true);
+    if (!mayBeThere || !(await isThere().catch(() => false))) throw error;
+  }
+}
+
 /** Has a prediction prepared and starts it; what it stored is kept only if it was started. */
 async function place(
-  { tenant, idempotencyKey }: Pick<PredictionOrder, 'tenant' | 'idempotencyKey'>,
+  { tenant, ref, idempotencyKey }: Place,
   dependencies: AcceptanceDependencies,
   prepare: (id: string, onKey: (key: string) => void) => Promise<Accepted>,
 ): Promise<AcceptedOrder> {
-  const { store } = dependencies;
+  const { store, quotas } = dependencies;
   const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
   if (idempotencyKey !== null) await refuseDeleted(id, tenant, store);
+  const admission = { id, tenant, model: ref.name, version: ref.version };
+  await admit(admission, idempotencyKey !== null, dependencies);
   const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
   try {
     const accepted = await prepare(id, (key) => keys.push(key));
     if (idempotencyKey !== null) await refuseDeleted(id, tenant, store); // while it was uploaded
     const started = await start(accepted, dependencies);
-    if (started.isReplayed) await deleteAll(keys, store);
+    if (started.isReplayed) {
+      quotas.forget(id);
+      await deleteAll(keys, store);
+    }
     return started;
   } catch (error) {
     // A start that was not acknowledged may have happened all the same.
     if (error instanceof UnacknowledgedStart) throw error.problem;
+    quotas.forget(id);
     await deleteAll(keys, store);
     throw error;
   }

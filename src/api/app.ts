@@ -8,6 +8,7 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './access.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
+import { bodyBudget } from './body-budget.ts';
 import { browserHeaders } from './browser-headers.ts';
 import { createDeliveries } from './deliveries.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
@@ -20,14 +21,16 @@ import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { problemHandler } from './problems.ts';
+import { QuotaKeeper, type Quotas } from './quotas.ts';
 import { requestLog, type WorkflowUrl } from './request-log.ts';
 import { v2Router } from './v2.ts';
 import { webhookDeliveriesRouter } from './webhook-deliveries.ts';
 import { webhookEndpointsRouter } from './webhook-endpoints.ts';
 import { webhookSecretRouter } from './webhook-secret.ts';
+import { Waits } from './waits.ts';
 import { Watches } from './watches.ts';
 
-export interface AppDependencies extends AcceptanceDependencies, AccessSettings {
+export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
   readonly engine: PredictionEngine;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
@@ -39,6 +42,9 @@ export interface AppDependencies extends AcceptanceDependencies, AccessSettings 
   /** Of Buzzer itself. */
   readonly softwareVersion: string;
   readonly maxJsonBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly maxWaiting: number;
+  readonly quotas: Quotas;
   readonly responseInlineLimit: number;
   readonly resultTtlMs: number;
   /** Aborted when the process is to end. */
@@ -46,10 +52,14 @@ export interface AppDependencies extends AcceptanceDependencies, AccessSettings 
 }
 
 export function createApp(dependencies: AppDependencies): Express {
-  const { engine, store, repository, logger, publicUrl } = dependencies;
+  const { engine, store, logger, publicUrl } = dependencies;
   const load = createLoad({ store, engine });
-  const reader = new PredictionReader({ ...dependencies, load });
-  const acceptance = createAcceptance(dependencies);
+  const quotas = new QuotaKeeper(dependencies.quotas, engine);
+  const waits = new Waits(dependencies.maxWaiting);
+  const onEnded = (id: string) => quotas.ended(id);
+  const reader = new PredictionReader({ ...dependencies, load, onEnded });
+  const acceptance = createAcceptance({ ...dependencies, quotas });
+  const common = { ...dependencies, acceptance, reader, load, quotas, waits };
   const deliveries = createDeliveries({
     engine: dependencies.deliveryEngine,
     reader,
@@ -58,22 +68,22 @@ export function createApp(dependencies: AppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
-  app.use(requireAccess(dependencies));
-  app.use('/v1', predictionsRouter({ ...dependencies, acceptance, reader })); // the busiest first
-  app.use('/v1', payloadsRouter({ reader, store }));
+  app.use(requireAccess(dependencies), bodyBudget(dependencies));
+  app.use('/v1', predictionsRouter(common)); // the busiest first
+  app.use('/v1', payloadsRouter(common));
   const watches = new Watches({ reader, engine, logger });
-  app.use('/v1', eventsRouter({ reader, watches, stop: dependencies.stop }));
-  app.use('/v1', predictionLifecycleRouter({ ...dependencies, acceptance, reader }));
-  app.use('/v1', predictionListRouter({ engine, reader }));
+  app.use('/v1', eventsRouter({ ...common, watches }));
+  app.use('/v1', predictionLifecycleRouter(common));
+  app.use('/v1', predictionListRouter(common));
   app.use('/v1', webhookDeliveriesRouter({ ...dependencies, deliveries }));
   app.use('/v1', webhookEndpointsRouter(dependencies));
-  app.use('/v1', endpointDeliveriesRouter({ ...dependencies, deliveries }));
+  app.use('/v1', endpointDeliveriesRouter({ ...common, deliveries }));
   app.use('/v1', webhookSecretRouter(dependencies));
-  app.use('/v1', modelsRouter({ repository, acceptance, load, publicUrl }));
+  app.use('/v1', modelsRouter(common));
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
   });
-  app.use('/v2', v2Router({ ...dependencies, acceptance, load, reader }));
+  app.use('/v2', v2Router(common));
   app.use(healthRouter({ engine, store }));
   app.use(problemHandler(logger));
   return app;

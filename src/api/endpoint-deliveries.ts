@@ -13,7 +13,7 @@ import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
 import { pageQuerySchema, parseBody, parseQuery, redeliverSinceSchema } from './schemas.ts';
-import { boundedWait } from './waiting.ts';
+import type { Waits } from './waits.ts';
 
 /** One attempt takes at most 15 s, and may have to wait for a turn. */
 const TEST_WAIT_S = 20;
@@ -25,11 +25,12 @@ export interface EndpointDeliveriesDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly deliveryEngine: DeliveryEngine;
   readonly deliveries: Deliveries;
+  readonly waits: Waits;
   readonly maxJsonBytes: number;
 }
 
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
-  const { endpoints, deliveryEngine, maxJsonBytes } = dependencies;
+  const { endpoints, deliveryEngine, waits, maxJsonBytes } = dependencies;
   const router = Router();
   const json = jsonBody(maxJsonBytes);
 
@@ -50,7 +51,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
     const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
     const ping = pingOf(id, tenantOf(response));
     await deliveryEngine.start(ping, 'USE_EXISTING');
-    await boundedWait(response, TEST_WAIT_S, async (signal) => {
+    await waits.bounded(response, TEST_WAIT_S, async (signal) => {
       await deliveryEngine.waitForEnd(ping.id, signal);
     });
     const state = (await deliveryEngine.find(ping.id)) ?? newDelivery(ping, ping.event.timestamp);

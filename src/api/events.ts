@@ -7,6 +7,7 @@ import { isFinal, type Prediction, type Progress } from '../contract/prediction.
 import { tenantOf } from './access.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { parsePredictionId } from './requests.ts';
+import type { Waits } from './waits.ts';
 import type { Watches } from './watches.ts';
 
 /** Proxies cut what is silent for a minute or so. */
@@ -15,15 +16,17 @@ const KEEP_ALIVE_MS = 15_000;
 export interface EventsDependencies {
   readonly reader: PredictionReader;
   readonly watches: Watches;
+  readonly waits: Waits;
   /** Aborted when the process is to end: then the connections are closed, for clients to reconnect. */
   readonly stop: AbortSignal;
 }
 
-export function eventsRouter({ reader, watches, stop }: EventsDependencies): Router {
+export function eventsRouter({ reader, watches, waits, stop }: EventsDependencies): Router {
   const router = Router();
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const record = await reader.read(id, tenantOf(response)); // what cannot be read is answered as a problem
+    waits.enter(response);
     response.writeHead(200, {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',

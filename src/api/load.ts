@@ -2,7 +2,7 @@
 import { inferenceQueue, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import type { QueueReason } from '../contract/prediction.ts';
+import type { Prediction, QueueReason } from '../contract/prediction.ts';
 import {
   type ServedModelState,
   WORKER_STATE_STALE_MS,
@@ -11,6 +11,9 @@ import {
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine, QueueState } from '../temporal/prediction-engine.ts';
 
+const RETRY_AFTER_S = { least: 1, most: 60 };
+/** A worker takes two predictions for each that it can run: one runs, one is ready. */
+const SLOTS_PER_RUN = 2;
 const FRESH_MS = 1000; // many clients may ask at once; nothing changes faster than this
 
 /** One model version on one worker. */
@@ -51,6 +54,25 @@ export function createLoad(dependencies: {
   return {
     /** The living workers that serve a model version. */
     workersOf,
+
+    /**
+     * When asking again may be worth it, in whole seconds: by how long its model takes, and how much
+     * is ahead. A second where nobody can tell.
+     */
+    async retryAfterS({ model, version, status, queue, started_at }: Prediction): Promise<number> {
+      const workers = await workersOf({ name: model, version }).catch(() => []);
+      const known = workers.flatMap(({ inference_ms: ms }) => (ms === null ? [] : [ms]));
+      if (known.length === 0) return RETRY_AFTER_S.least;
+      const inferenceMs = Math.max(...known);
+      const atOnce = workers.reduce((sum, { slots }) => sum + slots / SLOTS_PER_RUN, 0);
+      const sinceMs = started_at === null ? 0 : Date.now() - Date.parse(started_at);
+      const waitMs =
+        status === 'queued'
+          ? inferenceMs * (1 + (queue.depth ?? 0) / Math.max(1, atOnce))
+          : inferenceMs - sinceMs;
+      const seconds = Math.ceil(waitMs / 1000);
+      return Math.min(RETRY_AFTER_S.most, Math.max(RETRY_AFTER_S.least, seconds));
+    },
 
     /** What a prediction that has not started waits for. */
     async queueOf(model: ModelRef): Promise<QueueView> {

@@ -41,6 +41,8 @@ export interface ReaderDependencies extends RecordSettings {
   readonly engine: PredictionEngine;
   readonly store: PayloadStore;
   readonly load: Load;
+  /** Told of each prediction that is seen to have ended. */
+  readonly onEnded: (id: string) => void;
   /** Outputs up to this many bytes are answered inline, wherever they lie. */
   readonly responseInlineLimit: number;
 }
@@ -150,7 +152,8 @@ export class PredictionReader {
   }
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
-    const { store, publicUrl, responseInlineLimit } = this.#dependencies;
+    const { store, publicUrl, responseInlineLimit, onEnded } = this.#dependencies;
+    onEnded(accepted.id);
     let output = unreadOutput(accepted, ended, publicUrl);
     if (readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
       const { key, bytes, media_type: mediaType } = ended.output.claim;

@@ -9,8 +9,10 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
 import type { Acceptance, AcceptedOrder, PredictionOrder } from './acceptance.ts';
 import { idempotencyKey } from './idempotency.ts';
+import type { Load } from './load.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
+import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
 import { jsonBody, parsePredictionId, requireBody, requireJson } from './requests.ts';
 import {
@@ -24,19 +26,21 @@ import {
 } from './schemas.ts';
 import { cancelAfter } from './terms.ts';
 import { traceparentOf } from './traceparent.ts';
-import { boundedWait, preferredWait } from './waiting.ts';
+import { preferredWait } from './waiting.ts';
+import type { Waits } from './waits.ts';
 
 export interface PredictionsDependencies {
   readonly acceptance: Acceptance;
   readonly reader: PredictionReader;
   readonly engine: PredictionEngine;
+  readonly quotas: QuotaKeeper;
+  readonly waits: Waits;
+  readonly load: Load;
   readonly maxJsonBytes: number;
 }
 
-const RETRY_AFTER_S = '1';
-
 export function predictionsRouter(dependencies: PredictionsDependencies): Router {
-  const { acceptance, reader, engine } = dependencies;
+  const { acceptance, reader, engine, waits, load } = dependencies;
   const router = Router();
   const json = jsonBody(dependencies.maxJsonBytes);
 
@@ -68,10 +72,10 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const seconds = wait ?? preferredWait(request, response);
     let record = await reader.read(id, tenant);
     if (seconds !== null && !isFinal(record)) {
-      await boundedWait(response, seconds, async (signal) => await engine.waitForEnd(id, signal));
+      await waits.bounded(response, seconds, async (signal) => await engine.waitForEnd(id, signal));
       record = await reader.read(id, tenant);
     }
-    sendRecord(response, 200, record);
+    await sendRecord(response, 200, record, load);
   });
 
   router.post('/predictions/:id/cancel', async (request, response) => {
@@ -80,7 +84,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await engine.cancel(id);
     const record = await reader.read(id, tenant);
-    sendRecord(response, ended === null ? 202 : 200, record);
+    await sendRecord(response, ended === null ? 202 : 200, record, load);
   });
   return router;
 }
@@ -89,15 +93,16 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
 export function payloadsRouter(dependencies: {
   readonly reader: PredictionReader;
   readonly store: PayloadStore;
+  readonly load: Load;
 }): Router {
-  const { reader, store } = dependencies;
+  const { reader, store, load } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) {
-      sendRecord(response, 202, await reader.read(id, tenant));
+      await sendRecord(response, 202, await reader.read(id, tenant), load);
     } else if (ended.status === 'succeeded') {
       await sendStored(response, ended.output, store);
     } else {
@@ -142,26 +147,27 @@ export async function answerAccepted(
   response: Response,
   order: AcceptedOrder,
   waitS: number | null,
-  { reader, engine }: PredictionsDependencies,
+  dependencies: PredictionsDependencies,
 ): Promise<void> {
+  const { reader, quotas, load } = dependencies;
   const { accepted, isReplayed } = order;
   logAbout(response, accepted.id);
   if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
-  const record = await afterWaiting(response, order, waitS, { reader, engine }).catch(
+  const record = await afterWaiting(response, order, waitS, dependencies).catch(
     async (error: unknown) => {
       if (isReplayed) throw error; // it is not new: it may have ended, or expired
       return await reader.justAccepted(accepted);
     },
   );
-  response.set('Location', record.urls.get);
-  sendRecord(response, isFinal(record) ? 200 : 202, record);
+  response.set('Location', record.urls.get).set(quotas.headers(accepted.tenant));
+  await sendRecord(response, isFinal(record) ? 200 : 202, record, load);
 }
 
 async function afterWaiting(
   response: Response,
   { accepted, isReplayed }: AcceptedOrder,
   waitS: number | null,
-  { reader, engine }: Pick<PredictionsDependencies, 'reader' | 'engine'>,
+  { reader, engine, waits }: PredictionsDependencies,
 ): Promise<Prediction> {
   if (waitS === null) {
     return isReplayed
@@ -169,7 +175,7 @@ async function afterWaiting(
       : await reader.justAccepted(accepted);
   }
   const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
-  const ended = await boundedWait(response, waitS, wait);
+  const ended = await waits.bounded(response, waitS, wait);
   const mustRead = ended === null || isReplayed;
   return mustRead
     ? await reader.read(accepted.id, accepted.tenant)
@@ -219,9 +225,14 @@ function parseRequestParameter(text: unknown): unknown {
 }
 
 /** The hottest answer of all: straight to Node, past Express's content negotiation. */
-function sendRecord(response: Response, status: number, record: Prediction): void {
+async function sendRecord(
+  response: Response,
+  status: number,
+  record: Prediction,
+  load: Load,
+): Promise<void> {
   const body = JSON.stringify(record);
-  if (!isFinal(record)) response.setHeader('Retry-After', RETRY_AFTER_S);
+  if (!isFinal(record)) response.setHeader('Retry-After', await load.retryAfterS(record));
   response.statusCode = status;
   response.setHeader('Content-Type', 'application/json; charset=utf-8');
   response.setHeader('Content-Length', Buffer.byteLength(body));

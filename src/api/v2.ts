@@ -10,12 +10,14 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
 import type { Acceptance, PredictionOrder } from './acceptance.ts';
 import type { Load } from './load.ts';
+import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { modelRequestSchema, parseBody } from './schemas.ts';
 import { traceparentOf } from './traceparent.ts';
-import { boundedWait, prefersAsync } from './waiting.ts';
+import { prefersAsync } from './waiting.ts';
+import type { Waits } from './waits.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
 import { endProblem, inferResponse } from './v2-response.ts';
 import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './v2-metadata.ts';
@@ -27,6 +29,8 @@ export interface V2Dependencies {
   readonly reader: PredictionReader;
   readonly engine: PredictionEngine;
   readonly store: PayloadStore;
+  readonly quotas: QuotaKeeper;
+  readonly waits: Waits;
   readonly publicUrl: string;
   readonly softwareVersion: string;
   readonly maxJsonBytes: number;
@@ -36,7 +40,7 @@ export interface V2Dependencies {
 const RETRY_AFTER_S = '1';
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, acceptance, load, engine, softwareVersion, limits, maxJsonBytes } =
+  const { repository, acceptance, load, engine, waits, softwareVersion, limits, maxJsonBytes } =
     dependencies;
   const router = Router();
   // Clients name all kinds of media types, or none: the body is what its header says.
@@ -80,12 +84,14 @@ export function v2Router(dependencies: V2Dependencies): Router {
     const { version, graph } = tensorModelOf(request, acceptance);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
+    const isAsync = prefersAsync(request, response);
+    if (!isAsync) waits.requireRoom(); // before it is accepted
     const accepted = await accept(
       { tenant: tenantOf(response), traceparent: traceparentOf(request) ?? null, version },
       infer,
       acceptance,
     );
-    await answer(request, response, { accepted, infer }, dependencies);
+    await answer(response, { accepted, infer, isAsync }, dependencies);
   });
   return router;
 }
@@ -108,21 +114,21 @@ async function accept(
 
 /** It has been accepted: whatever comes, the client learns its id. */
 async function answer(
-  request: Request,
   response: Response,
-  { accepted, infer }: { accepted: Accepted; infer: InferRequestV2 },
-  { engine, reader, store, publicUrl }: V2Dependencies,
+  { accepted, infer, isAsync }: { accepted: Accepted; infer: InferRequestV2; isAsync: boolean },
+  { engine, reader, store, publicUrl, quotas, waits }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
   logAbout(response, id);
   const url = `${publicUrl}/v1/predictions/${id}`;
   response.setHeader('Location', url);
-  if (prefersAsync(request, response)) {
+  response.set(quotas.headers(accepted.tenant));
+  if (isAsync) {
     response.status(202).setHeader('Retry-After', RETRY_AFTER_S);
     response.json(await reader.justAccepted(accepted));
     return;
   }
-  const waited = await boundedWait(response, infer.waitS, async (signal) => {
+  const waited = await waits.bounded(response, infer.waitS, async (signal) => {
     return await engine.waitForEnd(id, signal);
   });
   const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside

@@ -31,25 +31,3 @@ export function prefersAsync(request: Request, response: Response): boolean {
 
 const preferencesOf = (request: Request): readonly string[] =>
   (request.get('Prefer') ?? '').split(',').map((part) => part.trim());
-
-/**
- * Runs `wait` with a signal that aborts after so many seconds, and when the client hangs up. (Not
- * with AbortSignal.any and .timeout: on Node 20 what they refer to outlives the wait.)
- */
-export async function boundedWait<T>(
-  response: Response,
-  seconds: number,
-  wait: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  const timer = setTimeout(abort, seconds * 1000);
-  response.once('close', abort);
-  if (response.destroyed) abort(); // it hung up before we listened
-  try {
-    return await wait(controller.signal);
-  } finally {
-    clearTimeout(timer);
-    response.off('close', abort);
-  }
-}

@@ -13,7 +13,7 @@ import {
   type PredictionRequest,
 } from '../contract/messages.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
-import { formatModelRef } from '../contract/model.ts';
+import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { GRPC_NOT_FOUND, type TimelyCall, timelyCalls } from './timely-calls.ts';
@@ -49,6 +49,17 @@ export interface QueueState {
   /** Approximately how many tasks wait; null when the server cannot tell. */
   readonly backlog: number | null;
 }
+
+/** Which predictions are meant: a tenant's, or a model version's. */
+export type PredictionFilter = { readonly tenant: string } | { readonly model: ModelRef };
+
+export type CountQuery = PredictionFilter & {
+  /** Only those that have not ended. */
+  readonly isRunning: boolean;
+  /** Only those that started before this, and not before that. */
+  readonly beforeMs: number;
+  readonly sinceMs?: number;
+};
 
 /** temporal.api.enums.v1.TaskQueueType */
 const TASK_QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
@@ -165,6 +176,19 @@ export class PredictionEngine {
     };
   }
 
+  /** How many predictions there are, as far as the visibility store knows by now. */
+  async count(query: CountQuery): Promise<number> {
+    const { namespace } = this.#client.options;
+    const { count } = await this.#timely(
+      async () =>
+        await this.#client.workflowService.countWorkflowExecutions({
+          namespace,
+          query: countClauses(query).join(' AND '),
+        }),
+    );
+    return Number(count);
+  }
+
   /** A payload of a description, such as heartbeat details; undefined when there is none. */
   decode(payload: Payload | null | undefined): unknown {
     const { payloadConverter } = this.#client.options.loadedDataConverter;
@@ -196,4 +220,23 @@ export class PredictionEngine {
     const call = async () => await this.#client.workflowService.describeNamespace({ namespace });
     await this.#timely(call, CHECK_DEADLINE_MS);
   }
+}
+
+/** Values are ours: names of checked shape, and numbers. */
+function countClauses(query: CountQuery): readonly string[] {
+  const { tenant, model, version } = SEARCH_ATTRIBUTES;
+  const timestamp = (ms: number) => `'${new Date(ms).toISOString()}'`;
+  return [
+    `WorkflowType = '${PREDICTION_WORKFLOW}'`,
+    ...('tenant' in query
+      ? [`${tenant.name} = '${query.tenant}'`]
+      : [
+          `${model.name} = '${query.model.name}'`,
+          `${version.name} = '${query.model.version}'`,
+          `ExecutionTime <= ${timestamp(Date.now())}`, // nobody waits for one that is to start later
+        ]),
+    ...(query.isRunning ? ["ExecutionStatus = 'Running'"] : []),
+    `StartTime < ${timestamp(query.beforeMs)}`,
+    ...(query.sinceMs === undefined ? [] : [`StartTime >= ${timestamp(query.sinceMs)}`]),
+  ];
 }
