@@ -3,9 +3,11 @@
  * nothing behind; what may have been accepted keeps its payloads. The same request with the same
  * Idempotency-Key is the same prediction: its id is made of the key, and Temporal starts an id once.
  */
+import type { Readable } from 'node:stream';
 import { parseDurationMs } from '../contract/duration.ts';
-import { formatModelRef, type ModelRef, parseModelRef } from '../contract/model.ts';
+import { formatModelRef, parseModelRef } from '../contract/model.ts';
 import { MEMO_ACCEPTED } from '../contract/messages.ts';
+import type { Claim } from '../contract/payload.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import type { Receivers, RequestedWebhook } from '../contract/webhook.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
@@ -23,7 +25,9 @@ import type { Found } from './prediction-reader.ts';
 import { type ModelRequest, parseBody } from './schemas.ts';
 import {
   type Attachment,
+  claimsIn,
   copyInput,
+  storeFile,
   storeInput,
   type StoreInputDependencies,
 } from './store-input.ts';
@@ -42,18 +46,25 @@ export interface AcceptanceDependencies {
     TermLimits & { readonly heartbeatTimeoutMs: number };
 }
 
-/** One request for a prediction. */
-export interface PredictionOrder {
+/** What is known of a request for a prediction before its body is read. */
+export interface OrderHead {
   readonly tenant: string;
   /** The trace that it is part of (W3C), for everything that it causes. */
   readonly traceparent: string | null;
   readonly version: ModelVersion;
+  /** Null: it is a new prediction, whatever was asked before. */
+  readonly idempotencyKey: string | null;
+}
+
+/** Stores a file that came with a request. */
+export type StoreFile = (field: string, body: Readable) => Promise<Claim>;
+
+/** One request for a prediction. */
+export interface PredictionOrder extends OrderHead {
   readonly request: ModelRequest;
   /** All of it but media, before any of our defaults: what a repetition is compared by. */
   readonly asSent: unknown;
   readonly attachment: Attachment | null;
-  /** Null: it is a new prediction, whatever was asked before. */
-  readonly idempotencyKey: string | null;
 }
 
 export interface AcceptedOrder {
@@ -84,26 +95,32 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
 
     /** Accepts a prediction; when this resolves, Temporal has it. */
     async accept(order: PredictionOrder): Promise<AcceptedOrder> {
-      const { version, tenant, request, attachment, idempotencyKey } = order;
-      const { schema } = version;
-      const isRaw = attachment !== null && 'body' in attachment;
-      const given = isRaw ? { ...request.input, [attachment.field]: '' } : request.input;
-      parseBody(schema.input, given, ['input']);
-      parseBody(schema.options, request.options, ['options']);
-      return await place(
-        { tenant, ref: version.ref, idempotencyKey },
-        dependencies,
-        async (id, onKey) => {
-          return await prepare(id, order, dependencies, onKey);
-        },
-      );
+      requireValid(order);
+      return await place(order, dependencies, async (id, onKey) => {
+        return await prepare(id, order, dependencies, onKey);
+      });
+    },
+
+    /** The same for one whose body has to be stored while it is read: `read` makes of it the rest. */
+    async acceptUpload(
+      head: OrderHead,
+      read: (store: StoreFile) => Promise<PredictionOrder>,
+    ): Promise<AcceptedOrder> {
+      return await place(head, dependencies, async (id, onKey) => {
+        const to = { ...dependencies, onKey };
+        const order = await read(
+          async (field, body) => await storeFile(id, head.version, field, body, to),
+        );
+        requireValid(order);
+        return await prepare(id, order, dependencies, onKey);
+      });
     },
 
     /** The same input, options and terms once more, on the same version, as a new prediction. */
     async retry(before: Found, idempotencyKey: string | null): Promise<AcceptedOrder> {
-      const { tenant, model, version } = before.accepted;
-      const { ref } = this.resolve(formatModelRef({ name: model, version })); // nobody would serve it otherwise
-      return await place({ tenant, ref, idempotencyKey }, dependencies, async (id, onKey) => {
+      const { tenant, model, version: number } = before.accepted;
+      const version = this.resolve(formatModelRef({ name: model, version: number })); // nobody would serve it otherwise
+      return await place({ tenant, version, idempotencyKey }, dependencies, async (id, onKey) => {
         const accepted = await again(id, before, dependencies, onKey);
         if (idempotencyKey === null) return accepted;
         return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
@@ -112,10 +129,20 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
   };
 }
 
-interface Place {
-  readonly tenant: string;
-  readonly ref: ModelRef;
-  readonly idempotencyKey: string | null;
+/** Throws a problem unless its model takes the input and the options. */
+function requireValid({ version: { schema }, request, attachment }: PredictionOrder): void {
+  const separate =
+    attachment !== null && 'body' in attachment
+      ? [attachment.field]
+      : Object.keys(claimsIn(attachment));
+  const twice = separate.find((field) => Object.hasOwn(request.input, field));
+  if (twice !== undefined) {
+    const [pointer, detail] = [`/input/${twice}`, 'comes twice: beside the JSON and in it'];
+    throw new Problem('invalid_input', `${pointer} ${detail}`, { errors: [{ pointer, detail }] });
+  }
+  const given = Object.fromEntries(separate.map((field) => [field, '']));
+  parseBody(schema.input, { ...request.input, ...given }, ['input']);
+  parseBody(schema.options, request.options, ['options']);
 }
 
 /** Makes room for it. A repetition of what is there needs none. */
@@ -134,14 +161,15 @@ async function admit(
 
 /** Has a prediction prepared and starts it; what it stored is kept only if it was started. */
 async function place(
-  { tenant, ref, idempotencyKey }: Place,
+  { tenant, version, idempotencyKey }: Pick<OrderHead, 'tenant' | 'version' | 'idempotencyKey'>,
   dependencies: AcceptanceDependencies,
   prepare: (id: string, onKey: (key: string) => void) => Promise<Accepted>,
 ): Promise<AcceptedOrder> {
   const { store, quotas } = dependencies;
   const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
   if (idempotencyKey !== null) await refuseDeleted(id, tenant, store);
-  const admission = { id, tenant, model: ref.name, version: ref.version };
+  const { name: model, version: number } = version.ref;
+  const admission = { id, tenant, model, version: number };
   await admit(admission, idempotencyKey !== null, dependencies);
   const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
   try {
@@ -242,6 +270,10 @@ function uploadHashes(
   input: Accepted['input'],
 ): Readonly<Record<string, string>> {
   if (attachment === null) return {};
+  if ('claims' in attachment) {
+    const claims = Object.entries(attachment.claims);
+    return Object.fromEntries(claims.map(([field, { sha256 }]) => [field, sha256]));
+  }
   const stored = input[attachment.field];
   return stored !== undefined && 'claim' in stored
     ? { [attachment.field]: stored.claim.sha256 }

@@ -1,31 +1,26 @@
 /* /v1/predictions and /v1/models/{model}/predictions */
 import { pipeline } from 'node:stream/promises';
-import { type Request, type Response, Router } from 'express';
+import { type Response, Router } from 'express';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
 import { type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
-import type { ModelVersion } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
-import type { Acceptance, AcceptedOrder, PredictionOrder } from './acceptance.ts';
-import { idempotencyKey } from './idempotency.ts';
+import type { Acceptance, AcceptedOrder } from './acceptance.ts';
 import type { Load } from './load.ts';
+import { formOrder, orderHead, orderOf, rawOrder } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
-import { jsonBody, parsePredictionId, requireBody, requireJson } from './requests.ts';
+import { jsonBody, parsePredictionId, requireJson } from './requests.ts';
 import {
-  type ModelRequest,
   modelRequestSchema,
   parseBody,
   parseQuery,
   requestSchema,
-  restSchema,
   waitQuerySchema,
 } from './schemas.ts';
-import { cancelAfter } from './terms.ts';
-import { traceparentOf } from './traceparent.ts';
 import { preferredWait } from './waiting.ts';
 import type { Waits } from './waits.ts';
 
@@ -48,21 +43,24 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     requireJson(request);
     const waitS = preferredWait(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body);
-    const version = acceptance.resolve(model);
-    const order = { ...orderOf(request, response, rest, request.body), version };
+    const head = orderHead(request, response, acceptance.resolve(model));
+    const order = orderOf(request, head, rest, request.body);
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
   router.post('/models/:model/predictions', json, async (request, response) => {
     const waitS = preferredWait(request, response);
-    const version = acceptance.resolve(request.params.model);
-    const order = request.is(JSON_MEDIA_TYPE)
-      ? {
-          ...orderOf(request, response, parseBody(modelRequestSchema, request.body), request.body),
-          version,
-        }
-      : rawOrder(request, response, version);
-    await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
+    const head = orderHead(request, response, acceptance.resolve(request.params.model));
+    const accepted = request.is('multipart/form-data')
+      ? await acceptance.acceptUpload(head, async (store) => {
+          return await formOrder(request, head, store, dependencies.maxJsonBytes);
+        })
+      : await acceptance.accept(
+          request.is(JSON_MEDIA_TYPE)
+            ? orderOf(request, head, parseBody(modelRequestSchema, request.body), request.body)
+            : rawOrder(request, head),
+        );
+    await answerAccepted(response, accepted, waitS, dependencies);
   });
 
   router.get('/predictions/:id', async (request, response) => {
@@ -180,48 +178,6 @@ async function afterWaiting(
   return mustRead
     ? await reader.read(accepted.id, accepted.tenant)
     : await reader.ended(accepted, ended);
-}
-
-/** What the headers say of an order that comes as JSON. */
-const orderOf = (http: Request, response: Response, request: ModelRequest, json: unknown) => ({
-  tenant: tenantOf(response),
-  request: cancelAfter(http, request),
-  traceparent: traceparentOf(http) ?? null,
-  asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
-  attachment: null,
-  idempotencyKey: idempotencyKey(http),
-});
-
-/** The body is the model's single media input; `?request=` holds the rest as JSON. */
-function rawOrder(request: Request, response: Response, version: ModelVersion): PredictionOrder {
-  requireBody(request);
-  const [first, ...others] = Object.entries(version.schema.media);
-  const mediaTypes = first === undefined || others.length > 0 ? [] : first[1].accept;
-  if (first === undefined || !request.is([...mediaTypes, 'application/octet-stream'])) {
-    const accepted = [JSON_MEDIA_TYPE, ...mediaTypes].join(', ');
-    const given = request.get('Content-Type') ?? 'no Content-Type';
-    throw new Problem(
-      'unsupported_media_type',
-      `${version.ref.name} takes ${accepted}; this came with ${given}`,
-      { headers: { Accept: accepted } },
-    );
-  }
-  const asSent = parseRequestParameter(request.query['request']);
-  const rest = parseBody(restSchema, asSent);
-  const { input = {} } = rest;
-  const order = orderOf(request, response, { ...rest, input }, asSent);
-  return { ...order, version, attachment: { field: first[0], body: request } };
-}
-
-function parseRequestParameter(text: unknown): unknown {
-  if (text === undefined) return {};
-  try {
-    return JSON.parse(text as string); // an array, when given twice, is not JSON either
-  } catch (error) {
-    throw new Problem('malformed_request', 'the query parameter request is not JSON', {
-      cause: error,
-    });
-  }
 }
 
 /** The hottest answer of all: straight to Node, past Express's content negotiation. */

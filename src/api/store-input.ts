@@ -26,7 +26,9 @@ export type Attachment =
       /** What the field is kept as, once its value in the request has been found valid. */
       readonly encode: () => Uint8Array;
       readonly mediaType: string;
-    };
+    }
+  /** Media that lies in the store already, by field. */
+  | { readonly claims: Readonly<Record<string, Claim>> };
 
 export interface StoreInputDependencies {
   readonly store: PayloadStore;
@@ -58,8 +60,11 @@ export async function storeInput(
   };
   const raw = attachment !== null && 'body' in attachment ? attachment : null;
   const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
-  const stored: Record<string, AcceptedInput> = {};
+  const stored: Record<string, AcceptedInput> = Object.fromEntries(
+    Object.entries(claimsIn(attachment)).map(([name, claim]) => [name, { claim }]),
+  );
   for (const [name, field] of Object.entries(schema.media)) {
+    if (name in stored) continue;
     const given = input[name];
     if (raw?.field !== name && isWebUrl(given)) {
       const { href } = requireAllowedUrl(given, addressPolicy, `/input/${name}`);
@@ -93,6 +98,32 @@ export async function storeInput(
     inlineBytes -= bytes;
   }
   return stored;
+}
+
+export const claimsIn = (attachment: Attachment | null): Readonly<Record<string, Claim>> =>
+  attachment !== null && 'claims' in attachment ? attachment.claims : {};
+
+/** Stores the media of one field; throws a problem when the model has no such field. */
+export async function storeFile(
+  id: string,
+  { schema }: ModelVersion,
+  name: string,
+  body: Readable,
+  { store, limits, onKey }: Omit<StoreInputDependencies, 'addressPolicy'>,
+): Promise<Claim> {
+  const field = Object.hasOwn(schema.media, name) ? schema.media[name] : undefined;
+  if (field === undefined) {
+    const known = Object.keys(schema.media).join(', ') || 'none';
+    const detail = `is no file that this model takes; it takes ${known}`;
+    const pointer = `/input/${name.slice(0, 100)}`;
+    throw new Problem('invalid_input', `${pointer} ${detail}`, { errors: [{ pointer, detail }] });
+  }
+  const key = payloadKeys.input(id, name, randomBytes(6).toString('hex'));
+  onKey(key);
+  const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
+  return await storeMedia(store, { key, body, field, limits: mediaLimits }).catch(
+    nameField(name, false),
+  );
 }
 
 const isWebUrl = (value: unknown): value is string =>
