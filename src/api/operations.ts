@@ -32,6 +32,7 @@ export const OPERATIONS = [
   { id: 'getOutput', method: 'GET', path: '/v1/predictions/{id}/output', scope: 'read' },
   { id: 'getInput', method: 'GET', path: '/v1/predictions/{id}/input/{field}', scope: 'read' },
   { id: 'watchPrediction', method: 'GET', path: '/v1/predictions/{id}/events', scope: 'read' },
+  { id: 'getHistory', method: 'GET', path: '/v1/predictions/{id}/history', scope: 'read' },
   { id: 'getDeliveries', method: 'GET', path: '/v1/predictions/{id}/webhook', scope: 'read' },
   {
     id: 'redeliver',

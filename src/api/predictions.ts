@@ -7,6 +7,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
 import type { Acceptance, AcceptedOrder } from './acceptance.ts';
+import { listOf } from './lists.ts';
 import type { Load } from './load.ts';
 import { formOrder, orderHead, orderOf, rawOrder } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
@@ -87,13 +88,14 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   return router;
 }
 
-/** What a prediction was given and what it gave, as they are. */
+/** What a prediction was given and what it gave, as they are, and what happened in between. */
 export function payloadsRouter(dependencies: {
   readonly reader: PredictionReader;
   readonly store: PayloadStore;
   readonly load: Load;
+  readonly engine: PredictionEngine;
 }): Router {
-  const { reader, store, load } = dependencies;
+  const { reader, store, load, engine } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -122,6 +124,11 @@ export function payloadsRouter(dependencies: {
     await sendStored(response, 'fetch' in input ? fetchedInput(field, ended) : input, store);
   });
 
+  router.get('/predictions/:id/history', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    await reader.find(id, tenantOf(response));
+    response.json(listOf(await engine.history(id)));
+  });
   return router;
 }
 

@@ -16,6 +16,7 @@ import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { type HistoryEntry, historyEntries } from './history.ts';
 import { GRPC_NOT_FOUND, type TimelyCall, timelyCalls } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
@@ -114,6 +115,15 @@ export class PredictionEngine {
   /** What Temporal says of a prediction; throws `WorkflowMissingError`. */
   async describe(id: string): Promise<WorkflowExecutionDescription> {
     return await this.#timely(async () => await this.#client.workflow.getHandle(id).describe());
+  }
+
+  /** What has happened to a prediction; throws `WorkflowMissingError`. */
+  async history(id: string): Promise<readonly HistoryEntry[]> {
+    const handle = this.#client.workflow.getHandle(id);
+    const [history, description] = await this.#timely(
+      async () => await Promise.all([handle.fetchHistory(), handle.describe()]),
+    );
+    return historyEntries(history, description);
   }
 
   /**

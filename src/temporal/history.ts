@@ -1,0 +1,124 @@
+/* What has happened to a prediction, out of Temporal's history of it. No payloads. */
+import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
+import { cutMessage } from '../contract/failure.ts';
+
+type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
+type Event = NonNullable<History['events']>[number];
+type Failure = NonNullable<Event['activityTaskFailedEventAttributes']>['failure'];
+type Timestamp = NonNullable<Event['eventTime']>;
+
+export interface HistoryEntry {
+  /** RFC 3339. */
+  readonly at: string | null;
+  readonly event:
+    | 'accepted'
+    | 'fetching_input'
+    | 'queued'
+    | 'attempt_started'
+    | 'attempt_succeeded'
+    | 'attempt_failed'
+    | 'attempt_canceled'
+    | 'retry_scheduled'
+    | 'cancel_requested'
+    | 'telling_receiver'
+    | 'ended';
+  /** Of its activity, from 1; null where there is none. */
+  readonly attempt: number | null;
+  /** Who ran it. */
+  readonly worker: string | null;
+  /** Why it failed; at the start of an attempt: why the one before it did. */
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+const FETCH_ACTIVITY = 'fetchInput';
+/** Temporal's TimeoutType and PendingActivityState. */
+const TIMEOUTS = [
+  'timeout',
+  'start_to_close',
+  'schedule_to_start',
+  'schedule_to_close',
+  'heartbeat',
+];
+const PENDING_STARTED = 2;
+
+/**
+ * In their order. Temporal writes an attempt down when its activity has come to an end: of those
+ * before it, only the number and the latest failure are known.
+ */
+export function historyEntries(
+  { events }: History,
+  { raw }: WorkflowExecutionDescription,
+): readonly HistoryEntry[] {
+  const attempts = new Map<string, number>(); // by the event that scheduled the activity
+  const told = (events ?? []).flatMap((event) => entryOf(event, attempts));
+  const pending = (raw.pendingActivities ?? []).map((activity): HistoryEntry => {
+    const isRunning = Number(activity.state) === PENDING_STARTED;
+    const at = isRunning ? activity.lastStartedTime : activity.scheduledTime;
+    return {
+      at: timeOf(at),
+      event: isRunning ? 'attempt_started' : 'retry_scheduled',
+      attempt: activity.attempt ?? null,
+      worker: activity.lastWorkerIdentity || null,
+      error: errorOf(activity.lastFailure),
+    };
+  });
+  // One that waits for its first attempt has been told of: it is queued.
+  const news = pending.filter(({ event, attempt }) => event !== 'retry_scheduled' || attempt !== 1);
+  return [...told, ...news];
+}
+
+function entryOf(event: Event, attempts: Map<string, number>): readonly HistoryEntry[] {
+  const at = timeOf(event.eventTime);
+  const entry = (name: HistoryEntry['event'], more: Partial<HistoryEntry> = {}) => [
+    { at, event: name, attempt: null, worker: null, error: null, ...more },
+  ];
+  if (event.workflowExecutionStartedEventAttributes) return entry('accepted');
+  const scheduled = event.activityTaskScheduledEventAttributes;
+  if (scheduled) {
+    return entry(scheduled.activityType?.name === FETCH_ACTIVITY ? 'fetching_input' : 'queued');
+  }
+  const started = event.activityTaskStartedEventAttributes;
+  if (started) {
+    const attempt = started.attempt ?? 1;
+    attempts.set(String(started.scheduledEventId), attempt);
+    const worker = started.identity ?? null;
+    return entry('attempt_started', { attempt, worker, error: errorOf(started.lastFailure) });
+  }
+  const attemptOf = (of: { scheduledEventId?: unknown }) => ({
+    attempt: attempts.get(String(of.scheduledEventId)) ?? null,
+  });
+  const completed = event.activityTaskCompletedEventAttributes;
+  if (completed) return entry('attempt_succeeded', attemptOf(completed));
+  const failed =
+    event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes;
+  if (failed)
+    return entry('attempt_failed', { ...attemptOf(failed), error: errorOf(failed.failure) });
+  const canceled = event.activityTaskCanceledEventAttributes;
+  if (canceled) return entry('attempt_canceled', attemptOf(canceled));
+  if (event.workflowExecutionCancelRequestedEventAttributes) return entry('cancel_requested');
+  if (event.startChildWorkflowExecutionInitiatedEventAttributes) return entry('telling_receiver');
+  const ended = event.workflowExecutionFailedEventAttributes;
+  if (ended) return entry('ended', { error: errorOf(ended.failure) });
+  const isEnd =
+    event.workflowExecutionCompletedEventAttributes ??
+    event.workflowExecutionCanceledEventAttributes ??
+    event.workflowExecutionTerminatedEventAttributes ??
+    event.workflowExecutionTimedOutEventAttributes;
+  return isEnd ? entry('ended') : [];
+}
+
+function errorOf(failure: Failure): HistoryEntry['error'] {
+  if (!failure) return null;
+  const timeout = failure.timeoutFailureInfo?.timeoutType;
+  const code =
+    failure.applicationFailureInfo?.type ??
+    (timeout === undefined || timeout === null ? 'internal' : (TIMEOUTS[timeout] ?? 'timeout'));
+  return { code, message: cutMessage(failure.message ?? '') };
+}
+
+/** Null: Temporal does not say. */
+function timeOf(time: Timestamp | null | undefined): string | null {
+  if (!time) return null;
+  const ms = Number(time.seconds ?? 0) * 1000 + Math.floor((time.nanos ?? 0) / 1e6);
+  return ms === 0 ? null : new Date(ms).toISOString();
+}
