@@ -11,6 +11,7 @@ import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
 import { bodyBudget } from './body-budget.ts';
 import { browserHeaders } from './browser-headers.ts';
 import { createDeliveries } from './deliveries.ts';
+import { docsRouter } from './docs.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
 import { eventsRouter } from './events.ts';
 import { healthRouter } from './health.ts';
@@ -85,6 +86,7 @@ export function createApp(dependencies: AppDependencies): Express {
   });
   app.use('/v2', v2Router(common));
   app.use(healthRouter({ engine, store }));
+  app.use(docsRouter({ ...dependencies, needsKeys: dependencies.keys !== null }));
   app.use(problemHandler(logger));
   return app;
 }
@@ -96,6 +98,8 @@ const index = (publicUrl: string) => ({
     models: `${publicUrl}/v1/models`,
     webhook_endpoints: `${publicUrl}/v1/webhook_endpoints`,
     webhook_secret: `${publicUrl}/v1/webhook_secret`,
+    openapi: `${publicUrl}/openapi.json`,
+    docs: `${publicUrl}/docs`,
     health: `${publicUrl}/healthz`,
     readiness: `${publicUrl}/readyz`,
   },

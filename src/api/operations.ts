@@ -62,6 +62,9 @@ export const OPERATIONS = [
   { id: 'rotateSecret', method: 'POST', path: '/v1/webhook_secret/rotate', scope: 'admin' },
   { id: 'listModels', method: 'GET', path: '/v1/models', scope: 'read' },
   { id: 'getModel', method: 'GET', path: '/v1/models/{model}', scope: 'read' },
+  { id: 'getOpenApi', method: 'GET', path: '/openapi.json', scope: null },
+  { id: 'getDocs', method: 'GET', path: '/docs', scope: null },
+  { id: 'getDocsAsset', method: 'GET', path: '/docs/{asset}', scope: null },
   { id: 'getIndex', method: 'GET', path: '/v1', scope: null },
   { id: 'v2Infer', method: 'POST', path: '/v2/models/{model}/infer', scope: 'predict' },
   {

@@ -24,10 +24,10 @@ const eventsSchema = z
   .default([...PREDICTION_EVENTS]);
 
 /** A URL alone means all events. */
-const webhookSchema = z.preprocess(
-  (webhook) => (typeof webhook === 'string' ? { url: webhook } : webhook),
+const webhookSchema = z.union([
+  z.string().transform((url) => ({ url, events: [...PREDICTION_EVENTS] })),
   z.strictObject({ url: z.string(), events: eventsSchema }),
-);
+]);
 
 /** `POST /v1/models/{model}/predictions` */
 export const modelRequestSchema = z.strictObject({
@@ -150,6 +150,11 @@ function detailsOf(issue: z.core.$ZodIssue, at: readonly string[]): ProblemDetai
       pointer: toPointer([...path, key]),
       detail: 'is not known here',
     }));
+  }
+  if (issue.code === 'invalid_union') {
+    // What is wrong within the alternative that was meant: the one whose kind of value it is.
+    const meant = issue.errors.find((each) => each.every(({ path: at }) => at.length > 0));
+    if (meant !== undefined) return meant.flatMap((each) => detailsOf(each, path));
   }
   return [{ pointer: toPointer(path), detail: issue.message }];
 }

@@ -1,0 +1,273 @@
+/* The shapes of what the API answers, for its OpenAPI document. (What it takes: ../schemas.ts.) */
+import { z } from 'zod';
+import { FAILURES } from '../../contract/failure.ts';
+import { PREDICTION_EVENTS } from '../../contract/webhook.ts';
+
+const time = z.iso.datetime();
+const whole = z.int().min(0);
+const json = z.unknown(); // any JSON value
+const jsonObject = z.record(z.string(), json);
+
+/** A list of these: every list looks like it. */
+export const pageOf = (element: z.ZodType) =>
+  z.strictObject({
+    object: z.literal('list'),
+    data: z.array(element),
+    has_more: z.boolean(),
+    next_cursor: z.string().nullable(),
+  });
+
+const predictionError = z.strictObject({
+  code: z.enum(Object.keys(FAILURES) as [string, ...string[]]),
+  message: z.string(),
+  retryable: z.boolean().describe('The same input may succeed as a new prediction.'),
+  attempt: whole,
+});
+
+export const predictionAnswer = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal('prediction'),
+    model: z.string(),
+    version: z.int().min(1),
+    status: z.enum([
+      'queued',
+      'processing',
+      'canceling',
+      'succeeded',
+      'failed',
+      'canceled',
+      'aborted',
+    ]),
+    input: jsonObject.describe('Small values as sent; media and larger values as references.'),
+    options: jsonObject,
+    metadata: z.record(z.string(), z.string()),
+    tags: z.array(z.string()),
+    priority: z.int().min(1).max(5),
+    webhook: z
+      .strictObject({ url: z.string(), events: z.array(z.enum(PREDICTION_EVENTS)) })
+      .nullable(),
+    retry_of: z.string().nullable(),
+    start_after: time.nullable(),
+    queue_ttl: z.string(),
+    run_timeout: z.string(),
+    deadline: z.string(),
+    output: json.describe('Null unless succeeded, and when output_url leads to it.'),
+    output_url: z.string().nullable(),
+    partial_output: z.null(),
+    error: predictionError.nullable(),
+    attempt: whole.describe('The latest; 0 before the first.'),
+    progress: z
+      .strictObject({ fraction: z.number().min(0).max(1), message: z.string() })
+      .nullable(),
+    queue: z
+      .strictObject({
+        depth: whole.nullable(),
+        reason: z
+          .enum([
+            'no_worker',
+            'model_loading',
+            'model_unavailable',
+            'capacity',
+            'retrying',
+            'fetching_input',
+            'scheduled',
+            'paused',
+          ])
+          .nullable(),
+      })
+      .nullable(),
+    metrics: z
+      .strictObject({
+        queue_ms: z.number(),
+        inference_ms: z.number(),
+        total_ms: z.number(),
+        batch_size: z.int().min(1),
+        device: z.string(),
+        worker: z.string(),
+      })
+      .nullable(),
+    created_at: time,
+    deadline_at: time,
+    started_at: time.nullable(),
+    completed_at: time.nullable().describe('Not null: the record is final.'),
+    expires_at: time.nullable(),
+    urls: z.strictObject({
+      get: z.string(),
+      output: z.string(),
+      cancel: z.string(),
+      events: z.string(),
+      webhook: z.string(),
+    }),
+  })
+  .meta({ id: 'Prediction' });
+
+/** RFC 9457. */
+export const problemAnswer = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    errors: z
+      .array(z.strictObject({ pointer: z.string(), detail: z.string() }))
+      .optional()
+      .describe('Each thing wrong, with a JSON pointer into the body.'),
+    prediction_id: z.string().optional(),
+    request_id: z.string(),
+  })
+  .meta({ id: 'Problem' });
+
+export const historyAnswer = pageOf(
+  z
+    .strictObject({
+      at: time.nullable(),
+      event: z.enum([
+        'accepted',
+        'fetching_input',
+        'queued',
+        'attempt_started',
+        'attempt_succeeded',
+        'attempt_failed',
+        'attempt_canceled',
+        'retry_scheduled',
+        'cancel_requested',
+        'telling_receiver',
+        'ended',
+      ]),
+      attempt: whole.nullable(),
+      worker: z.string().nullable(),
+      error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+    })
+    .meta({ id: 'HistoryEntry' }),
+);
+
+const deliveryError = z.strictObject({ code: z.string(), message: z.string() });
+
+export const deliveryAnswer = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal('webhook_delivery'),
+    event: z.strictObject({ id: z.string(), type: z.string() }),
+    prediction: z.string().nullable(),
+    endpoint: z.string().nullable(),
+    status: z.enum(['pending', 'delivered', 'failed', 'gone']),
+    reason: z.string().nullable(),
+    attempts: z.array(
+      z.strictObject({
+        number: z.int().min(1),
+        at: time,
+        origin: z.string().nullable(),
+        status: z.int().nullable(),
+        error: deliveryError.nullable(),
+        duration_ms: z.number(),
+        answer: z.string().nullable(),
+      }),
+    ),
+    next_attempt_at: time.nullable(),
+    created_at: time,
+  })
+  .meta({ id: 'WebhookDelivery' });
+
+export const redeliveryAnswer = z.strictObject({
+  object: z.literal('redelivery'),
+  redelivered: whole,
+  has_more: z.boolean(),
+});
+
+export const endpointAnswer = z
+  .strictObject({
+    object: z.literal('webhook_endpoint'),
+    id: z.string(),
+    url: z.string(),
+    events: z.array(z.enum(PREDICTION_EVENTS)),
+    description: z.string(),
+    enabled: z.boolean(),
+    created_at: time,
+    updated_at: time,
+    urls: z.strictObject({ get: z.string(), deliveries: z.string(), test: z.string() }),
+  })
+  .meta({ id: 'WebhookEndpoint' });
+
+export const secretAnswer = z
+  .strictObject({
+    object: z.literal('webhook_secret'),
+    secret: z.string(),
+    created_at: time,
+    previous: z.array(z.strictObject({ secret: z.string(), expires_at: time.nullable() })),
+  })
+  .meta({ id: 'WebhookSecret' });
+
+/** One that cannot be served says less. */
+export const modelAnswer = z
+  .looseObject({
+    object: z.literal('model'),
+    name: z.string(),
+    version: z.int().min(1),
+    state: z.enum(['ready', 'loading', 'idle', 'unavailable', 'no_worker']),
+    reason: z.string().nullable(),
+    workers: z.array(z.looseObject({ worker: z.string() })),
+    input_schema: jsonObject.optional(),
+    options_schema: jsonObject.optional(),
+    output_schema: jsonObject.optional(),
+  })
+  .meta({ id: 'Model' });
+
+export const indexAnswer = z.strictObject({
+  name: z.literal('buzzer'),
+  urls: z.record(z.string(), z.string()),
+});
+export const healthAnswer = z.strictObject({ status: z.literal('ok') });
+export const readinessAnswer = z.strictObject({
+  status: z.enum(['ready', 'not_ready']),
+  checks: z.strictObject({ engine: z.string(), storage: z.string() }),
+});
+
+const tensorAnswer = z.looseObject({
+  name: z.string(),
+  datatype: z.string(),
+  shape: z.array(z.int()),
+});
+
+/** The Open Inference Protocol's own. */
+export const v2Answers = {
+  server: z.strictObject({
+    name: z.string(),
+    version: z.string(),
+    extensions: z.array(z.string()),
+  }),
+  live: z.strictObject({ live: z.boolean() }),
+  ready: z.strictObject({ ready: z.boolean() }),
+  modelReady: z.strictObject({ name: z.string(), ready: z.boolean() }),
+  model: z.looseObject({
+    name: z.string(),
+    versions: z.array(z.string()),
+    platform: z.string(),
+    inputs: z.array(tensorAnswer),
+    outputs: z.array(tensorAnswer),
+  }),
+  index: z.array(
+    z.strictObject({
+      name: z.string(),
+      version: z.string(),
+      state: z.string(),
+      reason: z.string(),
+    }),
+  ),
+  infer: z.looseObject({
+    model_name: z.string(),
+    model_version: z.string(),
+    id: z.string(),
+    outputs: z.array(tensorAnswer),
+  }),
+};
+
+/** What a receiver is sent: https://www.standardwebhooks.com */
+export const webhookMessage = z.strictObject({
+  type: z.enum(PREDICTION_EVENTS),
+  timestamp: time,
+  data: z
+    .looseObject({ id: z.string(), status: z.string() })
+    .describe('The record; when it is too large, its id, status and urls.'),
+});

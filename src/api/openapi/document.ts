@@ -1,0 +1,128 @@
+/* /openapi.json: the OpenAPI 3.1 document, made of the schemas that validate. */
+import { z } from 'zod';
+import { createDocument, type oas31, type ZodOpenApiPathsObject } from 'zod-openapi';
+import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
+import { webhookMessage } from './answers.ts';
+import { DOCUMENTED } from './operations.ts';
+import type { DocumentedId } from './parts.ts';
+import { type Operation, OPERATIONS } from '../operations.ts';
+import { modelRequestSchema } from '../schemas.ts';
+
+export interface OpenApiSettings {
+  readonly repository: ModelRepository;
+  readonly publicUrl: string;
+  /** Of Buzzer itself. */
+  readonly softwareVersion: string;
+  /** Whether there are API keys at all. */
+  readonly needsKeys: boolean;
+}
+
+export type OpenApiDocument = ReturnType<typeof createDocument>;
+
+/** With the models that are served now. */
+export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
+  const { repository, publicUrl, softwareVersion, needsKeys } = settings;
+  return createDocument(
+    {
+      openapi: '3.1.1',
+      info: {
+        title: 'Buzzer',
+        version: softwareVersion,
+        description: 'Durable asynchronous inference. docs/api.md walks through it.',
+      },
+      servers: [{ url: publicUrl }],
+      paths: { ...modelPaths(repository, needsKeys), ...paths(needsKeys) },
+      webhooks: {
+        prediction: {
+          post: {
+            summary: 'A prediction has ended (Standard Webhooks)',
+            requestBody: { content: { 'application/json': { schema: webhookMessage } } },
+            responses: { '200': { description: 'Any 2xx: it is delivered' } },
+          },
+        },
+      },
+      ...(needsKeys ? { components: { securitySchemes: { key: KEY } } } : {}),
+    },
+    { override: ({ jsonSchema }) => plain(jsonSchema) },
+  );
+}
+
+const KEY = { type: 'http', scheme: 'bearer', description: 'An API key: `bz_…`' } as const;
+
+function paths(needsKeys: boolean): ZodOpenApiPathsObject {
+  const found: Record<string, Record<string, object>> = {};
+  for (const operation of OPERATIONS) {
+    const { id, method, path } = operation;
+    if (!isDocumented(id)) continue;
+    const described = { operationId: id, ...DOCUMENTED[id], ...secured(operation, needsKeys) };
+    found[path] = { ...found[path], [method.toLowerCase()]: described };
+  }
+  return found;
+}
+
+const isDocumented = (id: string): id is DocumentedId => Object.hasOwn(DOCUMENTED, id);
+
+const secured = ({ scope }: Operation, needsKeys: boolean) =>
+  scope === null || !needsKeys
+    ? {}
+    : { security: [{ key: [] }], description: `Needs a key with the scope \`${scope}\`.` };
+
+/** Each model as a path of its own, with what it takes in its place. */
+function modelPaths(repository: ModelRepository, needsKeys: boolean): ZodOpenApiPathsObject {
+  const defaults = repository
+    .all()
+    .filter(({ ref }) => repository.find(ref.name, null)?.ref.version === ref.version);
+  return Object.fromEntries(
+    defaults.map((version) => [
+      `/v1/models/${version.ref.name}/predictions`,
+      { post: modelOperation(version, needsKeys) },
+    ]),
+  );
+}
+
+function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: boolean) {
+  const { requestParams, responses } = DOCUMENTED.createModelPrediction;
+  const { header, query } = requestParams ?? {};
+  const request = jsonSchema(modelRequestSchema, 'input');
+  // What its input is checked against last and in full: what comes before are limits of size.
+  const input = jsonSchema(schema.input, 'output');
+  const options = jsonSchema(schema.options, 'input');
+  const properties = { ...request.properties, input, options };
+  const body = { ...request, properties } as oas31.SchemaObject;
+  const media = Object.values(schema.media);
+  const binary = { schema: { type: 'string', format: 'binary' } };
+  const raw = media.length === 1 ? (media[0]?.accept ?? []) : [];
+  return {
+    operationId: `predict_${ref.name.replaceAll(/[^a-z0-9]/g, '_')}`,
+    tags: ['Models'],
+    summary: manifest.description || ref.name,
+    requestParams: { ...(header ? { header } : {}), ...(query ? { query } : {}) },
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': { schema: body },
+        ...Object.fromEntries(raw.map((type) => [type, binary])),
+      },
+    },
+    responses,
+    ...secured({ id: '', method: 'POST', path: '', scope: 'predict' }, needsKeys),
+  };
+}
+
+type JsonSchema = Record<string, unknown>;
+
+/** The rendering of a schema that OpenAPI takes as it is. */
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output') {
+  const { $schema: _dialect, ...rendered } = z.toJSONSchema(schema, {
+    io,
+    override: ({ jsonSchema }) => plain(jsonSchema),
+  });
+  return rendered as JsonSchema & { readonly properties?: JsonSchema };
+}
+
+/** Takes out what a reader would stumble over: bounds that are only JavaScript's, a date's long pattern. */
+function plain(schema: JsonSchema): void {
+  if (schema['minimum'] === Number.MIN_SAFE_INTEGER) delete schema['minimum'];
+  if (schema['maximum'] === Number.MAX_SAFE_INTEGER) delete schema['maximum'];
+  if (schema['format'] === 'date-time') delete schema['pattern'];
+}

@@ -1,0 +1,198 @@
+/* The operations on predictions. */
+import { z } from 'zod';
+import {
+  listQuerySchema,
+  modelRequestSchema,
+  redeliverSchema,
+  requestSchema,
+  waitQuerySchema,
+} from '../schemas.ts';
+import { deliveryAnswer, historyAnswer, pageOf, predictionAnswer } from './answers.ts';
+import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
+
+const predictionId = z
+  .string()
+  .regex(/^pred_[0-9a-hjkmnp-tv-z]{26}$/)
+  .meta({ example: 'pred_01kb6v0x3dq2m8c5n7w9t4hjre' });
+const model = z
+  .string()
+  .meta({ description: '`ocr`, or a version of it: `ocr@1`', example: 'ocr' });
+const ofPrediction = { path: z.object({ id: predictionId }) };
+
+const idempotency = z.string().min(1).max(255).optional().meta({
+  description: 'The same request with the same key is the same prediction.',
+});
+const prefer = z.string().optional().meta({
+  description: '`wait` or `wait=<seconds>`: answer when it has ended, or after so long (60 s).',
+  example: 'wait=30',
+});
+const submission = z.object({
+  'Idempotency-Key': idempotency,
+  Prefer: prefer,
+  'Cancel-After': z.string().optional().meta({ description: 'A deadline, such as `1h30m`.' }),
+  traceparent: z.string().optional().meta({ description: 'W3C Trace Context.' }),
+});
+
+const accepted = z.object({
+  Location: z.string(),
+  'Retry-After': z.string().optional(),
+  'Idempotency-Replayed': z.string().optional(),
+  'Preference-Applied': z.string().optional(),
+  RateLimit: z.string(),
+  'RateLimit-Policy': z.string(),
+});
+const submissionAnswers = answers(
+  {
+    '200': answer('It has ended while it was waited for', predictionAnswer, accepted),
+    '202': answer('It is accepted, and will not be lost', predictionAnswer, accepted),
+  },
+  [...GUARDED, 404, 410, 413, 415, 422, 429],
+);
+const polled = z.object({ 'Retry-After': z.string().optional() });
+const bytes = { '*/*': { schema: { type: 'string', format: 'binary' } as const } };
+
+export const predictions = {
+  createPrediction: {
+    summary: 'Submit a prediction',
+    requestParams: { header: submission },
+    requestBody: { required: true, ...bodyOf(requestSchema) },
+    responses: submissionAnswers,
+  },
+  createModelPrediction: {
+    summary: 'Submit a prediction of one model: JSON, media bytes, or a form',
+    requestParams: {
+      header: submission,
+      path: z.object({ model }),
+      query: z.object({
+        request: z
+          .string()
+          .optional()
+          .meta({ description: 'Beside media bytes: the rest, as JSON.' }),
+      }),
+    },
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': { schema: modelRequestSchema },
+        'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
+        'multipart/form-data': {
+          schema: {
+            type: 'object',
+            properties: { request: { type: 'string', description: 'The rest, as JSON.' } },
+            additionalProperties: { type: 'string', format: 'binary' },
+          },
+        },
+      },
+    },
+    responses: submissionAnswers,
+  },
+  getPrediction: {
+    summary: 'Read a prediction, or wait for its end',
+    requestParams: {
+      ...ofPrediction,
+      query: waitQuerySchema,
+      header: z.object({ Prefer: prefer }),
+    },
+    responses: answers({ '200': answer('The record', predictionAnswer, polled) }, [
+      ...GUARDED,
+      404,
+      410,
+    ]),
+  },
+  listPredictions: {
+    summary: 'Find predictions',
+    requestParams: { query: listQuerySchema },
+    responses: answers({ '200': answer('A page', pageOf(predictionAnswer)) }, GUARDED),
+  },
+  deletePrediction: {
+    summary: 'Forget a prediction that has ended, with all its data',
+    requestParams: ofPrediction,
+    responses: answers({ '204': { description: 'It is gone' } }, [...GUARDED, 404, 409, 410]),
+  },
+  cancelPrediction: {
+    summary: 'Ask a prediction to stop',
+    requestParams: ofPrediction,
+    responses: answers(
+      {
+        '200': answer('It had ended already', predictionAnswer),
+        '202': answer('It has been asked to', predictionAnswer, polled),
+      },
+      [...GUARDED, 404, 410],
+    ),
+  },
+  retryPrediction: {
+    summary: 'The same input once more, as a new prediction',
+    requestParams: {
+      ...ofPrediction,
+      header: submission.pick({ 'Idempotency-Key': true, Prefer: true }),
+    },
+    responses: answers(
+      {
+        '200': answer('It has ended while it was waited for', predictionAnswer, accepted),
+        '202': answer('It is accepted', predictionAnswer, accepted),
+      },
+      [...GUARDED, 404, 409, 410, 422, 429],
+    ),
+  },
+  getOutput: {
+    summary: 'The output alone, as it is',
+    requestParams: ofPrediction,
+    responses: answers(
+      {
+        '200': { description: 'The output', content: bytes },
+        '202': answer('It has not ended yet', predictionAnswer, polled),
+      },
+      [...GUARDED, 404, 409, 410],
+    ),
+  },
+  getInput: {
+    summary: 'One field of the input, as it was given',
+    requestParams: { path: z.object({ id: predictionId, field: z.string() }) },
+    responses: answers({ '200': { description: 'The value, or the media', content: bytes } }, [
+      ...GUARDED,
+      404,
+      410,
+    ]),
+  },
+  watchPrediction: {
+    summary: 'Follow a prediction: server-sent events',
+    requestParams: ofPrediction,
+    responses: answers(
+      {
+        '200': {
+          description: '`prediction` (the record), `progress`, and last `prediction` again',
+          content: { 'text/event-stream': { schema: { type: 'string' } } },
+        },
+      },
+      [...GUARDED, 404, 410],
+    ),
+  },
+  getHistory: {
+    summary: 'What has happened: attempts, workers, failures',
+    requestParams: ofPrediction,
+    responses: answers({ '200': answer('In its order', historyAnswer) }, [...GUARDED, 404, 410]),
+  },
+  getDeliveries: {
+    summary: 'Who was told of its end, and how that went',
+    requestParams: ofPrediction,
+    responses: answers({ '200': answer('One for each receiver', pageOf(deliveryAnswer)) }, [
+      ...GUARDED,
+      404,
+      410,
+    ]),
+  },
+  redeliver: {
+    summary: 'Tell its receivers again',
+    requestParams: ofPrediction,
+    requestBody: bodyOf(redeliverSchema),
+    responses: answers({ '202': answer('They are being told', pageOf(deliveryAnswer)) }, [
+      ...GUARDED,
+      404,
+      409,
+      410,
+      413,
+      415,
+      422,
+    ]),
+  },
+} satisfies Partial<Record<DocumentedId, Documented>>;
