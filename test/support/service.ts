@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { tieToParent } from '../../src/model/tied-process.ts';
 import { until } from './conditions.ts';
+import { checkAnswersOf } from './conformance.ts';
 import {
   freePort,
   NAMESPACE,
@@ -103,6 +104,7 @@ export class Service {
     this.#ownsTemporal = ownsTemporal;
     this.dataDir = dataDir;
     this.url = `http://127.0.0.1:${port}`;
+    checkAnswersOf(this.url);
     this.environment = {
       TEMPORAL_ADDRESS: temporal.address,
       TEMPORAL_NAMESPACE: NAMESPACE,

@@ -49,7 +49,11 @@ const submissionAnswers = answers(
   [...GUARDED, 404, 410, 413, 415, 422, 429],
 );
 const polled = z.object({ 'Retry-After': z.string().optional() });
-const bytes = { '*/*': { schema: { type: 'string', format: 'binary' } as const } };
+/** Any JSON, or media of any type. */
+const bytes = {
+  'application/json': { schema: {} },
+  '*/*': { schema: { type: 'string', format: 'binary' } as const },
+};
 
 export const predictions = {
   createPrediction: {
@@ -161,7 +165,7 @@ export const predictions = {
       {
         '200': {
           description: '`prediction` (the record), `progress`, and last `prediction` again',
-          content: { 'text/event-stream': { schema: { type: 'string' } } },
+          content: { 'text/event-stream': {} },
         },
       },
       [...GUARDED, 404, 410],
