@@ -32,7 +32,7 @@ import {
   type StoreInputDependencies,
 } from './store-input.ts';
 import { type TermLimits, termsOf } from './terms.ts';
-import { refuseDeleted } from './tombstones.ts';
+import { refuseRemoved } from './removed.ts';
 
 export interface AcceptanceDependencies {
   readonly repository: ModelRepository;
@@ -167,14 +167,14 @@ async function place(
 ): Promise<AcceptedOrder> {
   const { store, quotas } = dependencies;
   const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
-  if (idempotencyKey !== null) await refuseDeleted(id, tenant, store);
+  if (idempotencyKey !== null) await refuseRemoved(id, tenant, store);
   const { name: model, version: number } = version.ref;
   const admission = { id, tenant, model, version: number };
   await admit(admission, idempotencyKey !== null, dependencies);
   const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
   try {
     const accepted = await prepare(id, (key) => keys.push(key));
-    if (idempotencyKey !== null) await refuseDeleted(id, tenant, store); // while it was uploaded
+    if (idempotencyKey !== null) await refuseRemoved(id, tenant, store); // while it was uploaded
     const started = await start(accepted, dependencies);
     if (started.isReplayed) {
       quotas.forget(id);
@@ -314,7 +314,7 @@ async function replayed(
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
   const { memo } = await engine.describe(id).catch(async (error: unknown) => {
-    await refuseDeleted(id, accepted.tenant, store); // it was there a moment ago
+    await refuseRemoved(id, accepted.tenant, store); // it was there a moment ago
     throw error;
   });
   const before = memo?.[MEMO_ACCEPTED] as Accepted | undefined;

@@ -1,7 +1,6 @@
 /* What can be done with a prediction that has ended: asking for it again, and forgetting it. */
 import { Router } from 'express';
-import { payloadKeys } from '../contract/payload.ts';
-import { deliveryId, receiversOf } from '../contract/webhook.ts';
+import { forgetPrediction } from '../retention/forget.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { tenantOf } from './access.ts';
 import { idempotencyKey } from './idempotency.ts';
@@ -9,7 +8,6 @@ import { answerAccepted, type PredictionsDependencies } from './predictions.ts';
 import type { Found } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { parsePredictionId } from './requests.ts';
-import { leaveTombstone } from './tombstones.ts';
 import { preferredWait } from './waiting.ts';
 
 export function predictionLifecycleRouter(
@@ -32,11 +30,7 @@ export function predictionLifecycleRouter(
       await reader.findRemains(id, tenantOf(response)),
       'delete',
     );
-    await leaveTombstone(accepted, store); // what fails from here on, deleting it once more finishes
-    await store.delete(payloadKeys.prediction(id));
-    const deliveries = receiversOf(accepted, ended).map((receiver) => deliveryId(id, receiver));
-    // Once more in the end: it may have been starting them when it was looked at.
-    for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
+    await forgetPrediction({ accepted, ended }, 'deleted', { store, engine });
     response.status(204).end();
   });
   return router;

@@ -20,12 +20,13 @@ import {
   type RecordSettings,
   unreadOutput,
 } from '../contract/prediction-record.ts';
+import { findTombstone } from '../retention/tombstones.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { Load } from './load.ts';
 import { Problem } from './problems.ts';
-import { isDeleted, refuseDeleted } from './tombstones.ts';
+import { refuseRemoved } from './removed.ts';
 
 /** Before its first inference is scheduled a workflow has at most this much history … */
 const QUEUED_HISTORY_LENGTH = 7;
@@ -110,14 +111,14 @@ export class PredictionReader {
 
   async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
     if (this.#isExpired(ended)) return null;
-    if (await isDeleted(accepted.id, this.#dependencies.store)) return null;
+    if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
     return await this.#finalRecord(accepted, ended, false);
   }
 
   async #describe(id: string, tenant: string) {
     const description = await this.#ask(id, tenant);
     const found = ownOnly(foundIn(description, id), tenant);
-    if (found.ended !== null) await refuseDeleted(id, tenant, this.#dependencies.store); // Temporal takes its time to forget it
+    if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store); // Temporal takes its time to forget it
     if (found.ended !== null && this.#isExpired(found.ended)) {
       const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);
@@ -128,7 +129,7 @@ export class PredictionReader {
   async #ask(id: string, tenant: string): Promise<WorkflowExecutionDescription> {
     const { engine, store } = this.#dependencies;
     return await engine.describe(id).catch(async (error: unknown) => {
-      if (error instanceof WorkflowMissingError) await refuseDeleted(id, tenant, store);
+      if (error instanceof WorkflowMissingError) await refuseRemoved(id, tenant, store);
       throw error;
     });
   }

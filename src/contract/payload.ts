@@ -35,6 +35,7 @@ export const payloadKeys = {
     `predictions/${id}/output.${runId}.${attempt}`,
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
+  tombstones: 'tombstones',
   /** That there was a prediction of this id, and no more. */
   tombstone: (id: string) => `tombstones/${id}`,
   workers: 'workers',

@@ -1,6 +1,6 @@
 /*
  * The orchestration worker: runs the workflows, delivers webhooks and fetches inputs, each on a queue
- * and with slots of its own. No models.
+ * and with slots of its own; sweeps what has expired. No models.
  */
 import { access } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -10,7 +10,10 @@ import { createInputActivities } from '../activities/inputs.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { createGuardedClient } from '../outbound/guarded-client.ts';
+import { sweepUntil } from '../retention/sweep.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { createClient } from '../temporal/client.ts';
+import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { OriginTurns } from '../outbound/origin-turns.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
@@ -74,7 +77,16 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
     }),
   ]);
+  const api = createClient({ ...config.temporal, identity: context.identity });
+  const sweeping = sweepUntil(context.stop, {
+    engine: new PredictionEngine(api),
+    store,
+    resultTtlMs: config.resultTtlMs,
+    logger,
+  });
   await runUntilStopped(workers, context);
+  await sweeping;
+  await api.connection.close();
 });
 
 async function createWorker(

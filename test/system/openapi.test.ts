@@ -89,12 +89,9 @@ test('schemathesis finds no 5xx and no answer that is not in it', async () => {
   const output = await new Promise<string>((resolve) => {
     execFile(
       python,
-      [
-        ...['-m', 'schemathesis.cli', 'run', `${service.url}/openapi.json`],
-        ...['--header', `Authorization: ${authorization}`, '--checks', checks.join(',')],
-        ...['--phases', 'examples,coverage,fuzzing', '--max-examples', '5', '--seed', '1'],
-        ...['--request-timeout', '30', '--warnings', 'off', '--no-color'],
-      ],
+      `-m schemathesis.cli run ${service.url}/openapi.json --checks ${checks.join(',')} --phases examples,coverage,fuzzing --max-examples 5 --seed 1 --request-timeout 30 --warnings off --no-color`
+        .split(' ')
+        .concat('--header', `Authorization: ${authorization}`),
       { maxBuffer: 64 * 1024 * 1024 },
       (_error, stdout, stderr) => resolve(stdout + stderr),
     );

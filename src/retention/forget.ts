@@ -1,0 +1,24 @@
+import { payloadKeys } from '../contract/payload.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
+import { deliveryId, receiversOf } from '../contract/webhook.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { leaveTombstone, type Tombstone } from './tombstones.ts';
+
+/**
+ * Removes a prediction that has ended: its payloads, its workflow and its deliveries. What fails
+ * from the tombstone on, doing it once more finishes.
+ */
+export async function forgetPrediction(
+  { accepted, ended }: { readonly accepted: Accepted; readonly ended: Ended | null },
+  reason: Tombstone['reason'],
+  { store, engine }: { readonly store: PayloadStore; readonly engine: PredictionEngine },
+): Promise<void> {
+  const { id } = accepted;
+  await leaveTombstone(accepted, reason, store);
+  await store.delete(payloadKeys.prediction(id));
+  const receivers = ended === null ? [] : receiversOf(accepted, ended);
+  const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
+  // Once more in the end: it may have been starting them when it was looked at.
+  for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
+}
