@@ -156,7 +156,7 @@ class Tally {
     this.#recent.delete(id);
   }
 
-  /** Without Temporal the last counts stay: what it cannot count it cannot start either. */
+  /** When Temporal does not answer in time, the last counts stay, and what is let in adds up. */
   async #count(): Promise<void> {
     this.#asking ??= this.#ask()
       .catch(() => {})

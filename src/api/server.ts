@@ -17,6 +17,9 @@ import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
 
+/** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
+const KEEP_ALIVE_MS = 75_000;
+
 let logger = createLogger('api', 'info');
 process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
 try {
@@ -70,6 +73,7 @@ async function serve(): Promise<void> {
     limits: config,
   });
   const server = createServer(app);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(config.port, config.host, resolve);
   });

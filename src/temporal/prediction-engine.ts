@@ -21,6 +21,7 @@ import { GRPC_NOT_FOUND, type TimelyCall, timelyCalls } from './timely-calls.ts'
 import { listExecutions } from './visibility.ts';
 
 const CHECK_DEADLINE_MS = 2000;
+const COUNT_DEADLINE_MS = 500; // a request waits for it, and for more after it
 const MAX_RUNS = 100; // of one prediction: each reset makes one
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
@@ -195,6 +196,7 @@ export class PredictionEngine {
           namespace,
           query: countClauses(query).join(' AND '),
         }),
+      COUNT_DEADLINE_MS,
     );
     return Number(count);
   }
