@@ -29,6 +29,9 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       response.status(204).set('Allow', allowed).end();
       return;
     }
+    if ((request.headersDistinct['host'] ?? []).length > 1) {
+      throw new Problem('malformed_request', 'there is more than one Host');
+    }
     const operation = operationOf(request);
     response.locals['operation'] = operation.id;
     response.locals['tenant'] = DEFAULT_TENANT;

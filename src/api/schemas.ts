@@ -8,6 +8,8 @@ import { Problem, type ProblemDetail } from './problems.ts';
 
 const MAX_METADATA_BYTES = 4096; // a memo holds it
 const MAX_TAGS = 16;
+/** Of an object that holds what a request, its input, its options or its metadata are. */
+const MAX_MEMBERS = 1000;
 /** A problem names this many places at most: the first say what is wrong. */
 const MAX_ERRORS = 20;
 
@@ -73,7 +75,11 @@ export const endpointChangesSchema = z.strictObject({
 /** `GET /v1/webhook_endpoints/{id}/deliveries` */
 export const pageQuerySchema = z.strictObject({
   cursor: z.base64url().optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: z
+    .string()
+    .regex(/^(?:[1-9]\d?|100)$/, 'must be 1 to 100')
+    .default('20')
+    .transform(Number),
 });
 
 /** Where a query can only be a mistake. */
@@ -127,12 +133,29 @@ export const waitQuerySchema = z.strictObject({
 
 /** Parses well-formed JSON; what does not fit is a 422 that names every place. */
 export function parseBody<T>(schema: z.ZodType<T>, value: unknown, at: readonly string[] = []): T {
+  refuseCrowd(value, at);
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const { issues } = parsed.error;
   const errors = issues.slice(0, MAX_ERRORS).flatMap((issue) => detailsOf(issue, at));
   const where = errors.map(({ pointer, detail }) => `${pointer || '(body)'}: ${detail}`);
   throw new Problem('invalid_input', where.slice(0, 3).join('; '), { errors });
+}
+
+/** Counted before anything looks at them: a million members would take seconds of everybody's time. */
+function refuseCrowd(value: unknown, at: readonly string[], depth = 0): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
+  const names = Object.keys(value);
+  if (names.length > MAX_MEMBERS) {
+    const [pointer, detail] = [toPointer(at), `must have at most ${MAX_MEMBERS} members`];
+    throw new Problem('invalid_input', `${pointer || '(body)'}: ${detail}`, {
+      errors: [{ pointer, detail }],
+    });
+  }
+  if (depth > 0) return;
+  for (const name of names) {
+    refuseCrowd((value as Record<string, unknown>)[name], [...at, name], depth + 1);
+  }
 }
 
 /** Parses a query string; what does not fit is a 400. */

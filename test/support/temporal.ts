@@ -15,6 +15,9 @@ export interface TemporalServer {
   /** Where its database lies. */
   readonly folder: string;
   kill(): Promise<void>;
+  /** It stays, and does nothing; until it may again. */
+  pause(): void;
+  resume(): void;
   /** On the same port and the same database. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -59,6 +62,8 @@ export async function startTemporal(): Promise<TemporalServer> {
       return child.pid ?? 0;
     },
     kill,
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     start,
     async close() {
       await kill();
