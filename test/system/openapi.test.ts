@@ -92,7 +92,7 @@ test('schemathesis finds no 5xx and no answer that is not in it', async () => {
       `-m schemathesis.cli run ${service.url}/openapi.json --checks ${checks.join(',')} --phases examples,coverage,fuzzing --max-examples 5 --seed 1 --request-timeout 30 --warnings off --no-color`
         .split(' ')
         .concat('--header', `Authorization: ${authorization}`),
-      { maxBuffer: 64 * 1024 * 1024 },
+      { maxBuffer: 64 * 1024 * 1024, cwd: service.dataDir }, // it leaves a folder behind
       (_error, stdout, stderr) => resolve(stdout + stderr),
     );
   });
