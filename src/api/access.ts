@@ -9,7 +9,7 @@ import { methodsAt, operationOf } from './operations.ts';
 import { Problem } from './problems.ts';
 
 /** Whose everything is where there are no keys. */
-export const DEFAULT_TENANT = 'default';
+const DEFAULT_TENANT = 'default';
 
 export interface AccessSettings {
   /** Null: nobody needs a key. */
