@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { type ChildProcess, fork } from 'node:child_process';
 
 /** Starts one of these files in a process of its own; resolves when it says that it is ready. */
@@ -13,3 +14,9 @@ export const ask = async (child: ChildProcess, question: string | number): Promi
     child.once('message', (answer) => resolve(Number(answer)));
     child.send(question);
   });
+
+/** Of a process, without its children. */
+export function residentMegabytes(pid: number): number {
+  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Math.round(Number(kilobytes) / 1024);
+}

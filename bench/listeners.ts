@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { until } from '../test/support/conditions.ts';
 import { affine, Service } from '../test/support/service.ts';
+import { residentMegabytes } from './children.ts';
 
 const PREDICTIONS = 50;
 const LISTENERS = 500;
@@ -39,11 +40,6 @@ const open = async (url: string): Promise<IncomingMessage> =>
   await new Promise((resolve, reject) => {
     get(url, { agent: false }, resolve).once('error', reject);
   });
-
-function residentMegabytes(pid: number): number {
-  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Math.round(Number(kilobytes) / 1024);
-}
 
 function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

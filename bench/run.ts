@@ -4,6 +4,7 @@
  */
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
+import { measureAcceptance } from './acceptance.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
@@ -29,6 +30,7 @@ const PARTS = {
   recovery: measureRecovery,
   webhooks: measureWebhooks,
   listeners: measureListeners,
+  acceptance: measureAcceptance,
   ocr: measureOcrAgainstPeer,
 };
 
