@@ -4,7 +4,7 @@
  */
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
-import { measureAcceptance } from './acceptance.ts';
+import { measureAcceptance, measureBurst } from './acceptance.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
@@ -31,6 +31,7 @@ const PARTS = {
   webhooks: measureWebhooks,
   listeners: measureListeners,
   acceptance: measureAcceptance,
+  burst: measureBurst,
   ocr: measureOcrAgainstPeer,
 };
 
