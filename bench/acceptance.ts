@@ -57,6 +57,7 @@ export async function measureBurst(): Promise<void> {
   const answers = new Map<number, number>();
   const ledger = new Set<string>();
   let doubled = 0;
+  let uncertain = 0;
   let left = SUBMISSIONS;
   const startedAt = Date.now();
   const connection = async () => {
@@ -64,6 +65,7 @@ export async function measureBurst(): Promise<void> {
       left -= 1;
       const { status, id } = await send();
       answers.set(status, (answers.get(status) ?? 0) + 1);
+      if (status === 503 && id !== '') uncertain += 1;
       if (status !== 202) continue;
       if (ledger.has(id)) doubled += 1;
       ledger.add(id);
@@ -71,21 +73,32 @@ export async function measureBurst(): Promise<void> {
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
   const tookS = (Date.now() - startedAt) / 1000;
-  const count = async (status: string) => {
-    const query = `WorkflowType = 'predictionWorkflow' AND ExecutionStatus = '${status}'`;
+  const count = async (clause: string) => {
+    const query = `WorkflowType = 'predictionWorkflow'${clause}`;
     const text = await service.temporalCli('workflow', 'count', '-q', query);
     return Number(/\d+/.exec(text)?.[0]);
   };
-  const isDone = async () => ((await count('Completed')) >= ledger.size ? true : undefined);
+  const isDone = async () =>
+    (await count(" AND ExecutionStatus = 'Running'")) === 0 ? true : undefined;
   await until('every one to end', isDone, ENDS_WITHIN_MS).catch(() => {});
   clearInterval(sampling);
-  const [completed, running] = [await count('Completed'), await count('Running')];
-  const statuses = [...answers].map(([status, times]) => `${times} × ${status}`).join(', ');
+  const endedS = (Date.now() - startedAt) / 1000;
+  const states = new Map<string, number>();
+  for (const id of ledger) {
+    const { status } = await service.read(id).catch(() => ({ status: 'lost' }));
+    states.set(status, (states.get(status) ?? 0) + 1);
+  }
+  const there = await count('');
+  const list = (counts: Map<string | number, number>) =>
+    [...counts].map(([what, times]) => `${times} × ${what}`).join(', ');
   console.log(
-    `${SUBMISSIONS} submissions from ${CONNECTIONS} connections: ${statuses} in ${tookS.toFixed(0)} s (${(SUBMISSIONS / tookS).toFixed(0)}/s)`,
+    `${SUBMISSIONS} submissions from ${CONNECTIONS} connections: ${list(answers)} in ${tookS.toFixed(0)} s (${(SUBMISSIONS / tookS).toFixed(0)}/s)`,
   );
   console.log(
-    `  of ${ledger.size} accepted: ${completed} succeeded, ${running} still run, ${ledger.size - completed - running} lost, ${doubled + Math.max(0, completed + running - ledger.size)} doubled; all ended ${((Date.now() - startedAt) / 1000).toFixed(0)} s after the first`,
+    `  of ${ledger.size} accepted: ${list(states)}; ${doubled} ids came twice; all ended ${endedS.toFixed(0)} s after the first`,
+  );
+  console.log(
+    `  ${there} workflows in all: ${there - ledger.size} of answers that said it was not certain (${uncertain} did)`,
   );
   console.log(`  API: ${most} MB resident at most (${before} before)`);
   await service.close();
@@ -108,8 +121,11 @@ function poster(url: string) {
           let text = '';
           answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
           answer.once('end', () => {
-            const { id = '' } = JSON.parse(text) as { id?: string };
-            resolve({ status: answer.statusCode ?? 0, id });
+            const { id, prediction_id } = JSON.parse(text) as {
+              id?: string;
+              prediction_id?: string;
+            };
+            resolve({ status: answer.statusCode ?? 0, id: id ?? prediction_id ?? '' });
           });
         },
       );

@@ -47,7 +47,7 @@ const environmentSchema = z
     BUZZER_CORS_ORIGINS: origins,
     BUZZER_TENANT_RATE: optionalInteger,
     BUZZER_TENANT_IN_FLIGHT: integer(10_000),
-    BUZZER_MODEL_BACKLOG: integer(10_000),
+    BUZZER_MODEL_BACKLOG: integer(20_000),
     BUZZER_MAX_WAITING: integer(1000),
     BUZZER_MAX_BUFFERED: bytes('256MiB'),
     BUZZER_TEMPORAL_PORT: port(7233),

@@ -1,5 +1,6 @@
 /* The file that holds the API keys (BUZZER_KEYS_FILE): read by the API, changed by `npm run keys`. */
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { type ApiKey, apiKeySchema } from './api-key.ts';
 
@@ -41,26 +42,40 @@ export async function changeKeys(
   path: string,
   change: (keys: readonly ApiKey[]) => readonly ApiKey[],
 ): Promise<void> {
-  const next = `${path}.new`; // also what keeps two changes apart
+  const real = await realpath(path).catch(() => path); // it may be a link
+  const next = `${real}.new`; // also what keeps two changes apart
   const file = await open(next, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
     const isBusy = error.code === 'EEXIST';
     const why = isBusy ? `another change is under way; if none is, delete ${next}` : error.message;
-    throw new KeysFileError(`the keys file ${path} cannot be changed: ${why}`);
+    throw new KeysFileError(`the keys file ${path} cannot be changed: ${why}`, { cause: error });
   });
   try {
-    const isThere = await stat(path).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
-    );
-    const keys = change(isThere ? await readKeys(path) : []);
+    const before = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw new KeysFileError(`the keys file ${path} cannot be read: ${error.message}`);
+    });
+    if (before !== null) await keepReadable(file, before, path);
+    const keys = change(before === null ? [] : await readKeys(path));
     await file.writeFile(`${JSON.stringify({ keys }, null, 2)}\n`);
     await file.sync();
-    await rename(next, path);
+    await rename(next, real);
   } catch (error) {
     await rm(next, { force: true });
     throw error;
   } finally {
     await file.close();
+  }
+}
+
+/** Whoever could read the file must be able to read the new one: the API may be somebody else. */
+async function keepReadable(file: FileHandle, { uid, gid, mode }: Stats, path: string) {
+  const mine = await file.stat();
+  try {
+    if (mine.uid !== uid || mine.gid !== gid) await file.chown(uid, gid);
+    await file.chmod(mode & 0o777);
+  } catch (error) {
+    const detail = `the keys file ${path} belongs to another user (${uid}): change it as that user`;
+    throw new KeysFileError(detail, { cause: error });
   }
 }
 

@@ -12,6 +12,8 @@ export class KnownKeys {
   readonly #logger: Logger;
   #keys: ReadonlyMap<string, ApiKey> = new Map();
   #version = '';
+  /** The latest version that could not be used. */
+  #broken = '';
   #lookedAtMs = 0;
   #looking: Promise<void> | null = null;
 
@@ -50,11 +52,15 @@ export class KnownKeys {
 
   /** A file that has gone, or is broken, changes nothing: the keys that were known stay so. */
   async #look(): Promise<void> {
+    let version = 'none';
     try {
-      if ((await this.#versionNow()) === this.#version) return;
+      version = await this.#versionNow();
+      if (version === this.#version) return;
       await this.#read();
       this.#logger.info({ keys: this.size }, 'the keys file has changed');
     } catch (error) {
+      if (version === this.#broken) return; // it was said
+      this.#broken = version;
       this.#logger.error({ err: error }, 'the keys file cannot be used: the keys of before stay');
     } finally {
       this.#lookedAtMs = Date.now();

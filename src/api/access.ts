@@ -35,17 +35,26 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
     const operation = operationOf(request);
     response.locals['operation'] = operation.id;
     response.locals['tenant'] = DEFAULT_TENANT;
-    if (operation.scope !== null && keys !== null) {
+    if (keys === null) {
+      response.locals['mayRead'] = true;
+      if (operation.scope !== null) requireOwnPage(request);
+    } else if (operation.scope === null) {
+      const reader = await keyFor(request, 'read', keys).catch(() => null);
+      response.locals['mayRead'] = reader !== null;
+    } else {
       const key = await keyFor(request, operation.scope, keys);
       response.locals['tenant'] = key.tenant;
       response.locals['key'] = key.id;
-    } else if (operation.scope !== null) requireOwnPage(request);
+    }
     next();
   };
 }
 
 /** Whose request it is. */
 export const tenantOf = (response: Response): string => response.locals['tenant'] as string;
+
+/** Whether an answer that needs no key may show what needs the scope `read`. */
+export const mayRead = (response: Response): boolean => response.locals['mayRead'] === true;
 
 async function keyFor(request: Request, scope: Scope, keys: KnownKeys): Promise<ApiKey> {
   const given = request.headersDistinct['authorization'] ?? [];

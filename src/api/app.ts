@@ -1,5 +1,6 @@
 /* The Express application: routes and the order they are tried in. No listening, no environment. */
 import express, { type Express } from 'express';
+import type { Accepted } from '../contract/prediction.ts';
 import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -8,7 +9,7 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './access.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
-import { bodyBudget } from './body-budget.ts';
+import { Bodies } from './bodies.ts';
 import { browserHeaders } from './browser-headers.ts';
 import { createDeliveries } from './deliveries.ts';
 import { docsRouter } from './docs.ts';
@@ -56,11 +57,12 @@ export function createApp(dependencies: AppDependencies): Express {
   const { engine, store, logger, publicUrl } = dependencies;
   const load = createLoad({ store, engine });
   const quotas = new QuotaKeeper(dependencies.quotas, engine);
-  const waits = new Waits(dependencies.maxWaiting);
-  const onEnded = (id: string) => quotas.ended(id);
+  const waits = waitsFor(dependencies);
+  const onEnded = (accepted: Accepted) => quotas.ended(accepted);
   const reader = new PredictionReader({ ...dependencies, load, onEnded });
   const acceptance = createAcceptance({ ...dependencies, quotas });
-  const common = { ...dependencies, acceptance, reader, load, quotas, waits };
+  const bodies = new Bodies(dependencies);
+  const common = { ...dependencies, acceptance, reader, load, quotas, waits, bodies };
   const deliveries = createDeliveries({
     engine: dependencies.deliveryEngine,
     reader,
@@ -69,17 +71,17 @@ export function createApp(dependencies: AppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
-  app.use(requireAccess(dependencies), bodyBudget(dependencies));
+  app.use(requireAccess(dependencies));
   app.use('/v1', predictionsRouter(common)); // the busiest first
   app.use('/v1', payloadsRouter(common));
   const watches = new Watches({ reader, engine, logger });
   app.use('/v1', eventsRouter({ ...common, watches }));
   app.use('/v1', predictionLifecycleRouter(common));
   app.use('/v1', predictionListRouter(common));
-  app.use('/v1', webhookDeliveriesRouter({ ...dependencies, deliveries }));
-  app.use('/v1', webhookEndpointsRouter(dependencies));
+  app.use('/v1', webhookDeliveriesRouter({ ...common, deliveries }));
+  app.use('/v1', webhookEndpointsRouter(common));
   app.use('/v1', endpointDeliveriesRouter({ ...common, deliveries }));
-  app.use('/v1', webhookSecretRouter(dependencies));
+  app.use('/v1', webhookSecretRouter(common));
   app.use('/v1', modelsRouter(common));
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
@@ -90,6 +92,10 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use(problemHandler(logger));
   return app;
 }
+
+/** With keys there are several tenants: one of them gets half of the places at most. */
+const waitsFor = ({ keys, maxWaiting }: AppDependencies): Waits =>
+  new Waits(maxWaiting, keys === null ? maxWaiting : Math.ceil(maxWaiting / 2));
 
 const index = (publicUrl: string) => ({
   name: 'buzzer',

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Router } from 'express';
+import { mayRead } from './access.ts';
 import { openApiDocument, type OpenApiDocument, type OpenApiSettings } from './openapi/document.ts';
 import { Problem } from './problems.ts';
 
@@ -27,16 +28,25 @@ const PAGE = `<!doctype html>
 const INIT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui', validatorUrl: null, deepLinking: true });
 `;
 
-/** The models may change while it is up: the document is made when it is asked for. */
-export function docsRouter(settings: OpenApiSettings): Router {
+/**
+ * The models may change while it is up: the document is made when it is asked for. Who may not read
+ * what the models are does not read it here.
+ */
+export function docsRouter(settings: Omit<OpenApiSettings, 'withModels'>): Router {
   const router = Router();
-  let made: { readonly of: readonly unknown[]; readonly document: OpenApiDocument } | null = null;
-  router.get('/openapi.json', (_request, response) => {
+  const made = new Map<boolean, { of: readonly unknown[]; document: OpenApiDocument }>();
+  const documentFor = (withModels: boolean): OpenApiDocument => {
     const models = settings.repository.all();
+    const known = made.get(withModels);
     const isSame =
-      made?.of.length === models.length && models.every((each, i) => each === made?.of[i]);
-    if (made === null || !isSame) made = { of: models, document: openApiDocument(settings) };
-    response.json(made.document);
+      models.length === known?.of.length && models.every((each, i) => each === known.of[i]);
+    if (known !== undefined && isSame) return known.document;
+    const document = openApiDocument({ ...settings, withModels });
+    made.set(withModels, { of: models, document });
+    return document;
+  };
+  router.get('/openapi.json', (_request, response) => {
+    response.json(documentFor(mayRead(response)));
   });
   router.get('/docs', (_request, response) => void response.type('html').send(PAGE));
   router.get('/docs/init.js', (_request, response) => void response.type('js').send(INIT));

@@ -6,12 +6,13 @@ import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { tenantOf } from './access.ts';
+import type { Bodies } from './bodies.ts';
 import { readCursor } from './cursor.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
-import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
+import { parseEndpointId, requireJson } from './requests.ts';
 import { pageQuerySchema, parseBody, parseQuery, redeliverSinceSchema } from './schemas.ts';
 import type { Waits } from './waits.ts';
 
@@ -26,13 +27,13 @@ export interface EndpointDeliveriesDependencies {
   readonly deliveryEngine: DeliveryEngine;
   readonly deliveries: Deliveries;
   readonly waits: Waits;
-  readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
 }
 
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
-  const { endpoints, deliveryEngine, waits, maxJsonBytes } = dependencies;
+  const { endpoints, deliveryEngine, waits, bodies } = dependencies;
   const router = Router();
-  const json = jsonBody(maxJsonBytes);
+  const json = bodies.json;
 
   router.get('/webhook_endpoints/:id/deliveries', async (request, response) => {
     const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));

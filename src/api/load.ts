@@ -59,7 +59,10 @@ export function createLoad(dependencies: {
      * When asking again may be worth it, in whole seconds: by how long its model takes, and how much
      * is ahead. A second where nobody can tell.
      */
-    async retryAfterS({ model, version, status, queue, started_at }: Prediction): Promise<number> {
+    async retryAfterS(record: Prediction): Promise<number> {
+      const { model, version, status, queue, started_at, start_after } = record;
+      const delayMs = start_after === null ? 0 : Date.parse(start_after) - Date.now();
+      if (delayMs > 0) return clampSeconds(delayMs);
       const workers = await workersOf({ name: model, version }).catch(() => []);
       const known = workers.flatMap(({ inference_ms: ms }) => (ms === null ? [] : [ms]));
       if (known.length === 0) return RETRY_AFTER_S.least;
@@ -70,8 +73,7 @@ export function createLoad(dependencies: {
         status === 'queued'
           ? inferenceMs * (1 + (queue.depth ?? 0) / Math.max(1, atOnce))
           : inferenceMs - sinceMs;
-      const seconds = Math.ceil(waitMs / 1000);
-      return Math.min(RETRY_AFTER_S.most, Math.max(RETRY_AFTER_S.least, seconds));
+      return clampSeconds(waitMs);
     },
 
     /** What a prediction that has not started waits for. */
@@ -87,6 +89,9 @@ export function createLoad(dependencies: {
     },
   };
 }
+
+const clampSeconds = (ms: number): number =>
+  Math.min(RETRY_AFTER_S.most, Math.max(RETRY_AFTER_S.least, Math.ceil(ms / 1000)));
 
 function reasonOf(workers: readonly ServingWorker[], isPolled: boolean): QueueReason {
   // Such a version is not polled: its tasks wait for a worker that has loaded it.

@@ -8,7 +8,8 @@ import { answerAccepted, type PredictionsDependencies } from './predictions.ts';
 import type { Found } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { parsePredictionId } from './requests.ts';
-import { preferredWait } from './waiting.ts';
+import { traceparentOf } from './traceparent.ts';
+import { preferredWait } from './prefer.ts';
 
 export function predictionLifecycleRouter(
   dependencies: PredictionsDependencies & { readonly store: PayloadStore },
@@ -20,7 +21,10 @@ export function predictionLifecycleRouter(
     const id = parsePredictionId(request.params.id);
     const waitS = preferredWait(request, response);
     const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
-    const order = await acceptance.retry(before, idempotencyKey(request));
+    const order = await acceptance.retry(before, {
+      idempotencyKey: idempotencyKey(request),
+      traceparent: traceparentOf(request) ?? null,
+    });
     await answerAccepted(response, order, waitS, dependencies);
   });
 

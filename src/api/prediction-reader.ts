@@ -22,6 +22,12 @@ import {
 } from '../contract/prediction-record.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
+import {
+  ACTIVITY_PAUSED,
+  ACTIVITY_SCHEDULED,
+  FETCH_ACTIVITY,
+  isWaiting,
+} from '../temporal/pending-activity.ts';
 import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { Load } from './load.ts';
@@ -32,18 +38,13 @@ import { refuseRemoved } from './removed.ts';
 const QUEUED_HISTORY_LENGTH = 7;
 /** … and so much more for each input that is fetched first. */
 const FETCH_HISTORY_LENGTH = 6;
-const FETCH_ACTIVITY = 'fetchInput';
-
-/** Temporal's PendingActivityState. */
-const ACTIVITY_SCHEDULED = 1;
-const ACTIVITY_PAUSED = 4;
 
 export interface ReaderDependencies extends RecordSettings {
   readonly engine: PredictionEngine;
   readonly store: PayloadStore;
   readonly load: Load;
   /** Told of each prediction that is seen to have ended. */
-  readonly onEnded: (id: string) => void;
+  readonly onEnded: (accepted: Accepted) => void;
   /** Outputs up to this many bytes are answered inline, wherever they lie. */
   readonly responseInlineLimit: number;
 }
@@ -93,7 +94,9 @@ export class PredictionReader {
 
   /** The record of one that was accepted a moment ago. */
   async justAccepted(accepted: Accepted): Promise<Prediction> {
-    return await this.#activeRecord(accepted, NOT_STARTED);
+    const isLater = accepted.start_after !== undefined;
+    const state = isLater ? ({ ...NOT_STARTED, reason: 'scheduled' } as const) : NOT_STARTED;
+    return await this.#activeRecord(accepted, state);
   }
 
   /** A row of a list; null for what has expired, or is an earlier run of the same prediction. */
@@ -110,7 +113,7 @@ export class PredictionReader {
   }
 
   async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
-    if (this.#isExpired(ended)) return null;
+    if (this.#isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
     return await this.#finalRecord(accepted, ended, false);
   }
@@ -119,8 +122,10 @@ export class PredictionReader {
     const description = await this.#ask(id, tenant);
     const found = ownOnly(foundIn(description, id), tenant);
     if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store); // Temporal takes its time to forget it
-    if (found.ended !== null && this.#isExpired(found.ended)) {
-      const at = new Date(expiresAtMs(found.ended, this.#dependencies)).toISOString();
+    if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
+      const at = new Date(
+        expiresAtMs(found.accepted, found.ended, this.#dependencies),
+      ).toISOString();
       throw new Problem('expired', `the result of ${id} expired at ${at}`);
     }
     return { description, ...found };
@@ -154,7 +159,7 @@ export class PredictionReader {
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
     const { store, publicUrl, responseInlineLimit, onEnded } = this.#dependencies;
-    onEnded(accepted.id);
+    onEnded(accepted);
     let output = unreadOutput(accepted, ended, publicUrl);
     if (readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
       const { key, bytes, media_type: mediaType } = ended.output.claim;
@@ -177,8 +182,7 @@ export class PredictionReader {
     const current = pending?.attempt ?? 0;
     // The details of an earlier attempt stay until the current one has sent its own.
     const report = latest?.activity_attempt === current ? latest : null;
-    const isWaiting = activity === ACTIVITY_SCHEDULED || activity === ACTIVITY_PAUSED;
-    const hasStarted = !isFetching && (current > 1 || !isWaiting);
+    const hasStarted = !isFetching && (current > 1 || !isWaiting(activity));
     const before = latest === null ? 0 : latest.attempt - latest.activity_attempt;
     const attempt = hasStarted ? before + current : 0;
     if (raw.workflowExtendedInfo?.cancelRequested === true) {
@@ -203,8 +207,8 @@ export class PredictionReader {
     return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
   }
 
-  #isExpired(ended: Ended): boolean {
-    return Date.now() > expiresAtMs(ended, this.#dependencies);
+  #isExpired(accepted: Accepted, ended: Ended): boolean {
+    return Date.now() > expiresAtMs(accepted, ended, this.#dependencies);
   }
 }
 

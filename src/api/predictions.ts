@@ -7,6 +7,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
 import type { Acceptance, AcceptedOrder } from './acceptance.ts';
+import { type Bodies, releaseBody } from './bodies.ts';
 import { listOf } from './lists.ts';
 import type { Load } from './load.ts';
 import { formOrder, orderHead, orderOf, rawOrder } from './orders.ts';
@@ -14,7 +15,7 @@ import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
-import { jsonBody, parsePredictionId, requireJson } from './requests.ts';
+import { parsePredictionId, requireJson } from './requests.ts';
 import {
   modelRequestSchema,
   parseBody,
@@ -22,7 +23,7 @@ import {
   requestSchema,
   waitQuerySchema,
 } from './schemas.ts';
-import { preferredWait } from './waiting.ts';
+import { preferredWait } from './prefer.ts';
 import type { Waits } from './waits.ts';
 
 export interface PredictionsDependencies {
@@ -32,13 +33,13 @@ export interface PredictionsDependencies {
   readonly quotas: QuotaKeeper;
   readonly waits: Waits;
   readonly load: Load;
-  readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
 }
 
 export function predictionsRouter(dependencies: PredictionsDependencies): Router {
   const { acceptance, reader, engine, waits, load } = dependencies;
   const router = Router();
-  const json = jsonBody(dependencies.maxJsonBytes);
+  const json = dependencies.bodies.json;
 
   router.post('/predictions', json, async (request, response) => {
     requireJson(request);
@@ -54,7 +55,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const head = orderHead(request, response, acceptance.resolve(request.params.model));
     const accepted = request.is('multipart/form-data')
       ? await acceptance.acceptUpload(head, async (store) => {
-          return await formOrder(request, head, store, dependencies.maxJsonBytes);
+          return await formOrder(request, head, store);
         })
       : await acceptance.accept(
           request.is(JSON_MEDIA_TYPE)
@@ -157,6 +158,7 @@ export async function answerAccepted(
   const { reader, quotas, load } = dependencies;
   const { accepted, isReplayed } = order;
   logAbout(response, accepted.id);
+  releaseBody(response);
   if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
   const record = await afterWaiting(response, order, waitS, dependencies).catch(
     async (error: unknown) => {

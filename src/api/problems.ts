@@ -60,6 +60,12 @@ export class Problem extends Error {
   }
 }
 
+/** Something is wrong at one place of a body. */
+export const invalidAt = (pointer: string, detail: string): Problem =>
+  new Problem('invalid_input', `${pointer || '(body)'}: ${detail}`, {
+    errors: [{ pointer, detail }],
+  });
+
 const RETRY_LATER = { 'Retry-After': '1' };
 
 function describeCode(code: ProblemCode): readonly [status: number, title: string] {

@@ -12,8 +12,10 @@ const COUNT_LAG_MS = 2000;
 /** How old a count may be; a younger one is asked for before anybody is refused. */
 const COUNT_AGE_MS = 1000;
 const COUNT_AGE_BEFORE_REFUSING_MS = 200;
+const LOOKS_BEFORE_REFUSING = 16;
 const WINDOW_MS = 60_000;
-const RETRY_AFTER_S = 1;
+/** Nobody can tell when a prediction ends; of a window that slides a sixth is a fair guess. */
+const RETRY_AFTER_S = { inFlight: 1, perMinute: 10 };
 
 export interface Quotas {
   /** Predictions that a tenant may submit within a minute; null: as many as it likes. */
@@ -26,32 +28,37 @@ export interface Quotas {
 
 type Admission = Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>;
 
+/** The place of a prediction that was let in. */
+export interface Place {
+  /** It has started: from now on Temporal counts it, sooner or later. */
+  started(): void;
+  /** It never will. */
+  release(): void;
+}
+
 export class QuotaKeeper {
   readonly #quotas: Quotas;
-  readonly #engine: Pick<PredictionEngine, 'count'>;
+  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
   readonly #tallies = new Map<string, Tally>();
 
-  constructor(quotas: Quotas, engine: Pick<PredictionEngine, 'count'>) {
+  constructor(quotas: Quotas, engine: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
     this.#quotas = quotas;
     this.#engine = engine;
   }
 
-  /**
-   * Makes room for a prediction. Throws the problems `rate_limited` and `overloaded`. What was let in
-   * and does not start, or is known to have ended, is told to `ended`.
-   */
-  async admit({ id, tenant, model, version }: Admission): Promise<void> {
+  /** Makes room for a prediction. Throws the problems `rate_limited` and `overloaded`. */
+  async admit(admission: Admission): Promise<Place> {
     const { perMinute, inFlight, backlog } = this.#quotas;
-    const ref = { name: model, version };
-    const ofTenant = this.#tally({ tenant });
-    const ofModel = this.#tally({ model: ref });
+    const { id, tenant } = admission;
+    const [ofTenant, ofModel] = this.#talliesOf(admission);
     await Promise.all([
       ofModel.look({ running: backlog, started: Infinity }),
       ofTenant.look({ running: inFlight, started: perMinute ?? Infinity }),
     ]);
     // From here on nobody else has a turn until it is added.
     if (ofModel.now().running >= backlog) {
-      const detail = `${formatModelRef(ref)} has ${backlog} predictions to do already: send this one later`;
+      const label = formatModelRef({ name: admission.model, version: admission.version });
+      const detail = `${label} has ${backlog} predictions to do already: send this one later`;
       throw new Problem('overloaded', detail);
     }
     const isBusy = ofTenant.now().running >= inFlight;
@@ -59,22 +66,20 @@ export class QuotaKeeper {
       const detail = isBusy
         ? `${inFlight} predictions of yours have not ended yet: send this one when some have`
         : `you have sent ${perMinute} predictions within a minute: send this one later`;
-      const retryAfterS = isBusy ? RETRY_AFTER_S : Math.ceil(WINDOW_MS / 1000 / (perMinute ?? 1));
+      const retryAfterS = isBusy ? RETRY_AFTER_S.inFlight : RETRY_AFTER_S.perMinute;
       const headers = { ...this.headers(tenant), 'Retry-After': String(retryAfterS) };
       throw new Problem('rate_limited', detail, { headers });
     }
-    ofTenant.add(id);
-    ofModel.add(id);
+    const places = [ofTenant.add(id), ofModel.add(id)];
+    return {
+      started: () => places.forEach((place) => place.started()),
+      release: () => places.forEach((place) => place.release()),
+    };
   }
 
-  /** It takes no room any more. */
-  ended(id: string): void {
-    for (const tally of this.#tallies.values()) tally.end(id);
-  }
-
-  /** It never was: a start that failed. */
-  forget(id: string): void {
-    for (const tally of this.#tallies.values()) tally.forget(id);
+  /** It is known to have ended: it takes no room any more. */
+  ended(prediction: Admission): void {
+    for (const tally of this.#talliesOf(prediction)) tally.end(prediction.id);
   }
 
   /** What a tenant has left: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ */
@@ -90,8 +95,12 @@ export class QuotaKeeper {
     return { 'RateLimit-Policy': policies.join(', '), RateLimit: states.join(', ') };
   }
 
+  #talliesOf({ tenant, model, version }: Admission): readonly [Tally, Tally] {
+    return [this.#tally({ tenant }), this.#tally({ model: { name: model, version } })];
+  }
+
   #tally(filter: PredictionFilter): Tally {
-    const key = JSON.stringify(filter);
+    const key = 'tenant' in filter ? filter.tenant : formatModelRef(filter.model); // no tenant has an @
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
       tally = new Tally(filter, this.#engine);
@@ -104,44 +113,71 @@ export class QuotaKeeper {
 /** `started`: within the latest minute. */
 type Amounts = Readonly<Record<'running' | 'started', number>>;
 
+/** One that was let in here; `startedAtMs` is null while its request is still being seen to. */
+interface Recent {
+  startedAtMs: number | null;
+  isRunning: boolean;
+}
+
 /** How many predictions of a tenant, or of a model version, are there now. */
 class Tally {
   readonly #filter: PredictionFilter;
-  readonly #engine: Pick<PredictionEngine, 'count'>;
-  /** Of those that had started a while before it was asked for. */
-  #counted: Amounts = { running: 0, started: 0 };
+  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  /** Of those that had started a while before it was asked for; null before the first answer. */
+  #counted: Amounts | null = null;
   #countsStarted = false;
   #askedAtMs = 0;
   #asking: Promise<void> | null = null;
   /** Those let in here since. */
-  readonly #recent = new Map<string, { readonly atMs: number; isRunning: boolean }>();
+  readonly #recent = new Map<string, Recent>();
   #recentRunning = 0;
 
-  constructor(filter: PredictionFilter, engine: Pick<PredictionEngine, 'count'>) {
+  constructor(filter: PredictionFilter, engine: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
     this.#filter = filter;
     this.#engine = engine;
   }
 
   now(): Amounts {
-    const { running, started } = this.#counted;
+    const { running, started } = this.#counted ?? { running: 0, started: 0 };
     return { running: running + this.#recentRunning, started: started + this.#recent.size };
   }
 
   /** Sees to it that the counts are young enough: of this moment, when a limit seems to be reached. */
   async look(limits: Amounts): Promise<void> {
     this.#countsStarted = limits.started !== Infinity;
+    if (this.#counted === null) await this.#count();
     const ageMs = Date.now() - this.#askedAtMs;
-    if (this.#askedAtMs === 0) await this.#count();
-    else if (ageMs > COUNT_AGE_MS) void this.#count();
+    if (ageMs > COUNT_AGE_MS) void this.#count();
     const { running, started } = this.now();
     const isReached = running >= limits.running || started >= limits.started;
-    if (isReached && ageMs > COUNT_AGE_BEFORE_REFUSING_MS) await this.#count();
+    if (!isReached || ageMs <= COUNT_AGE_BEFORE_REFUSING_MS) return;
+    await this.#count();
+    await this.#settleOldest().catch(() => {}); // the next one will look again
   }
 
-  add(id: string): void {
-    if (this.#recent.has(id)) return;
-    this.#recent.set(id, { atMs: Date.now(), isRunning: true });
+  /** Of those let in here nobody may have read the end: before somebody is refused, we do. */
+  async #settleOldest(): Promise<void> {
+    const open = [...this.#recent].filter(([, { startedAtMs, isRunning }]) => {
+      return isRunning && startedAtMs !== null;
+    });
+    const looks = open.slice(0, LOOKS_BEFORE_REFUSING).map(async ([id]) => {
+      if (await this.#engine.hasEnded(id)) this.end(id);
+    });
+    await Promise.all(looks);
+  }
+
+  /** One that is here already has its place: what is returned then does nothing. */
+  add(id: string): Place {
+    if (this.#recent.has(id)) return { started: () => {}, release: () => {} };
+    const entry: Recent = { startedAtMs: null, isRunning: true };
+    this.#recent.set(id, entry);
     this.#recentRunning += 1;
+    return {
+      started: () => {
+        entry.startedAtMs = Date.now();
+      },
+      release: () => this.#forget(id),
+    };
   }
 
   end(id: string): void {
@@ -151,7 +187,7 @@ class Tally {
     this.#recentRunning -= 1;
   }
 
-  forget(id: string): void {
+  #forget(id: string): void {
     this.end(id);
     this.#recent.delete(id);
   }
@@ -176,8 +212,8 @@ class Tally {
       this.#countsStarted ? this.#engine.count({ ...this.#filter, ...window }) : 0,
     ]);
     this.#counted = { running, started };
-    for (const [id, { atMs }] of this.#recent) {
-      if (atMs < beforeMs) this.forget(id);
+    for (const [id, { startedAtMs }] of this.#recent) {
+      if (startedAtMs !== null && startedAtMs < beforeMs) this.#forget(id);
     }
   }
 }

@@ -1,12 +1,8 @@
 /* What a request must be, whatever it asks. */
-import express, { type Request } from 'express';
+import type { Request } from 'express';
 import { isPredictionId } from '../contract/messages.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { Problem } from './problems.ts';
-
-/** Reads a body that is JSON, up to a size; others are left as they are. */
-export const jsonBody = (maxBytes: number): ReturnType<typeof express.json> =>
-  express.json({ limit: maxBytes, type: JSON_MEDIA_TYPE });
 
 /** Throws a problem unless there is a body, and it is JSON. */
 export function requireJson(request: Request): void {

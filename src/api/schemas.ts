@@ -4,7 +4,7 @@ import { DAY_MS, parseDurationMs } from '../contract/duration.ts';
 import { jsonBytes } from '../contract/payload.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../contract/webhook.ts';
-import { Problem, type ProblemDetail } from './problems.ts';
+import { invalidAt, Problem, type ProblemDetail } from './problems.ts';
 
 const MAX_METADATA_BYTES = 4096; // a memo holds it
 const MAX_TAGS = 16;
@@ -17,6 +17,14 @@ const MAX_ERRORS = 20;
 const tagSchema = z
   .string()
   .regex(/^[\w.:@/-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : @ / -');
+
+/** A time that Temporal's queries can hold. */
+const timeSchema = z.iso
+  .datetime({ offset: true })
+  .refine(
+    (text) => /^2\d{3}-/.test(new Date(text).toJSON() ?? ''),
+    'must be of the years 2000 to 2999',
+  );
 
 /** What a receiver wants to be told of; all of it unless it says so. */
 const eventsSchema = z
@@ -102,7 +110,7 @@ export const rotateSchema = z.strictObject({
 export const redeliverSchema = z.strictObject({ endpoint: z.string().exactOptional() });
 
 /** `POST /v1/webhook_endpoints/{id}/redeliver` */
-export const redeliverSinceSchema = z.strictObject({ since: z.iso.datetime({ offset: true }) });
+export const redeliverSinceSchema = z.strictObject({ since: timeSchema });
 
 /** `POST /v1/predictions` */
 export const requestSchema = modelRequestSchema.extend({ model: z.string() });
@@ -117,8 +125,8 @@ export const listQuerySchema = pageQuerySchema.extend({
   status: z.enum(['active', 'succeeded', 'failed', 'canceled', 'aborted']).optional(),
   model: z.string().optional(),
   tag: tagSchema.optional(),
-  created_after: z.iso.datetime({ offset: true }).optional(),
-  created_before: z.iso.datetime({ offset: true }).optional(),
+  created_after: timeSchema.optional(),
+  created_before: timeSchema.optional(),
 });
 
 /** `?wait=` of `GET /v1/predictions/{id}`, in seconds. */
@@ -147,10 +155,10 @@ function refuseCrowd(value: unknown, at: readonly string[], depth = 0): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
   const names = Object.keys(value);
   if (names.length > MAX_MEMBERS) {
-    const [pointer, detail] = [toPointer(at), `must have at most ${MAX_MEMBERS} members`];
-    throw new Problem('invalid_input', `${pointer || '(body)'}: ${detail}`, {
-      errors: [{ pointer, detail }],
-    });
+    throw invalidAt(toPointer(at), `must have at most ${MAX_MEMBERS} members`);
+  }
+  if (names.includes('__proto__')) {
+    throw invalidAt(toPointer([...at, '__proto__']), 'is not known here');
   }
   if (depth > 0) return;
   for (const name of names) {

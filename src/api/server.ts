@@ -20,6 +20,9 @@ import { createApp } from './app.ts';
 /** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** A connection on which nothing moves for so long is cut: the longest wait is a minute. */
+const SILENCE_MS = 120_000;
+
 let logger = createLogger('api', 'info');
 process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
 try {
@@ -74,6 +77,7 @@ async function serve(): Promise<void> {
   });
   const server = createServer(app);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.timeout = SILENCE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(config.port, config.host, resolve);
   });

@@ -15,7 +15,7 @@ import type { AddressPolicy } from '../outbound/address-policy.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
-import { Problem } from './problems.ts';
+import { invalidAt, Problem } from './problems.ts';
 import type { ModelRequest } from './schemas.ts';
 
 /** An input field that does not come inside the JSON: media as a body of its own, or encoded. */
@@ -115,8 +115,7 @@ export async function storeFile(
   if (field === undefined) {
     const known = Object.keys(schema.media).join(', ') || 'none';
     const detail = `is no file that this model takes; it takes ${known}`;
-    const pointer = `/input/${name.slice(0, 100)}`;
-    throw new Problem('invalid_input', `${pointer} ${detail}`, { errors: [{ pointer, detail }] });
+    throw invalidAt(`/input/${name.slice(0, 100)}`, detail);
   }
   const key = payloadKeys.input(id, name, randomBytes(6).toString('hex'));
   onKey(key);

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from '../contract/duration.ts';
 import type { Manifest } from '../contract/model.ts';
 import type { Accepted } from '../contract/prediction.ts';
-import { Problem } from './problems.ts';
+import { invalidAt, Problem } from './problems.ts';
 import type { ModelRequest } from './schemas.ts';
 
 const MAX_DEADLINE_MS = 30 * DAY_MS;
@@ -14,11 +14,18 @@ export interface TermLimits {
   /** Without a word from the request. */
   readonly deadlineMs: number;
   readonly queueTtlMs: number;
+  readonly resultTtlMs: number;
 }
 
 export type Terms = Pick<
   Accepted,
-  'queue_ttl' | 'run_timeout' | 'deadline' | 'created_at' | 'deadline_at' | 'start_after'
+  | 'result_ttl'
+  | 'queue_ttl'
+  | 'run_timeout'
+  | 'deadline'
+  | 'created_at'
+  | 'deadline_at'
+  | 'start_after'
 >;
 
 /** Throws a problem that names the member. */
@@ -36,6 +43,7 @@ export function termsOf(
   const longestRunMs = timeouts.run_s * 1000;
   const runTimeoutMs = within(request.run_timeout, 'run_timeout', longestRunMs) ?? longestRunMs;
   return {
+    result_ttl: formatDuration(limits.resultTtlMs),
     queue_ttl: formatDuration(queueTtlMs),
     run_timeout: formatDuration(runTimeoutMs),
     deadline: formatDuration(deadlineMs),
@@ -64,8 +72,8 @@ function within(text: string | undefined, member: string, mostMs: number): numbe
   if (text === undefined) return null;
   const durationMs = parseDurationMs(text);
   if (durationMs !== null && durationMs > 0 && durationMs <= mostMs) return durationMs;
-  throw refused(
-    member,
+  throw invalidAt(
+    `/${member}`,
     `must be a duration such as 90s or 1h30m, at most ${formatDuration(mostMs)}`,
   );
 }
@@ -78,14 +86,12 @@ function startOf(text: string | undefined, nowMs: number): number | null {
   const isTime = delayMs !== null || time.safeParse(text).success;
   if (!isTime || Number.isNaN(startMs) || startMs > nowMs + MAX_DELAY_MS) {
     const most = formatDuration(MAX_DELAY_MS);
-    throw refused('start_after', `must be a time (RFC 3339) or a duration, at most ${most} ahead`);
+    throw invalidAt(
+      '/start_after',
+      `must be a time (RFC 3339) or a duration, at most ${most} ahead`,
+    );
   }
   return startMs <= nowMs ? null : startMs;
 }
 
 const time = z.iso.datetime({ offset: true });
-
-function refused(member: string, detail: string): Problem {
-  const pointer = `/${member}`;
-  return new Problem('invalid_input', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });
-}

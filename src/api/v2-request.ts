@@ -16,7 +16,7 @@ import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import type { Attachment } from './store-input.ts';
 import { Problem } from './problems.ts';
 import { parseBody } from './schemas.ts';
-import { MAX_WAIT_S } from './waiting.ts';
+import { MAX_WAIT_S } from './prefer.ts';
 
 /** How long the JSON is when bytes follow it. */
 export const HEADER_LENGTH = 'Inference-Header-Content-Length';

@@ -2,21 +2,21 @@
  * /v2: the Open Inference Protocol, for the clients of KServe and Triton. An infer call is a
  * prediction like any other, and the client waits for its end.
  */
-import express, { type Request, type RequestHandler, type Response, Router } from 'express';
+import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
 import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import { tenantOf } from './access.ts';
-import type { Acceptance, PredictionOrder } from './acceptance.ts';
+import type { Acceptance } from './acceptance.ts';
+import { type Bodies, releaseBody } from './bodies.ts';
 import type { Load } from './load.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
+import { type OrderHead, orderHead } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { modelRequestSchema, parseBody } from './schemas.ts';
-import { traceparentOf } from './traceparent.ts';
-import { prefersAsync } from './waiting.ts';
+import { prefersAsync } from './prefer.ts';
 import type { Waits } from './waits.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
 import { endProblem, inferResponse } from './v2-response.ts';
@@ -34,22 +34,17 @@ export interface V2Dependencies {
   readonly publicUrl: string;
   readonly softwareVersion: string;
   readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
   readonly limits: { readonly maxUploadBytes: number };
 }
 
 const RETRY_AFTER_S = '1';
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, acceptance, load, engine, waits, softwareVersion, limits, maxJsonBytes } =
+  const { repository, acceptance, load, engine, waits, softwareVersion, maxJsonBytes } =
     dependencies;
   const router = Router();
-  // Clients name all kinds of media types, or none: the body is what its header says.
-  const json = express.raw({ limit: maxJsonBytes, type: () => true });
-  const binary = express.raw({ limit: limits.maxUploadBytes, type: () => true });
-  const raw: RequestHandler = (request, response, next) => {
-    const read = request.get(HEADER_LENGTH) === undefined ? json : binary;
-    read(request, response, next);
-  };
+  const raw = bodyReader(dependencies);
 
   router.get('/', (_request, response) => void response.json(serverMetadata(softwareVersion)));
   router.get('/health/live', (_request, response) => void response.json({ live: true }));
@@ -85,15 +80,24 @@ export function v2Router(dependencies: V2Dependencies): Router {
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
     const isAsync = prefersAsync(request, response);
-    if (!isAsync) waits.requireRoom(); // before it is accepted
-    const accepted = await accept(
-      { tenant: tenantOf(response), traceparent: traceparentOf(request) ?? null, version },
-      infer,
-      acceptance,
-    );
+    if (request.get('Idempotency-Key') !== undefined) {
+      throw new Problem('malformed_request', 'Idempotency-Key is not read here: submit to /v1');
+    }
+    if (!isAsync) waits.requireRoom(response); // before it is accepted
+    const accepted = await accept(orderHead(request, response, version), infer, acceptance);
     await answer(response, { accepted, infer, isAsync }, dependencies);
   });
   return router;
+}
+
+/** Clients name all kinds of media types, or none: the body is what its header says. */
+function bodyReader({ bodies, limits, maxJsonBytes }: V2Dependencies): RequestHandler {
+  const json = bodies.bytes(maxJsonBytes);
+  const binary = bodies.bytes(limits.maxUploadBytes);
+  return (request, response, next) => {
+    const read = request.get(HEADER_LENGTH) === undefined ? json : binary;
+    read(request, response, next);
+  };
 }
 
 function tensorModelOf(request: Request, acceptance: Acceptance) {
@@ -102,13 +106,13 @@ function tensorModelOf(request: Request, acceptance: Acceptance) {
 }
 
 async function accept(
-  order: Pick<PredictionOrder, 'tenant' | 'traceparent' | 'version'>,
+  head: OrderHead,
   { inputs, outputs, attachment, priority }: InferRequestV2,
   acceptance: Acceptance,
 ): Promise<Accepted> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
   const request = parseBody(modelRequestSchema, { input: { inputs }, options, priority });
-  const whole = { ...order, request, attachment, asSent: null, idempotencyKey: null };
+  const whole = { ...head, request, attachment, asSent: null };
   return (await acceptance.accept(whole)).accepted;
 }
 
@@ -120,6 +124,7 @@ async function answer(
 ): Promise<void> {
   const { id } = accepted;
   logAbout(response, id);
+  releaseBody(response);
   const url = `${publicUrl}/v1/predictions/${id}`;
   response.setHeader('Location', url);
   response.set(quotas.headers(accepted.tenant));
@@ -133,7 +138,7 @@ async function answer(
   });
   const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside
   if (ended === null) {
-    const detail = `${id} has not ended within ${infer.waitS} s; it goes on: read it at ${url}`;
+    const detail = `${id} has not ended yet; it goes on: read it at ${url}`;
     throw new Problem('not_ended', detail, { members: { prediction_id: id } });
   }
   if (ended.status !== 'succeeded') throw endProblem(accepted, ended);

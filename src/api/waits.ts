@@ -1,30 +1,46 @@
 /* Requests that wait for something to end. There are only so many at once: each holds a connection. */
 import type { Response } from 'express';
+import { tenantOf } from './access.ts';
 import { Problem } from './problems.ts';
 
 export class Waits {
   readonly #max: number;
+  readonly #maxOfOne: number;
+  readonly #ofTenants = new Map<string, number>();
   #count = 0;
 
-  constructor(max: number) {
+  /** So many together, and of one tenant. */
+  constructor(max: number, maxOfOne: number) {
     this.#max = max;
+    this.#maxOfOne = maxOfOne;
   }
 
-  /** Throws the problem `overloaded` when there is no place left. */
-  requireRoom(): void {
-    if (this.#count < this.#max) return;
-    const detail = `${this.#max} requests wait already (BUZZER_MAX_WAITING): poll, or come back later`;
+  /** Throws the problem `overloaded` when there is no place left for the tenant of this answer. */
+  requireRoom(response: Response): void {
+    if (this.#hasRoom(response)) return;
+    const detail = `${this.#count} requests wait already (BUZZER_MAX_WAITING): poll, or come back later`;
     throw new Problem('overloaded', detail);
+  }
+
+  #hasRoom(response: Response): boolean {
+    const ofTenant = this.#ofTenants.get(tenantOf(response)) ?? 0;
+    return this.#count < this.#max && ofTenant < this.#maxOfOne;
+  }
+
+  #add(response: Response, change: 1 | -1): void {
+    const tenant = tenantOf(response);
+    this.#count += change;
+    const ofTenant = (this.#ofTenants.get(tenant) ?? 0) + change;
+    if (ofTenant === 0) this.#ofTenants.delete(tenant);
+    else this.#ofTenants.set(tenant, ofTenant);
   }
 
   /** Takes a place until the answer is over; throws the problem `overloaded` when there is none. */
   enter(response: Response): void {
-    this.requireRoom();
+    this.requireRoom(response);
     if (response.destroyed) return; // it hung up: there is nothing to be over any more
-    this.#count += 1;
-    response.once('close', () => {
-      this.#count -= 1;
-    });
+    this.#add(response, 1);
+    response.once('close', () => this.#add(response, -1));
   }
 
   /**
@@ -37,11 +53,11 @@ export class Waits {
     seconds: number,
     wait: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | null> {
-    if (this.#count >= this.#max) {
+    if (!this.#hasRoom(response)) {
       response.removeHeader('Preference-Applied');
       return null;
     }
-    this.#count += 1;
+    this.#add(response, 1);
     const controller = new AbortController();
     const abort = () => controller.abort();
     const timer = setTimeout(abort, seconds * 1000);
@@ -50,7 +66,7 @@ export class Waits {
     try {
       return await wait(controller.signal);
     } finally {
-      this.#count -= 1;
+      this.#add(response, -1);
       clearTimeout(timer);
       response.off('close', abort);
     }

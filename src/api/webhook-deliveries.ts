@@ -1,19 +1,20 @@
 /* /v1/predictions/{id}/webhook: who was told of a prediction's end, how often, and telling again. */
 import { Router } from 'express';
 import { tenantOf } from './access.ts';
+import type { Bodies } from './bodies.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { Problem } from './problems.ts';
-import { jsonBody, optionalJson, parsePredictionId } from './requests.ts';
+import { optionalJson, parsePredictionId } from './requests.ts';
 import { parseBody, redeliverSchema } from './schemas.ts';
 
 export function webhookDeliveriesRouter(dependencies: {
   readonly deliveries: Deliveries;
-  readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
 }): Router {
   const { deliveries } = dependencies;
   const router = Router();
-  const json = jsonBody(dependencies.maxJsonBytes);
+  const json = dependencies.bodies.json;
 
   router.get('/predictions/:id/webhook', async (request, response) => {
     const found =

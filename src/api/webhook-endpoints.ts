@@ -3,10 +3,11 @@ import { Router } from 'express';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { WebhookEndpoint, WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { tenantOf } from './access.ts';
+import type { Bodies } from './bodies.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { listOf } from './lists.ts';
 import { newId } from './new-id.ts';
-import { jsonBody, parseEndpointId, requireJson } from './requests.ts';
+import { parseEndpointId, requireJson } from './requests.ts';
 import {
   endpointChangesSchema,
   endpointSchema,
@@ -19,13 +20,13 @@ export interface WebhookEndpointsDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly publicUrl: string;
-  readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
 }
 
 export function webhookEndpointsRouter(dependencies: WebhookEndpointsDependencies): Router {
-  const { endpoints, addressPolicy, publicUrl, maxJsonBytes } = dependencies;
+  const { endpoints, addressPolicy, publicUrl, bodies } = dependencies;
   const router = Router();
-  const json = jsonBody(maxJsonBytes);
+  const json = bodies.json;
 
   router.post('/webhook_endpoints', json, async (request, response) => {
     requireJson(request);

@@ -2,16 +2,17 @@
 import { type Response, Router } from 'express';
 import type { SigningSecret, SigningSecrets } from '../webhooks/secrets.ts';
 import { tenantOf } from './access.ts';
-import { jsonBody, optionalJson } from './requests.ts';
+import type { Bodies } from './bodies.ts';
+import { optionalJson } from './requests.ts';
 import { parseBody, rotateSchema } from './schemas.ts';
 
 export function webhookSecretRouter(dependencies: {
   readonly secrets: SigningSecrets;
-  readonly maxJsonBytes: number;
+  readonly bodies: Bodies;
 }): Router {
-  const { secrets, maxJsonBytes } = dependencies;
+  const { secrets, bodies } = dependencies;
   const router = Router();
-  const json = jsonBody(maxJsonBytes);
+  const json = bodies.json;
   router.get('/webhook_secret', async (_request, response) => {
     send(response, await secrets.valid(tenantOf(response)));
   });

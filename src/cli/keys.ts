@@ -68,7 +68,9 @@ async function create(
   if (!TENANT.test(tenant)) {
     throw new UsageError('--tenant must be 1 to 63 of a-z 0-9 -, no - at either end');
   }
-  if (given.description.length > 200) throw new UsageError('--description is too long');
+  if (!/^[^\p{Cc}]{0,200}$/u.test(given.description)) {
+    throw new UsageError('--description must be one line of at most 200 characters');
+  }
   const { key, token } = newApiKey({
     tenant,
     scopes: scopesIn(given.scopes),

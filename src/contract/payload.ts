@@ -25,6 +25,7 @@ export const jsonBytes = (value: Json): number => encoder.encode(JSON.stringify(
 
 /** Payload store keys, all in one place, so that nothing is ever stored where no sweep would look. */
 export const payloadKeys = {
+  predictions: 'predictions',
   prediction: (id: string) => `predictions/${id}`,
   input: (id: string, field: string, nonce: string) => `predictions/${id}/input/${field}.${nonce}`,
   /** An input fetched from its URL. */

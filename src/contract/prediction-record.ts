@@ -2,6 +2,7 @@
  * The record of a prediction from its two halves. What is the same whoever asks: a GET reads its
  * output from the store first, a webhook sends what is there.
  */
+import { parseDurationMs } from './duration.ts';
 import type { Json, Stored } from './payload.ts';
 import {
   type Accepted,
@@ -16,6 +17,7 @@ import {
 export interface RecordSettings {
   /** Where clients reach the API; no slash at its end. */
   readonly publicUrl: string;
+  /** Of predictions that do not say it themselves. */
   readonly resultTtlMs: number;
 }
 
@@ -98,7 +100,7 @@ export function finalRecord(
     attempt: ended.attempt,
     started_at: ended.started_at,
     completed_at: ended.completed_at,
-    expires_at: new Date(expiresAtMs(ended, settings)).toISOString(),
+    expires_at: new Date(expiresAtMs(accepted, ended, settings)).toISOString(),
     progress: null,
     queue: null,
   };
@@ -124,5 +126,11 @@ export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string):
   return { output: null, output_url: ended.status === 'succeeded' ? url : null };
 }
 
-export const expiresAtMs = (ended: Ended, { resultTtlMs }: RecordSettings): number =>
-  Date.parse(ended.completed_at) + resultTtlMs;
+/** How long a prediction is kept after its end. */
+export const resultTtlOf = (
+  { result_ttl: ttl }: Accepted,
+  { resultTtlMs }: Pick<RecordSettings, 'resultTtlMs'>,
+): number => (ttl === undefined ? null : parseDurationMs(ttl)) ?? resultTtlMs;
+
+export const expiresAtMs = (accepted: Accepted, ended: Ended, settings: RecordSettings): number =>
+  Date.parse(ended.completed_at) + resultTtlOf(accepted, settings);

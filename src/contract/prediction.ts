@@ -45,6 +45,8 @@ export interface Accepted {
   readonly priority?: number;
   /** Absent: at once. */
   readonly start_after?: string;
+  /** How long it is kept after its end; absent in what older versions have accepted. */
+  readonly result_ttl?: string;
   /** Absent: nobody is told of its end. */
   readonly receivers?: Receivers;
   /** The prediction whose input this one has. */

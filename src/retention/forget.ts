@@ -7,7 +7,7 @@ import { leaveTombstone, type Tombstone } from './tombstones.ts';
 
 /**
  * Removes a prediction that has ended: its payloads, its workflow and its deliveries. What fails
- * from the tombstone on, doing it once more finishes.
+ * before its workflow is gone, doing it once more finishes.
  */
 export async function forgetPrediction(
   { accepted, ended }: { readonly accepted: Accepted; readonly ended: Ended | null },

@@ -1,21 +1,31 @@
-/* Predictions whose time has come are removed; the API has been answering `expired` all the while. */
+/*
+ * Predictions whose time has come are removed; the API has been answering `expired` all the while. So
+ * are payloads that belong to no prediction.
+ */
 import { DAY_MS } from '../contract/duration.ts';
-import { MEMO_ENDED, PREDICTION_WORKFLOW } from '../contract/messages.ts';
-import type { Ended } from '../contract/prediction.ts';
+import {
+  isPredictionId,
+  MEMO_ACCEPTED,
+  MEMO_ENDED,
+  PREDICTION_WORKFLOW,
+} from '../contract/messages.ts';
+import { payloadKeys } from '../contract/payload.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
+import { resultTtlOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
-import { WorkflowMissingError } from '../temporal/timely-calls.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely-calls.ts';
 import { forgetPrediction } from './forget.ts';
 import { removeOldTombstones } from './tombstones.ts';
 
 const LONGEST_PAUSE_MS = 600_000;
-const TOMBSTONES_EVERY_MS = DAY_MS;
 const PAGE_SIZE = 100;
 
 export interface SweepDependencies {
   readonly engine: PredictionEngine;
   readonly store: PayloadStore;
+  /** Of predictions that do not say it themselves. */
   readonly resultTtlMs: number;
   readonly logger: Logger;
 }
@@ -29,56 +39,89 @@ export async function sweepUntil(
   dependencies: SweepDependencies,
 ): Promise<void> {
   const { resultTtlMs, store, logger } = dependencies;
-  let tombstonesAtMs = 0;
+  const attempt = async (what: string, work: () => Promise<unknown>) =>
+    await work().catch((error: unknown) => {
+      logger.warn({ err: error }, `the sweep of ${what} broke off; it is tried again`);
+    });
+  let dailyAtMs = 0;
+  let suspects: ReadonlySet<string> = new Set();
   while (!stop.aborted) {
-    try {
-      const removed = await sweep(stop, dependencies);
-      if (removed > 0) logger.info({ removed }, 'expired predictions were removed');
-      if (Date.now() - tombstonesAtMs > TOMBSTONES_EVERY_MS) {
-        await removeOldTombstones(store);
-        tombstonesAtMs = Date.now();
-      }
-    } catch (error) {
-      logger.warn({ err: error }, 'the sweep broke off; the next one goes on');
+    await attempt('expired predictions', async () => await sweepExpired(stop, dependencies));
+    if (Date.now() - dailyAtMs > DAY_MS) {
+      dailyAtMs = Date.now();
+      await attempt('tombstones', async () => await removeOldTombstones(store, logger));
+      await attempt('payloads', async () => {
+        suspects = await sweepOrphans(suspects, stop, dependencies);
+      });
     }
     await pause(Math.min(LONGEST_PAUSE_MS, resultTtlMs), stop);
   }
 }
 
-/** How many were removed. */
-async function sweep(stop: AbortSignal, dependencies: SweepDependencies): Promise<number> {
-  const { engine, resultTtlMs } = dependencies;
+async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies): Promise<void> {
+  const { engine, resultTtlMs, logger } = dependencies;
   const before = new Date(Date.now() - resultTtlMs).toISOString();
   const query = `WorkflowType = '${PREDICTION_WORKFLOW}' AND ExecutionStatus != 'Running' AND CloseTime < '${before}'`;
   let removed = 0;
   let token: Uint8Array | null = null;
   do {
     const page = await engine.list(query, PAGE_SIZE, token);
-    for (const execution of page.executions) {
-      if (stop.aborted) return removed;
-      if (await removeExpired(execution, dependencies)) removed += 1;
+    for (const { id } of page.executions) {
+      if (stop.aborted) return;
+      try {
+        if (await removeExpired(id, dependencies)) removed += 1;
+      } catch (error) {
+        if (error instanceof EngineUnavailableError) throw error;
+        logger.warn({ err: error, prediction: id }, 'it has expired, and cannot be removed');
+      }
     }
     token = page.nextPageToken;
   } while (token !== null);
-  return removed;
+  if (removed > 0) logger.info({ removed }, 'expired predictions were removed');
 }
 
 /** A reset leaves earlier runs behind: only the latest says whether it has ended, and when. */
-async function removeExpired(
-  { id, accepted }: ListedExecution,
-  dependencies: SweepDependencies,
-): Promise<boolean> {
-  const { engine, resultTtlMs } = dependencies;
-  const latest = await engine.describe(id).catch((error: unknown) => {
-    if (error instanceof WorkflowMissingError) return null; // it is on its way out
-    throw error;
-  });
-  const { closeTime } = latest ?? {};
-  if (latest === null || closeTime === undefined) return false;
-  if (closeTime.getTime() > Date.now() - resultTtlMs) return false;
-  const ended = (latest.memo?.[MEMO_ENDED] ?? null) as Ended | null;
+async function removeExpired(id: string, dependencies: SweepDependencies): Promise<boolean> {
+  const latest = await describe(id, dependencies);
+  const accepted = latest?.memo?.[MEMO_ACCEPTED] as Accepted | undefined;
+  const closedAtMs = latest?.closeTime?.getTime();
+  if (accepted === undefined || closedAtMs === undefined) return false;
+  if (closedAtMs + resultTtlOf(accepted, dependencies) > Date.now()) return false;
+  const ended = (latest?.memo?.[MEMO_ENDED] ?? null) as Ended | null;
   await forgetPrediction({ accepted, ended }, 'expired', dependencies);
   return true;
+}
+
+/**
+ * Removes what belonged to nobody a day ago and still does: a process died between an upload and its
+ * start. Answers with what belongs to nobody for the first time.
+ */
+async function sweepOrphans(
+  suspects: ReadonlySet<string>,
+  stop: AbortSignal,
+  dependencies: SweepDependencies,
+): Promise<ReadonlySet<string>> {
+  const { store, logger } = dependencies;
+  const keys = await store.list(payloadKeys.predictions);
+  const ids = new Set(keys.map((key) => key.split('/')[1] ?? '').filter(isPredictionId));
+  const orphans = new Set<string>();
+  for (const id of ids) {
+    if (stop.aborted) break;
+    if ((await describe(id, dependencies)) !== null) continue;
+    if (suspects.has(id)) {
+      await store.delete(payloadKeys.prediction(id));
+      logger.info({ prediction: id }, 'payloads of no prediction were removed');
+    } else orphans.add(id);
+  }
+  return orphans;
+}
+
+/** Null: Temporal does not know it, or no longer. */
+async function describe(id: string, { engine }: SweepDependencies) {
+  return await engine.describe(id).catch((error: unknown) => {
+    if (error instanceof WorkflowMissingError) return null;
+    throw error;
+  });
 }
 
 async function pause(ms: number, stop: AbortSignal): Promise<void> {

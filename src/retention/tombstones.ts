@@ -3,6 +3,7 @@ import { DAY_MS } from '../contract/duration.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
 import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /** So long a tombstone says that there was a prediction; then nobody knows. */
 const TOMBSTONE_TTL_MS = 30 * DAY_MS;
@@ -32,11 +33,15 @@ export async function findTombstone(id: string, store: PayloadStore): Promise<To
 }
 
 /** Removes those that have stood long enough. */
-export async function removeOldTombstones(store: PayloadStore): Promise<void> {
+export async function removeOldTombstones(store: PayloadStore, logger: Logger): Promise<void> {
   for (const key of await store.list(payloadKeys.tombstones)) {
-    const tombstone = await readTombstone(key, store);
-    const ageMs = Date.now() - Date.parse(tombstone?.deleted_at ?? '');
-    if (ageMs > TOMBSTONE_TTL_MS) await store.delete(key);
+    try {
+      const tombstone = await readTombstone(key, store);
+      const ageMs = Date.now() - Date.parse(tombstone?.deleted_at ?? '');
+      if (ageMs > TOMBSTONE_TTL_MS) await store.delete(key);
+    } catch (error) {
+      logger.warn({ err: error, key }, 'a tombstone cannot be read');
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type DeliveryState,
   MEMO_DELIVERY,
 } from '../contract/webhook.ts';
+import { resultOf } from './long-wait.ts';
 import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
@@ -66,8 +67,7 @@ export class DeliveryEngine {
   /** Resolves when a delivery has ended, or `signal` aborts. */
   async waitForEnd(id: string, signal: AbortSignal): Promise<void> {
     try {
-      const handle = this.#client.workflow.getHandle(id);
-      await this.#client.withAbortSignal(signal, async () => (await handle.result()) as unknown);
+      await resultOf(this.#client, id, signal);
     } catch (error) {
       if (!(error instanceof WorkflowFailedError) && !signal.aborted) throw error;
     }

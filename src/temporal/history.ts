@@ -1,5 +1,6 @@
 /* What has happened to a prediction, out of Temporal's history of it. No payloads. */
 import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
+import { FETCH_ACTIVITY, isWaiting } from './pending-activity.ts';
 import { cutMessage } from '../contract/failure.ts';
 
 type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
@@ -30,8 +31,7 @@ export interface HistoryEntry {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-const FETCH_ACTIVITY = 'fetchInput';
-/** Temporal's TimeoutType and PendingActivityState. */
+/** Temporal's TimeoutType. */
 const TIMEOUTS = [
   'timeout',
   'start_to_close',
@@ -39,7 +39,6 @@ const TIMEOUTS = [
   'schedule_to_close',
   'heartbeat',
 ];
-const PENDING_STARTED = 2;
 
 /**
  * In their order. Temporal writes an attempt down when its activity has come to an end: of those
@@ -52,7 +51,7 @@ export function historyEntries(
   const attempts = new Map<string, number>(); // by the event that scheduled the activity
   const told = (events ?? []).flatMap((event) => entryOf(event, attempts));
   const pending = (raw.pendingActivities ?? []).map((activity): HistoryEntry => {
-    const isRunning = Number(activity.state) === PENDING_STARTED;
+    const isRunning = !isWaiting(activity.state);
     const at = isRunning ? activity.lastStartedTime : activity.scheduledTime;
     return {
       at: timeOf(at),

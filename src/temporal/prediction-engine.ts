@@ -17,7 +17,13 @@ import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { type HistoryEntry, historyEntries } from './history.ts';
-import { GRPC_NOT_FOUND, type TimelyCall, timelyCalls } from './timely-calls.ts';
+import { resultOf } from './long-wait.ts';
+import {
+  GRPC_NOT_FOUND,
+  type TimelyCall,
+  timelyCalls,
+  WorkflowMissingError,
+} from './timely-calls.ts';
 import { listExecutions } from './visibility.ts';
 
 const CHECK_DEADLINE_MS = 2000;
@@ -118,6 +124,17 @@ export class PredictionEngine {
     return await this.#timely(async () => await this.#client.workflow.getHandle(id).describe());
   }
 
+  /** Whether a prediction has ended, or is not there. */
+  async hasEnded(id: string): Promise<boolean> {
+    try {
+      const { closeTime, memo } = await this.describe(id);
+      return closeTime !== undefined || memo?.[MEMO_ENDED] !== undefined;
+    } catch (error) {
+      if (error instanceof WorkflowMissingError) return true;
+      throw error;
+    }
+  }
+
   /** What has happened to a prediction; throws `WorkflowMissingError`. */
   async history(id: string): Promise<readonly HistoryEntry[]> {
     const handle = this.#client.workflow.getHandle(id);
@@ -133,10 +150,7 @@ export class PredictionEngine {
    */
   async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {
     try {
-      return await this.#client.withAbortSignal(
-        signal,
-        async () => (await this.#client.workflow.getHandle(id).result()) as Ended,
-      );
+      return (await resultOf(this.#client, id, signal)) as Ended;
     } catch (error) {
       const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
       if (!(cause instanceof ApplicationFailure)) return null;

@@ -5,10 +5,12 @@
  */
 import { payloadKeys } from '../contract/payload.ts';
 import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { SecretBox } from './secret-box.ts';
 
 const MEDIA_TYPE = 'application/json';
-const TRIES = 20; // others change it at the same time: each time one of us has come through
+const LONGEST_PAUSE_MS = 50; // between two tries, so that not all of them meet again
+const TRIES = 50; // others change it at the same time: each time one of us has come through
 /** Older generations are removed. A writer that slept through so many changes has to begin again. */
 const KEPT_GENERATIONS = 8;
 const GENERATION_DIGITS = 10;
@@ -45,7 +47,10 @@ export class TenantObject<T> {
       if (next === value) return next;
       const key = this.#key(tenant, generation + 1);
       const sealed = box.seal(JSON.stringify(next), key);
-      if (!(await store.create(key, sealed, { mediaType: MEDIA_TYPE }))) continue;
+      if (!(await store.create(key, sealed, { mediaType: MEDIA_TYPE }))) {
+        await pause(Math.random() * LONGEST_PAUSE_MS);
+        continue;
+      }
       const generations = await this.#generations(tenant);
       if ((generations.at(-1) ?? 0) > generation + KEPT_GENERATIONS) {
         await store.delete(key); // ours was written into the place of a removed one

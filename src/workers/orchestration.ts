@@ -38,7 +38,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
   const store = await FilePayloadStore.open(config.payloadDir);
-  const client = createGuardedClient(config.addressPolicy);
+  const http = createGuardedClient(config.addressPolicy);
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const workflowBundle = { codePath: WORKFLOW_BUNDLE };
   const secrets = new SigningSecrets(objects);
@@ -53,7 +53,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       taskQueue: DELIVERY_QUEUE,
       activities: createWebhookActivities({
         endpoints: new WebhookEndpoints(objects),
-        send: createSender({ ...config, client, secrets, agent: AGENT, logger }),
+        send: createSender({ ...config, client: http, secrets, agent: AGENT, logger }),
         turns: new OriginTurns(DELIVERIES_AT_ONCE),
         logger,
       }),
@@ -68,7 +68,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       taskQueue: FETCH_QUEUE,
       activities: createInputActivities({
         ...config,
-        client,
+        client: http,
         store,
         agent: AGENT,
         turns: new OriginTurns(FETCHES_AT_ONCE),
@@ -77,16 +77,16 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
       maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
     }),
   ]);
-  const api = createClient({ ...config.temporal, identity: context.identity });
+  const temporal = createClient({ ...config.temporal, identity: context.identity });
   const sweeping = sweepUntil(context.stop, {
-    engine: new PredictionEngine(api),
+    engine: new PredictionEngine(temporal),
     store,
     resultTtlMs: config.resultTtlMs,
     logger,
   });
   await runUntilStopped(workers, context);
   await sweeping;
-  await api.connection.close();
+  await temporal.connection.close();
 });
 
 async function createWorker(

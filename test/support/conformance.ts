@@ -4,7 +4,7 @@
  */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { OPERATIONS } from '../../src/api/operations.ts';
+import { operationOf } from '../../src/api/operations.ts';
 
 interface Answers {
   readonly headers?: Record<string, { required?: boolean }>;
@@ -90,9 +90,9 @@ async function checked(
 
 /** The path of the operation as the document has it; null when it is none. */
 function templateOf(method: string, path: string): string | null {
-  const found = OPERATIONS.find((operation) => {
-    const pattern = new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`);
-    return operation.method === method && pattern.test(path);
-  });
-  return found?.path ?? null;
+  try {
+    return operationOf({ method, path }).path;
+  } catch {
+    return null;
+  }
 }

@@ -25,6 +25,12 @@ afterAll(async () => {
   await rm(models, { recursive: true });
 });
 
+/** The first run of a process takes longer. */
+async function warmUp(): Promise<void> {
+  const { id } = await submit({ model: 'burn', input: burn(0.01) });
+  await service.ended(id);
+}
+
 async function submit(body: object): Promise<Prediction> {
   const answer = await service.post({ model: 'affine', input: affine(), ...body });
   const record = (await answer.json()) as Prediction;
@@ -97,6 +103,7 @@ test('the queue_ttl passes with the orchestration worker gone', async () => {
 });
 
 test('the deadline passes during a run, with the orchestration worker gone', async () => {
+  await warmUp();
   const record = await submit({ model: 'burn', input: burn(30), deadline: '4s' });
   await service.processing(record.id);
   await service.orchestration.signal('SIGKILL');
@@ -110,6 +117,7 @@ test('the deadline passes during a run, with the orchestration worker gone', asy
 });
 
 test('the deadline passes while the worker that had started it is gone', async () => {
+  await warmUp();
   const record = await submit({ model: 'burn', input: burn(30), deadline: '8s' });
   await service.processing(record.id);
   await service.inference.signal('SIGKILL');

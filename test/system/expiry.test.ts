@@ -8,7 +8,7 @@ import { affine, Service } from '../support/service.ts';
 let service: Service;
 
 beforeAll(async () => {
-  service = await Service.start({ BUZZER_RESULT_TTL: '3s', BUZZER_ENGINE_INLINE_LIMIT: '0' });
+  service = await Service.start({ BUZZER_RESULT_TTL: '8s', BUZZER_ENGINE_INLINE_LIMIT: '0' });
 });
 afterAll(async () => {
   await service.close();
@@ -28,7 +28,7 @@ const isGone = async (id: string) =>
 test('what has expired is answered as such at once, swept, and remembered by its tombstone', async () => {
   const record = await service.ended((await service.submit('affine', affine())).id);
   expect(service.payloads()).toContain(record.id);
-  expect(Date.parse(record.expires_at ?? '') - Date.parse(record.completed_at ?? '')).toBe(3000);
+  expect(Date.parse(record.expires_at ?? '') - Date.parse(record.completed_at ?? '')).toBe(8000);
   const key = { 'Idempotency-Key': 'expires' };
   const order = { model: 'affine', input: affine() };
   const keyed = (await (await service.post(order, key)).json()) as Prediction;

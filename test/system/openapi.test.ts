@@ -29,7 +29,9 @@ afterAll(async () => {
 });
 
 const read = async (): Promise<Document> =>
-  (await (await fetch(`${service.url}/openapi.json`)).json()) as Document;
+  (await (
+    await fetch(`${service.url}/openapi.json`, { headers: { Authorization: authorization } })
+  ).json()) as Document;
 
 test('an independent validator finds it valid', async () => {
   const file = join(service.dataDir, 'openapi.json');

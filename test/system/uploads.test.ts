@@ -90,9 +90,9 @@ describe('what is refused, and leaves nothing behind', () => {
     ],
     [
       'a request that is too large',
-      () => formOf(['request', JSON.stringify({ metadata: { a: 'x'.repeat(70_000) } })]),
+      () => formOf(['request', JSON.stringify({ metadata: { a: 'x'.repeat(300_000) } })]),
       413,
-      'BUZZER_MAX_JSON',
+      '262144',
     ],
     [
       'a file that is too large',
@@ -124,11 +124,31 @@ describe('what is refused, and leaves nothing behind', () => {
     ],
     ['no form at all', 'multipart/form-data; boundary=b', 'hello'],
     ['nothing', 'multipart/form-data; boundary=b', ''],
-  ])('a form with %s', async (_what, type, body) => {
-    const url = `${service.url}/v1/models/ocr/predictions`;
-    const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': type }, body });
-    expect([400, 422]).toContain(answer.status);
-  });
+    [
+      'a part without a name',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data\r\n\r\n{}\r\n--b--\r\n',
+    ],
+    [
+      'a file without a name',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data; filename="x"\r\n\r\nabc\r\n--b--\r\n',
+    ],
+    [
+      'a large part that is skipped',
+      'multipart/form-data; boundary=b',
+      `--b\r\nContent-Disposition: attachment\r\n\r\n${'\0'.repeat(40_000)}\r\n--b--\r\n`,
+    ],
+  ])(
+    'a form with %s',
+    async (_what, type, body) => {
+      const url = `${service.url}/v1/models/ocr/predictions`;
+      const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': type }, body });
+      expect([400, 422]).toContain(answer.status);
+      expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
+    },
+    40_000,
+  );
 
   test('a client that hangs up in the middle of a file', async () => {
     const before = service.payloads();

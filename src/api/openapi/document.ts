@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { createDocument, type oas31, type ZodOpenApiPathsObject } from 'zod-openapi';
 import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
 import { webhookMessage } from './answers.ts';
-import { DOCUMENTED } from './operations.ts';
+import { DOCUMENTED } from './documented.ts';
 import type { DocumentedId } from './parts.ts';
 import { type Operation, OPERATIONS } from '../operations.ts';
 import { modelRequestSchema } from '../schemas.ts';
@@ -15,13 +15,15 @@ export interface OpenApiSettings {
   readonly softwareVersion: string;
   /** Whether there are API keys at all. */
   readonly needsKeys: boolean;
+  /** Whether the models are in it. */
+  readonly withModels: boolean;
 }
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
 /** With the models that are served now. */
 export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
-  const { repository, publicUrl, softwareVersion, needsKeys } = settings;
+  const { repository, publicUrl, softwareVersion, needsKeys, withModels } = settings;
   return createDocument(
     {
       openapi: '3.1.1',
@@ -31,7 +33,7 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
         description: 'Durable asynchronous inference. docs/api.md walks through it.',
       },
       servers: [{ url: publicUrl }],
-      paths: { ...modelPaths(repository, needsKeys), ...paths(needsKeys) },
+      paths: { ...(withModels ? modelPaths(repository, needsKeys) : {}), ...paths(needsKeys) },
       webhooks: {
         prediction: {
           post: {
@@ -91,9 +93,13 @@ function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: bool
   const body = { ...request, properties } as oas31.SchemaObject;
   const media = Object.values(schema.media);
   const binary = { schema: { type: 'string', format: 'binary' } };
-  const raw = media.length === 1 ? (media[0]?.accept ?? []) : [];
+  const raw = media.length === 1 ? [...(media[0]?.accept ?? []), 'application/octet-stream'] : [];
+  const file = { type: 'string', format: 'binary' } as const;
+  const files = Object.fromEntries(Object.keys(schema.media).map((name) => [name, file]));
+  const rest = { type: 'string', description: 'The rest, as JSON.' } as const;
+  const form = { schema: { type: 'object', properties: { ...files, request: rest } } as const };
   return {
-    operationId: `predict_${ref.name.replaceAll(/[^a-z0-9]/g, '_')}`,
+    operationId: `predict_${ref.name}`,
     tags: ['Models'],
     summary: manifest.description || ref.name,
     requestParams: { ...(header ? { header } : {}), ...(query ? { query } : {}) },
@@ -102,6 +108,7 @@ function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: bool
       content: {
         'application/json': { schema: body },
         ...Object.fromEntries(raw.map((type) => [type, binary])),
+        ...(media.length === 0 ? {} : { 'multipart/form-data': form }),
       },
     },
     responses,

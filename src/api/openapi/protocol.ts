@@ -30,7 +30,7 @@ const v2OfModel = (params: typeof ofModel | typeof ofVersion) => ({
         },
         '202': answer('With Prefer: respond-async', predictionAnswer),
       },
-      v2Problems(404, 409, 413, 422, 429),
+      v2Problems(404, 409, 413, 415, 422, 429),
     ),
   },
   metadata: {
@@ -65,17 +65,17 @@ export const protocol = {
   },
   v2Server: {
     summary: 'What this server is (Open Inference Protocol)',
-    responses: v2({ '200': answer('Its metadata', v2Answers.server) }, []),
+    responses: v2({ '200': answer('Its metadata', v2Answers.server) }, [400]),
   },
   v2Live: {
     summary: 'Whether the process answers (Open Inference Protocol)',
-    responses: v2({ '200': answer('It does', v2Answers.live) }, []),
+    responses: v2({ '200': answer('It does', v2Answers.live) }, [400]),
   },
   v2Ready: {
     summary: 'Whether it can infer (Open Inference Protocol)',
     responses: v2(
       { '200': answer('It can', v2Answers.ready), '503': answer('It cannot', v2Answers.ready) },
-      [],
+      [400],
     ),
   },
 } satisfies Partial<Record<DocumentedId, Documented>>;

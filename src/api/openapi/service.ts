@@ -19,11 +19,11 @@ export const service = {
   },
   getIndex: {
     summary: 'What there is',
-    responses: answers({ '200': answer('URLs', indexAnswer) }, []),
+    responses: answers({ '200': answer('URLs', indexAnswer) }, [400]),
   },
   getHealth: {
     summary: 'Whether the process answers',
-    responses: answers({ '200': answer('It does', healthAnswer) }, []),
+    responses: answers({ '200': answer('It does', healthAnswer) }, [400]),
   },
   getReadiness: {
     summary: 'Whether it can accept predictions',
@@ -32,7 +32,7 @@ export const service = {
         '200': answer('It can', readinessAnswer),
         '503': answer('It cannot: `checks` says why', readinessAnswer),
       },
-      [],
+      [400],
     ),
   },
 } satisfies Partial<Record<DocumentedId, Documented>>;

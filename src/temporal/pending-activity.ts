@@ -1,0 +1,11 @@
+/* What Temporal says of an activity that has not come to its end. */
+
+export const FETCH_ACTIVITY = 'fetchInput';
+
+/** Temporal's PendingActivityState; there are more of one that runs. */
+export const ACTIVITY_SCHEDULED = 1;
+export const ACTIVITY_PAUSED = 4;
+
+/** Whether no worker has it. */
+export const isWaiting = (state: unknown): boolean =>
+  [ACTIVITY_SCHEDULED, ACTIVITY_PAUSED].includes(Number(state));
