@@ -22,6 +22,7 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** A connection on which nothing moves for so long is cut: the longest wait is a minute. */
 const SILENCE_MS = 120_000;
+const CLOSE_IDLE_EVERY_MS = 50;
 
 let logger = createLogger('api', 'info');
 process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
@@ -104,12 +105,14 @@ async function close(server: Server, graceMs: number, log: Logger): Promise<void
   const closed = new Promise((resolve) => {
     server.close(resolve);
   });
-  server.closeIdleConnections();
+  // A connection whose answer ends later is kept alive: it has to be looked for again.
+  const closingIdle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
   const timer = setTimeout(() => {
     log.warn('cutting connections that did not end in time');
     server.closeAllConnections();
   }, graceMs);
   await closed;
+  clearInterval(closingIdle);
   clearTimeout(timer);
 }
 
