@@ -1,6 +1,7 @@
 /* The api process: config → dependencies → listen → graceful shutdown. */
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { KeysFileError } from '../access/keys-file.ts';
 import { KnownKeys } from '../access/known-keys.ts';
@@ -79,6 +80,7 @@ async function serve(): Promise<void> {
   const server = createServer(app);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = SILENCE_MS;
+  const idle = idleConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(config.port, config.host, resolve);
   });
@@ -88,7 +90,7 @@ async function serve(): Promise<void> {
     process.once(signal, () => {
       logger.info({ signal }, 'shutting down');
       stop.abort();
-      void close(server, config.shutdownGraceMs, logger)
+      void close(server, idle, config.shutdownGraceMs, logger)
         .then(async () => await client.connection.close())
         .then(() => process.exit(0));
     });
@@ -100,13 +102,36 @@ async function readSoftwareVersion(): Promise<string> {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** The connections on which nothing is being answered, at each moment. */
+function idleConnections(server: Server): ReadonlySet<Socket> {
+  const idle = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    idle.add(socket);
+    socket.once('close', () => idle.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    idle.delete(socket);
+    response.once('close', () => {
+      if (!socket.destroyed) idle.add(socket);
+    });
+  });
+  return idle;
+}
+
 /** Takes no new connection, lets answers finish, and cuts what is left after the grace time. */
-async function close(server: Server, graceMs: number, log: Logger): Promise<void> {
+async function close(
+  server: Server,
+  idle: ReadonlySet<Socket>,
+  graceMs: number,
+  log: Logger,
+): Promise<void> {
   const closed = new Promise((resolve) => {
     server.close(resolve);
   });
-  // A connection whose answer ends later is kept alive: it has to be looked for again.
-  const closingIdle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
+  // Also those whose answer ends later; Node itself leaves out what has never asked anything.
+  const closingIdle = setInterval(() => {
+    for (const socket of idle) socket.destroySoon();
+  }, CLOSE_IDLE_EVERY_MS);
   const timer = setTimeout(() => {
     log.warn('cutting connections that did not end in time');
     server.closeAllConnections();
