@@ -1,5 +1,10 @@
 /* One durable request, from acceptance to its end. Its record's two halves lie in its memo. */
-import { RetryState, TimeoutType } from '@temporalio/common';
+import {
+  defaultFailureConverter,
+  defaultPayloadConverter,
+  RetryState,
+  TimeoutType,
+} from '@temporalio/common';
 import {
   ActivityFailure,
   ApplicationFailure,
@@ -37,6 +42,11 @@ import { fetchInputs } from './fetch-inputs.ts';
 import { notify } from './notify.ts';
 
 const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
+
+/** What is known of the latest attempt: not when it began, if its worker died before it could say. */
+type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
+  readonly started_at: string | null;
+};
 
 export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
   const { accepted } = request;
@@ -76,7 +86,7 @@ async function infer(
   const ref = { name: accepted.model, version: accepted.version };
   const deadlineAtMs = Date.parse(accepted.deadline_at);
   const runTimeoutMs = parseDurationMs(accepted.run_timeout) ?? 0;
-  let latest: AttemptReport | null = null;
+  let latest: LatestAttempt | null = null;
   let queueTtlMs = parseDurationMs(accepted.queue_ttl);
   for (;;) {
     const remainingMs = deadlineAtMs - Date.now();
@@ -91,7 +101,7 @@ async function infer(
       const request = { ...common, runTimeoutMs, earlier };
       return succeeded(accepted, await attempt(request));
     } catch (error) {
-      latest = reportIn(error) ?? latest;
+      latest = latestIn(error, latest);
       if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
       if (!isTimeout(error, TimeoutType.SCHEDULE_TO_START)) return failed(error, latest);
       // Temporal applies the time to the first start to every attempt: one that had started before
@@ -116,7 +126,7 @@ const storedInput = (accepted: Accepted, fetched: Fetched): Readonly<Record<stri
     }),
   );
 
-const earlierOf = ({ attempt, deaths, alone = false }: AttemptReport): EarlierAttempts => ({
+const earlierOf = ({ attempt, deaths, alone = false }: LatestAttempt): EarlierAttempts => ({
   attempts: attempt,
   deaths,
   alone,
@@ -132,7 +142,7 @@ function succeeded(accepted: Accepted, { output, report, metrics }: InferResult)
   };
 }
 
-function failed(error: unknown, latest: AttemptReport | null): Ended {
+function failed(error: unknown, latest: LatestAttempt | null): Ended {
   if (isDeadline(error)) return deadlineEnd(latest);
   if (isTimeout(error, TimeoutType.START_TO_CLOSE)) {
     return failure(
@@ -147,17 +157,17 @@ function failed(error: unknown, latest: AttemptReport | null): Ended {
   return failure(isFailureCode(code) ? code : 'internal', message, latest);
 }
 
-function failure(code: FailureCode, message: string, latest: AttemptReport | null): Ended {
+function failure(code: FailureCode, message: string, latest: LatestAttempt | null): Ended {
   const error = predictionError(code, message, latest?.attempt ?? 0);
   return { status: 'failed', error, ...end(latest) };
 }
 
-function canceledEnd(latest: AttemptReport | null): Ended {
+function canceledEnd(latest: LatestAttempt | null): Ended {
   return { status: 'canceled', ...end(latest) };
 }
 
 /** The deadline passed: an end of its own when nothing ever ran. */
-function deadlineEnd(latest: AttemptReport | null): Ended {
+function deadlineEnd(latest: LatestAttempt | null): Ended {
   const message = 'the deadline passed before there was a result';
   if (latest !== null) return failure('deadline_exceeded', message, latest);
   return {
@@ -173,26 +183,46 @@ function queueEnd(accepted: Accepted, isPastDeadline: boolean): Ended {
   return { status: 'aborted', error: predictionError('queue_timeout', message, 0), ...end(null) };
 }
 
-const end = (latest: AttemptReport | null) => ({
+const end = (latest: LatestAttempt | null) => ({
   attempt: latest?.attempt ?? 0,
   started_at: latest?.started_at ?? null,
   completed_at: new Date().toISOString(),
 });
 
-/** What the latest attempt told of itself, in its failure or in its last heartbeat. */
-function reportIn(error: unknown): AttemptReport | null {
+/** What the failed activity tells of its latest attempt, `before` if it never started one. */
+function latestIn(error: unknown, before: LatestAttempt | null): LatestAttempt | null {
   const cause = error instanceof ActivityFailure ? error.cause : undefined;
-  if (cause instanceof TimeoutFailure) {
-    return (cause.lastHeartbeatDetails as AttemptReport | undefined) ?? reportBehind(cause.cause);
-  }
-  return reportBehind(cause);
+  const report = reportIn(cause);
+  if (report !== null) return report;
+  if (!(cause instanceof TimeoutFailure) || isUnstarted(cause)) return before;
+  const { attempt = 0, deaths = 0, alone = false } = before ?? {};
+  return { attempt: attempt + 1, deaths, alone, started_at: null };
 }
 
-function reportBehind(cause: unknown): AttemptReport | null {
+/**
+ * Temporal cuts the time to the start to the time that is left, and looks at it first: what nobody
+ * ever started shows that timeout and, other than what waits for a retry, no failure behind it.
+ */
+const isUnstarted = (timeout: TimeoutFailure): boolean =>
+  timeout.timeoutType === TimeoutType.SCHEDULE_TO_START && failureBehind(timeout) === undefined;
+
+/** What the latest attempt told of itself, in its failure or in its last heartbeat. */
+function reportIn(cause: unknown): AttemptReport | null {
+  if (cause instanceof TimeoutFailure) {
+    return (
+      (cause.lastHeartbeatDetails as AttemptReport | undefined) ?? reportIn(failureBehind(cause))
+    );
+  }
   if (cause instanceof ApplicationFailure || cause instanceof CancelledFailure) {
     return (cause.details?.[0] as AttemptReport | undefined) ?? null;
   }
   return null;
+}
+
+/** How the attempt before it failed: the SDK leaves that out of a timeout's `cause`. */
+function failureBehind(timeout: TimeoutFailure): Error | undefined {
+  const behind = timeout.failure?.cause ?? undefined;
+  return behind && defaultFailureConverter.failureToError(behind, defaultPayloadConverter);
 }
 
 const isTimeout = (error: unknown, type: TimeoutType): boolean =>

@@ -69,7 +69,12 @@ async function serve(model: string, infer: Infer): Promise<() => Promise<void>> 
   };
 }
 
-async function start(model: string, more: Partial<Accepted> = {}, deadlineMs = 60_000) {
+async function start(
+  model: string,
+  more: Partial<Accepted> = {},
+  deadlineMs = 60_000,
+  heartbeatTimeoutMs = 2000,
+) {
   const nowMs = Date.now();
   const accepted: Accepted = {
     id: `pred_${String((count += 1)).padStart(26, '0')}`,
@@ -85,7 +90,7 @@ async function start(model: string, more: Partial<Accepted> = {}, deadlineMs = 6
     deadline_at: new Date(nowMs + deadlineMs).toISOString(),
     ...more,
   };
-  const request: PredictionRequest = { accepted, heartbeatTimeoutMs: 2000 };
+  const request: PredictionRequest = { accepted, heartbeatTimeoutMs };
   await engine.start(request);
   return accepted.id;
 }
@@ -234,6 +239,53 @@ test('the queue_ttl is for the first start only: a retry may wait longer', async
 
   expect(ended.status).toBe('succeeded');
   expect(ended.attempt).toBeGreaterThanOrEqual(2);
+});
+
+/** Takes the attempt as a worker does that dies before it has said a word. */
+async function takeAndDie(model: string): Promise<void> {
+  const { connection } = client;
+  const ask = async () =>
+    await client.workflowService.pollActivityTaskQueue({
+      namespace: NAMESPACE,
+      taskQueue: { name: inferenceQueue({ name: model, version: 1 }) },
+      identity: 'dead',
+    });
+  const { taskToken } = await connection.withDeadline(Date.now() + 10_000, ask);
+  expect(taskToken).not.toHaveLength(0);
+}
+
+test.each([
+  ['before its death is noticed', 2000, 60_000],
+  ['while it waits for the retry', 5000, 1000],
+])(
+  'a deadline that passes after a worker died unheard, %s, fails it',
+  async (_when, deadlineMs, heartbeatTimeoutMs) => {
+    const model = `unheard-${heartbeatTimeoutMs}`;
+    const id = await start(model, {}, deadlineMs, heartbeatTimeoutMs);
+    await takeAndDie(model);
+
+    expect((await endOf(id)).ended).toMatchObject({
+      status: 'failed',
+      attempt: 1,
+      started_at: null,
+      error: { code: 'deadline_exceeded', attempt: 1 },
+    });
+  },
+);
+
+test('the queue_ttl is over with the first start, also of a worker that died unheard', async () => {
+  const id = await start('unheard', { queue_ttl: '3s' }, 60_000, 1000);
+  await takeAndDie('unheard');
+  await until('the queue_ttl to pass and infer to be scheduled again', async () => {
+    const history = await client.workflow.getHandle(id).fetchHistory();
+    const scheduled = history.events?.filter((event) => event.activityTaskScheduledEventAttributes);
+    return (scheduled?.length ?? 0) >= 2 ? true : undefined;
+  });
+  const stop = await serve('unheard', async (request) => result(request));
+  const { ended } = await endOf(id);
+  await stop();
+
+  expect(ended).toMatchObject({ status: 'succeeded', attempt: 2 });
 });
 
 test('a result that arrives after the cancel is kept: the cancel came too late', async () => {
