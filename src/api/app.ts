@@ -18,6 +18,7 @@ import { eventsRouter } from './events.ts';
 import { healthRouter } from './health.ts';
 import { createLoad } from './load.ts';
 import { modelsRouter } from './models.ts';
+import { predictionChangesRouter } from './prediction-changes.ts';
 import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
@@ -77,6 +78,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const watches = new Watches({ reader, engine, logger });
   app.use('/v1', eventsRouter({ ...common, watches }));
   app.use('/v1', predictionLifecycleRouter(common));
+  app.use('/v1', predictionChangesRouter(common));
   app.use('/v1', predictionListRouter(common));
   app.use('/v1', webhookDeliveriesRouter({ ...common, deliveries }));
   app.use('/v1', webhookEndpointsRouter(common));

@@ -27,6 +27,7 @@ export const OPERATIONS = [
   },
   { id: 'listPredictions', method: 'GET', path: '/v1/predictions', scope: 'read' },
   { id: 'deletePrediction', method: 'DELETE', path: '/v1/predictions/{id}', scope: 'predict' },
+  { id: 'changePrediction', method: 'PATCH', path: '/v1/predictions/{id}', scope: 'predict' },
   { id: 'cancelPrediction', method: 'POST', path: '/v1/predictions/{id}/cancel', scope: 'predict' },
   { id: 'retryPrediction', method: 'POST', path: '/v1/predictions/{id}/retry', scope: 'predict' },
   { id: 'getOutput', method: 'GET', path: '/v1/predictions/{id}/output', scope: 'read' },

@@ -190,7 +190,7 @@ async function afterWaiting(
 }
 
 /** The hottest answer of all: straight to Node, past Express's content negotiation. */
-async function sendRecord(
+export async function sendRecord(
   response: Response,
   status: number,
   record: Prediction,

@@ -39,6 +39,9 @@ const webhookSchema = z.union([
   z.strictObject({ url: z.string(), events: eventsSchema }),
 ]);
 
+/** 1 is first. */
+const prioritySchema = z.int().min(1).max(5);
+
 /** `POST /v1/models/{model}/predictions` */
 export const modelRequestSchema = z.strictObject({
   input: z.record(z.string(), z.unknown()),
@@ -56,13 +59,25 @@ export const modelRequestSchema = z.strictObject({
     .max(MAX_TAGS)
     .transform((tags) => [...new Set(tags)])
     .default([]),
-  priority: z.int().min(1).max(5).default(DEFAULT_PRIORITY),
+  priority: prioritySchema.default(DEFAULT_PRIORITY),
   // What these may be depends on the model and the settings: terms.ts.
   start_after: z.string().exactOptional(),
   queue_ttl: z.string().exactOptional(),
   run_timeout: z.string().exactOptional(),
   deadline: z.string().exactOptional(),
 });
+
+/** `PATCH /v1/predictions/{id}`: what a prediction that waits may be given anew. */
+export const predictionChangesSchema = z
+  .strictObject({
+    priority: prioritySchema.exactOptional(),
+    queue_ttl: z.string().exactOptional(),
+    deadline: z.string().exactOptional(),
+  })
+  .refine(
+    (changes) => Object.keys(changes).length > 0,
+    'must have a priority, queue_ttl or deadline',
+  );
 
 /** `POST /v1/webhook_endpoints` */
 export const endpointSchema = z.strictObject({
@@ -118,6 +133,7 @@ export const requestSchema = modelRequestSchema.extend({ model: z.string() });
 /** The `request` query parameter beside a raw body: everything but the media field. */
 export const restSchema = modelRequestSchema.partial({ input: true });
 
+export type PredictionChanges = z.infer<typeof predictionChangesSchema>;
 export type ModelRequest = z.infer<typeof modelRequestSchema>;
 
 /** `GET /v1/predictions` */

@@ -3,9 +3,10 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from '../contract/duration.ts';
 import type { Manifest } from '../contract/model.ts';
-import type { Accepted } from '../contract/prediction.ts';
+import type { ChangedTerms } from '../contract/messages.ts';
+import type { Accepted, Prediction } from '../contract/prediction.ts';
 import { invalidAt, Problem } from './problems.ts';
-import type { ModelRequest } from './schemas.ts';
+import type { ModelRequest, PredictionChanges } from './schemas.ts';
 
 const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
@@ -50,6 +51,35 @@ export function termsOf(
     created_at: new Date(nowMs).toISOString(),
     deadline_at: new Date((startMs ?? nowMs) + deadlineMs).toISOString(),
     ...(startMs === null ? {} : { start_after: new Date(startMs).toISOString() }),
+  };
+}
+
+/**
+ * What changes of a prediction that waits. Its durations count from where they counted before. Throws
+ * a problem that names the member.
+ */
+export function changedTerms(
+  before: Pick<Prediction, 'created_at' | 'start_after'>,
+  changes: PredictionChanges,
+  nowMs: number,
+): ChangedTerms {
+  const { deadline, priority } = changes;
+  const deadlineMs = within(deadline, 'deadline', MAX_DEADLINE_MS);
+  const queueTtlMs = within(changes.queue_ttl, 'queue_ttl', MAX_DEADLINE_MS);
+  const deadlineAtMs = Date.parse(before.start_after ?? before.created_at) + (deadlineMs ?? 0);
+  if (deadlineMs !== null && deadlineAtMs <= nowMs) {
+    const since = before.start_after === null ? 'its acceptance' : 'its start_after';
+    throw invalidAt('/deadline', `is over already: it counts from ${since}; POST …/cancel ends it`);
+  }
+  return {
+    ...(priority === undefined ? {} : { priority }),
+    ...(queueTtlMs === null ? {} : { queue_ttl: formatDuration(queueTtlMs) }),
+    ...(deadlineMs === null
+      ? {}
+      : {
+          deadline: formatDuration(deadlineMs),
+          deadline_at: new Date(deadlineAtMs).toISOString(),
+        }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { defineQuery } from '@temporalio/workflow';
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { AttemptReport, EarlierAttempts } from './failure.ts';
 import type { Json, Stored } from './payload.ts';
 import type { Accepted, Ended, InputSource, Metrics } from './prediction.ts';
@@ -7,7 +7,10 @@ import type { DeliveryState } from './webhook.ts';
 /** The workflow's type name, for clients that cannot import workflow code. */
 export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 
-/** The memo's two keys, each written once. */
+/**
+ * The memo's two keys, each written once; the first once more when a prediction that waits is given
+ * other terms.
+ */
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
 
@@ -29,6 +32,14 @@ export interface PredictionView {
 
 export const predictionQuery = defineQuery<PredictionView>('prediction');
 
+/** The terms that a prediction may be given anew. A queue_ttl that is the deadline follows it. */
+export type ChangedTerms = Partial<
+  Pick<Accepted, 'priority' | 'queue_ttl' | 'deadline' | 'deadline_at'>
+>;
+
+/** Resolves when the record and the waiting activity have the new terms; fails once it has ended. */
+export const changeTermsUpdate = defineUpdate<void, [ChangedTerms]>('changeTerms');
+
 export const deliveryQuery = defineQuery<DeliveryState>('delivery');
 
 /** From the first byte of a request for an input to the last of the answer. */
@@ -39,6 +50,21 @@ export interface FetchInputRequest {
   readonly id: string;
   readonly field: string;
   readonly source: InputSource;
+}
+
+/** When and before whom Temporal hands the infer activity out, and how long it waits for what. */
+export interface InferOptions {
+  readonly scheduleToCloseTimeout: number;
+  readonly scheduleToStartTimeout: number;
+  readonly startToCloseTimeout: number;
+  readonly heartbeatTimeout: number;
+  readonly priority: { readonly priorityKey: number; readonly fairnessKey: string };
+}
+
+/** What the changeWaiting activity is asked: other options for the infer activity of `id`. */
+export interface ChangeWaitingRequest {
+  readonly id: string;
+  readonly options: InferOptions;
 }
 
 /** What the infer activity is asked. */

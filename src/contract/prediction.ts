@@ -5,7 +5,8 @@
  * inference       the act of running a model on inputs; `infer` is the activity that does it.
  * attempt         one execution of the infer activity.
  * accepted/ended  the two halves of a record: what is known at acceptance, and what is known at
- *                 the end. Each is written once, into the workflow's memo.
+ *                 the end. Each is written once, into the workflow's memo; the first anew when
+ *                 the prediction is given other terms.
  * record          the wire object a client reads; computed from those two and, while it runs,
  *                 from what Temporal says of the workflow.
  * payload, claim  bytes in the payload store, and what the engine holds instead of them.

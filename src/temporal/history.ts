@@ -20,6 +20,7 @@ export interface HistoryEntry {
     | 'attempt_failed'
     | 'attempt_canceled'
     | 'retry_scheduled'
+    | 'terms_changed'
     | 'cancel_requested'
     | 'telling_receiver'
     | 'ended';
@@ -95,6 +96,7 @@ function entryOf(event: Event, attempts: Map<string, number>): readonly HistoryE
   const canceled = event.activityTaskCanceledEventAttributes;
   if (canceled) return entry('attempt_canceled', attemptOf(canceled));
   if (event.workflowExecutionCancelRequestedEventAttributes) return entry('cancel_requested');
+  if (event.workflowExecutionUpdateAcceptedEventAttributes) return entry('terms_changed');
   if (event.startChildWorkflowExecutionInitiatedEventAttributes) return entry('telling_receiver');
   const ended = event.workflowExecutionFailedEventAttributes;
   if (ended) return entry('ended', { error: errorOf(ended.failure) });

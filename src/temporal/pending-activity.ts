@@ -1,6 +1,7 @@
 /* What Temporal says of an activity that has not come to its end. */
 
 export const FETCH_ACTIVITY = 'fetchInput';
+export const INFER_ACTIVITY = 'infer';
 
 /** Temporal's PendingActivityState; there are more of one that runs. */
 export const ACTIVITY_SCHEDULED = 1;

@@ -5,8 +5,13 @@ import {
   WorkflowExecutionAlreadyStartedError,
   type WorkflowExecutionDescription,
   WorkflowFailedError,
+  WorkflowUpdateFailedError,
 } from '@temporalio/client';
+import { msToTs } from '@temporalio/common/lib/time.js';
 import {
+  type ChangedTerms,
+  changeTermsUpdate,
+  type InferOptions,
   MEMO_ACCEPTED,
   MEMO_ENDED,
   PREDICTION_WORKFLOW,
@@ -18,6 +23,7 @@ import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/predict
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { type HistoryEntry, historyEntries } from './history.ts';
 import { resultOf } from './long-wait.ts';
+import { INFER_ACTIVITY } from './pending-activity.ts';
 import {
   GRPC_NOT_FOUND,
   type TimelyCall,
@@ -36,6 +42,14 @@ export class AlreadyStartedError extends Error {
   override readonly name = 'AlreadyStartedError';
   constructor(id: string) {
     super(`there is a prediction ${id} already`);
+  }
+}
+
+/** Its terms can no longer be changed. */
+export class HasEndedError extends Error {
+  override readonly name = 'HasEndedError';
+  constructor(id: string) {
+    super(`${id} has ended meanwhile`);
   }
 }
 
@@ -71,6 +85,14 @@ export type CountQuery = PredictionFilter & {
 
 /** temporal.api.enums.v1.TaskQueueType */
 const TASK_QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
+
+const INFER_OPTION_PATHS = [
+  'schedule_to_close_timeout',
+  'schedule_to_start_timeout',
+  'start_to_close_timeout',
+  'heartbeat_timeout',
+  'priority',
+];
 
 type Payload = Parameters<
   Client['options']['loadedDataConverter']['payloadConverter']['fromPayload']
@@ -161,6 +183,41 @@ export class PredictionEngine {
   /** Asks a prediction to stop; no error when it has ended. */
   async cancel(id: string): Promise<void> {
     await this.#timely(async () => await this.#client.workflow.getHandle(id).cancel());
+  }
+
+  /**
+   * Gives a prediction other terms; resolves when its record has them and its activity, if it waits. Throws `HasEndedError`.
+   */
+  async changeTerms(id: string, terms: ChangedTerms): Promise<void> {
+    const handle = this.#client.workflow.getHandle(id);
+    await this.#timely(async () => {
+      await handle.executeUpdate(changeTermsUpdate, { args: [terms] });
+    }).catch((error: unknown) => {
+      const hasEnded = error instanceof WorkflowMissingError;
+      if (hasEnded || error instanceof WorkflowUpdateFailedError) throw new HasEndedError(id);
+      throw error;
+    });
+  }
+
+  /** Gives an infer activity other options; nothing happens when it is no longer there. */
+  async changeInfer(id: string, options: InferOptions): Promise<void> {
+    const { namespace, identity } = this.#client.options;
+    const { priority, ...timeouts } = options;
+    const durations = Object.entries(timeouts).map(([name, ms]) => [name, msToTs(ms)] as const);
+    await this.#timely(async () => {
+      await this.#client.workflowService
+        .updateActivityOptions({
+          namespace,
+          identity,
+          execution: { workflowId: id },
+          type: INFER_ACTIVITY,
+          activityOptions: { priority, ...Object.fromEntries(durations) },
+          updateMask: { paths: INFER_OPTION_PATHS },
+        })
+        .catch((error: { code?: number }) => {
+          if (error.code !== GRPC_NOT_FOUND) throw error;
+        });
+    });
   }
 
   /**

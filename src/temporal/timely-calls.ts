@@ -8,6 +8,7 @@ import {
   ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 
 /** The status of a raw call for what is not there. */
@@ -53,7 +54,8 @@ export const timelyCalls =
 function rethrow(error: unknown): never {
   if (error instanceof WorkflowNotFoundError) throw new WorkflowMissingError(error.workflowId);
   if (error instanceof WorkflowExecutionAlreadyStartedError) throw error;
-  if (error instanceof ServiceError || isGrpcServiceError(error)) {
+  const isLate = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
+  if (isLate || error instanceof ServiceError || isGrpcServiceError(error)) {
     throw new EngineUnavailableError(`the engine did not answer: ${error.message}`, {
       cause: error,
     });

@@ -7,11 +7,13 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { createInputActivities } from '../activities/inputs.ts';
+import { createTermsActivities } from '../activities/terms.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { createGuardedClient } from '../outbound/guarded-client.ts';
 import { sweepUntil } from '../retention/sweep.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
@@ -31,63 +33,72 @@ const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 const STICKY_TIMEOUT = '2s'; // how long a lost worker's workflows wait for it
 const AGENT = 'Buzzer';
 const WORKFLOW_BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
+const WORKFLOWS = {
+  workflowBundle: { codePath: WORKFLOW_BUNDLE },
+  stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
+} as const;
 
 await runWorkerProcess('orchestration', hostname(), async (context) => {
-  const { config, logger } = context;
+  const { config, logger, identity } = context;
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
   const store = await FilePayloadStore.open(config.payloadDir);
-  const http = createGuardedClient(config.addressPolicy);
-  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
-  const workflowBundle = { codePath: WORKFLOW_BUNDLE };
-  const secrets = new SigningSecrets(objects);
-  const workers = await Promise.all([
-    createWorker(context, {
-      taskQueue: ORCHESTRATION_QUEUE,
-      workflowBundle,
-      maxCachedWorkflows: CACHED_WORKFLOWS,
-      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
-    }),
-    createWorker(context, {
-      taskQueue: DELIVERY_QUEUE,
-      activities: createWebhookActivities({
-        endpoints: new WebhookEndpoints(objects),
-        send: createSender({ ...config, client: http, secrets, agent: AGENT, logger }),
-        turns: new OriginTurns(DELIVERIES_AT_ONCE),
-        logger,
-      }),
-      workflowBundle,
-      enableNonLocalActivities: false, // each attempt runs beside its workflow
-      maxConcurrentLocalActivityExecutions: DELIVERY_SLOTS,
-      maxConcurrentWorkflowTaskExecutions: DELIVERY_SLOTS,
-      maxCachedWorkflows: DELIVERY_SLOTS,
-      stickyQueueScheduleToStartTimeout: STICKY_TIMEOUT,
-    }),
-    createWorker(context, {
-      taskQueue: FETCH_QUEUE,
-      activities: createInputActivities({
-        ...config,
-        client: http,
-        store,
-        agent: AGENT,
-        turns: new OriginTurns(FETCHES_AT_ONCE),
-        logger,
-      }),
-      maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
-    }),
-  ]);
-  const temporal = createClient({ ...config.temporal, identity: context.identity });
-  const sweeping = sweepUntil(context.stop, {
-    engine: new PredictionEngine(temporal),
-    store,
-    resultTtlMs: config.resultTtlMs,
-    logger,
-  });
+  const temporal = createClient({ ...config.temporal, identity });
+  const engine = new PredictionEngine(temporal);
+  const workers = await createWorkers(context, store, engine);
+  const { resultTtlMs } = config;
+  const sweeping = sweepUntil(context.stop, { engine, store, resultTtlMs, logger });
   await runUntilStopped(workers, context);
   await sweeping;
   await temporal.connection.close();
 });
+
+async function createWorkers(
+  context: WorkerContext,
+  store: PayloadStore,
+  engine: PredictionEngine,
+): Promise<readonly Worker[]> {
+  const { config, logger } = context;
+  const http = createGuardedClient(config.addressPolicy);
+  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const secrets = new SigningSecrets(objects);
+  const predictions = createWorker(context, {
+    taskQueue: ORCHESTRATION_QUEUE,
+    activities: createTermsActivities(engine),
+    enableNonLocalActivities: false,
+    ...WORKFLOWS,
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+  });
+  const deliveries = createWorker(context, {
+    taskQueue: DELIVERY_QUEUE,
+    activities: createWebhookActivities({
+      endpoints: new WebhookEndpoints(objects),
+      send: createSender({ ...config, client: http, secrets, agent: AGENT, logger }),
+      turns: new OriginTurns(DELIVERIES_AT_ONCE),
+      logger,
+    }),
+    enableNonLocalActivities: false, // each attempt runs beside its workflow
+    maxConcurrentLocalActivityExecutions: DELIVERY_SLOTS,
+    maxConcurrentWorkflowTaskExecutions: DELIVERY_SLOTS,
+    ...WORKFLOWS,
+    maxCachedWorkflows: DELIVERY_SLOTS,
+  });
+  const turns = new OriginTurns(FETCHES_AT_ONCE);
+  const fetches = createWorker(context, {
+    taskQueue: FETCH_QUEUE,
+    activities: createInputActivities({
+      ...config,
+      client: http,
+      store,
+      agent: AGENT,
+      turns,
+      logger,
+    }),
+    maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
+  });
+  return await Promise.all([predictions, deliveries, fetches]);
+}
 
 async function createWorker(
   { config, connection, identity }: WorkerContext,

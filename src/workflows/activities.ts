@@ -2,19 +2,25 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { InputActivities } from '../activities/inputs.ts';
+import type { TermsActivities } from '../activities/terms.ts';
 import type { WebhookActivities } from '../activities/webhooks.ts';
 import { TERMINAL_FAILURES } from '../contract/failure.ts';
-import { FETCH_DEADLINE_MS } from '../contract/messages.ts';
+import { FETCH_DEADLINE_MS, type InferOptions } from '../contract/messages.ts';
 import { formatModelRef, LOAD_TIMEOUT_MS, type ModelRef } from '../contract/model.ts';
 import { FETCH_QUEUE, inferenceQueue } from '../contract/task-queues.ts';
 
+/** What bounds the infer activity, durations in ms. */
 export interface InferLimits {
   readonly heartbeatTimeoutMs: number;
   readonly runTimeoutMs: number;
   /** What is left of the deadline. */
   readonly remainingMs: number;
-  /** How long it may wait for its first attempt; null when it has started before. */
+  /** What is left of the wait for the first attempt; null when it has started before. */
   readonly queueTtlMs: number | null;
+  /** Which of those that wait is next: 1 first. */
+  readonly priority: number;
+  /** Among these, turns are fair. */
+  readonly tenant: string;
 }
 
 /**
@@ -23,15 +29,21 @@ export interface InferLimits {
  */
 const backstopMs = (runTimeoutMs: number): number => 2 * runTimeoutMs + LOAD_TIMEOUT_MS + 60_000;
 
+/** What Temporal is told of the infer activity, now or while it waits. */
+export const inferOptions = (limits: InferLimits): InferOptions => ({
+  heartbeatTimeout: limits.heartbeatTimeoutMs,
+  startToCloseTimeout: backstopMs(limits.runTimeoutMs),
+  scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
+  scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
+  priority: { priorityKey: limits.priority, fairnessKey: limits.tenant },
+});
+
 /** The infer activity on the queue of one model version. */
-export const inferOn = (model: ModelRef, limits: InferLimits) =>
+export const inferOn = (model: ModelRef, options: InferOptions) =>
   proxyActivities<InferenceActivities>({
     taskQueue: inferenceQueue(model),
     summary: formatModelRef(model),
-    heartbeatTimeout: limits.heartbeatTimeoutMs,
-    startToCloseTimeout: backstopMs(limits.runTimeoutMs),
-    scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
-    ...(limits.queueTtlMs === null ? {} : { scheduleToStartTimeout: limits.queueTtlMs }),
+    ...options,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED', // canceled means: the device is free
     retry: {
       initialInterval: '200ms',
@@ -39,6 +51,13 @@ export const inferOn = (model: ModelRef, limits: InferLimits) =>
       nonRetryableErrorTypes: [...TERMINAL_FAILURES, 'TemporalTimeout:StartToClose'],
     },
   }).infer;
+
+/** Gives an infer activity that waits other options. Local: it runs where its workflow runs. */
+export const { changeWaiting } = proxyLocalActivities<TermsActivities>({
+  startToCloseTimeout: '10s', // one call to Temporal, tried until it has an answer
+  retry: { initialInterval: '200ms', maximumInterval: '5s' },
+  localRetryThreshold: '10s',
+});
 
 /** The fetchInput activity; `remainingMs` is what is left of the deadline. */
 export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>

@@ -23,6 +23,7 @@ import {
   isFailureCode,
 } from '../contract/failure.ts';
 import {
+  type InferRequest,
   type InferResult,
   MEMO_ENDED,
   predictionQuery,
@@ -40,6 +41,7 @@ import {
 import { inferOn } from './activities.ts';
 import { fetchInputs } from './fetch-inputs.ts';
 import { notify } from './notify.ts';
+import { Underway } from './underway.ts';
 
 const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
 
@@ -49,67 +51,82 @@ type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
 };
 
 export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
-  const { accepted } = request;
+  const underway = new Underway(request);
   let ended: Ended | null = null;
-  setHandler(predictionQuery, () => ({
-    id: accepted.id,
-    model: formatModelRef({ name: accepted.model, version: accepted.version }),
-    status: ended?.status ?? 'queued',
-    accepted,
-    ended,
-  }));
-  ended = await run(request); // succeeded, failed, canceled or aborted; never throws
+  setHandler(predictionQuery, () => {
+    const { accepted } = underway;
+    return {
+      id: accepted.id,
+      model: formatModelRef({ name: accepted.model, version: accepted.version }),
+      status: ended?.status ?? 'queued',
+      accepted,
+      ended,
+    };
+  });
+  ended = await run(request, underway); // succeeded, failed, canceled or aborted; never throws
   publish(ended); // readable with every worker down
-  await notify(accepted, ended);
+  await underway.end();
+  await notify(underway.accepted, ended);
   return outcomeOf(ended); // a failed prediction is a Failed workflow, a canceled one Canceled
 }
 
 /** Fetches what is given by URL, and infers. */
-async function run(request: PredictionRequest): Promise<Ended> {
+async function run(request: PredictionRequest, underway: Underway): Promise<Ended> {
   let fetched: Fetched;
   try {
     fetched = await fetchInputs(request);
   } catch (error) {
     return notFetched(error);
   }
-  const ended = await infer(request, fetched);
+  const ended = await infer(underway, fetched);
   return Object.keys(fetched).length === 0 ? ended : { ...ended, fetched };
 }
 
 type Fetched = Awaited<ReturnType<typeof fetchInputs>>;
 
 /** Infers until there is a result, a failure that no retry can mend, or no time left. */
-async function infer(
-  { accepted, heartbeatTimeoutMs }: PredictionRequest,
-  fetched: Fetched,
-): Promise<Ended> {
-  const ref = { name: accepted.model, version: accepted.version };
-  const deadlineAtMs = Date.parse(accepted.deadline_at);
-  const runTimeoutMs = parseDurationMs(accepted.run_timeout) ?? 0;
+async function infer(underway: Underway, fetched: Fetched): Promise<Ended> {
   let latest: LatestAttempt | null = null;
-  let queueTtlMs = parseDurationMs(accepted.queue_ttl);
   for (;;) {
-    const remainingMs = deadlineAtMs - Date.now();
-    if (remainingMs <= 0) return deadlineEnd(latest);
-    const attempt = inferOn(ref, { heartbeatTimeoutMs, runTimeoutMs, remainingMs, queueTtlMs });
-    const earlier = latest === null ? FIRST : earlierOf(latest);
+    const { accepted } = underway;
+    const left = underway.left();
+    if (left.deadlineMs <= 0) return deadlineEnd(latest);
+    if (latest === null && left.queueTtlMs <= 0) return queueEnd(accepted);
+    const { model: name, version } = accepted;
+    const attempt = inferOn({ name, version }, underway.queue(latest !== null));
     try {
-      const { id, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
-      const created_at = accepted.start_after ?? accepted.created_at;
-      const input = storedInput(accepted, fetched);
-      const common = { id, model, version, input, options, created_at, priority };
-      const request = { ...common, runTimeoutMs, earlier };
-      return succeeded(accepted, await attempt(request));
+      return succeeded(accepted, await attempt(inferRequest(accepted, fetched, latest)));
     } catch (error) {
       latest = latestIn(error, latest);
       if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
-      if (!isTimeout(error, TimeoutType.SCHEDULE_TO_START)) return failed(error, latest);
+      const isLate = isTimeout(error, TimeoutType.SCHEDULE_TO_START);
+      const hasOtherTerms = underway.accepted !== accepted; // than those that it was late by
+      if (hasOtherTerms && (isLate || isDeadline(error))) continue;
+      if (!isLate) return failed(error, latest);
       // Temporal applies the time to the first start to every attempt: one that had started before
       // is scheduled again without it.
-      if (latest === null) return queueEnd(accepted, Date.now() >= deadlineAtMs);
-      queueTtlMs = null;
+      if (latest === null && underway.left().deadlineMs > 0) return queueEnd(accepted);
     }
   }
+}
+
+function inferRequest(
+  accepted: Accepted,
+  fetched: Fetched,
+  latest: LatestAttempt | null,
+): InferRequest {
+  const { id, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
+  return {
+    id,
+    model,
+    version,
+    input: storedInput(accepted, fetched),
+    options,
+    created_at: accepted.start_after ?? accepted.created_at,
+    priority,
+    runTimeoutMs: parseDurationMs(accepted.run_timeout) ?? 0,
+    earlier: latest === null ? FIRST : earlierOf(latest),
+  };
 }
 
 /** Nothing has run: a deadline that passed here aborts. */
@@ -177,8 +194,7 @@ function deadlineEnd(latest: LatestAttempt | null): Ended {
   };
 }
 
-function queueEnd(accepted: Accepted, isPastDeadline: boolean): Ended {
-  if (isPastDeadline) return deadlineEnd(null);
+function queueEnd(accepted: Accepted): Ended {
   const message = `no worker started it within its queue_ttl of ${accepted.queue_ttl}`;
   return { status: 'aborted', error: predictionError('queue_timeout', message, 0), ...end(null) };
 }

@@ -28,6 +28,7 @@ test('there is one of each kind', () => {
       'webhook',
       'delivery',
       'fetched-input',
+      'changed-terms',
     ]),
   );
 });

@@ -84,6 +84,20 @@ const fetched = await service.submit('ocr', { image: `${receiver.url}/page.png` 
 await service.ended(fetched.id);
 await save('fetched-input', fetched.id);
 
+await service.inference.signal('SIGTERM');
+const changed = await service.submit('affine', affine());
+await until('its terms to change', async () => {
+  const response = await fetch(`${service.url}/v1/predictions/${changed.id}`, {
+    method: 'PATCH',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ priority: 1, deadline: '2h' }),
+  });
+  return response.ok ? true : undefined;
+});
+await service.inference.start();
+await service.ended(changed.id);
+await save('changed-terms', changed.id);
+
 await service.close();
 await receiver.close();
 process.exit(0);

@@ -132,6 +132,7 @@ export const historyAnswer = pageOf(
         'attempt_failed',
         'attempt_canceled',
         'retry_scheduled',
+        'terms_changed',
         'cancel_requested',
         'telling_receiver',
         'ended',

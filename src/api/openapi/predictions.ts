@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   listQuerySchema,
   modelRequestSchema,
+  predictionChangesSchema,
   redeliverSchema,
   requestSchema,
   waitQuerySchema,
@@ -112,6 +113,15 @@ export const predictions = {
     summary: 'Forget a prediction that has ended, with all its data',
     requestParams: ofPrediction,
     responses: answers({ '204': { description: 'It is gone' } }, [...GUARDED, 404, 409, 410]),
+  },
+  changePrediction: {
+    summary: 'Give a prediction that waits another priority, queue_ttl or deadline',
+    requestParams: ofPrediction,
+    requestBody: { required: true, ...bodyOf(predictionChangesSchema) },
+    responses: answers(
+      { '200': answer('The record, with the new terms', predictionAnswer, polled) },
+      [...GUARDED, 404, 409, 410, 413, 415, 422],
+    ),
   },
   cancelPrediction: {
     summary: 'Ask a prediction to stop',
