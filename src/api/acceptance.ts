@@ -14,7 +14,7 @@ import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { fingerprint, idempotentId } from './idempotency.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
-import type { Place, QuotaKeeper } from './quotas.ts';
+import { NO_PLACE, type Place, type QuotaKeeper } from './quotas.ts';
 import {
   compose,
   composeAgain,
@@ -113,7 +113,7 @@ async function admit(
   } catch (error) {
     const isThere = async () => await engine.describe(admission.id).then(() => true);
     if (!mayBeThere || !(await isThere().catch(() => false))) throw error;
-    return { started: () => {}, release: () => {} };
+    return NO_PLACE;
   }
 }
 

@@ -1,6 +1,6 @@
 /* /v1/webhook_endpoints/{id}/…: what an endpoint was told, telling it again, and a test. */
 import { Router } from 'express';
-import { isPredictionId } from '../contract/messages.ts';
+import { isPredictionId } from '../contract/ids.ts';
 import { type DeliveryRequest, newDelivery } from '../contract/webhook.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';

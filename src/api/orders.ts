@@ -41,7 +41,7 @@ export const orderHead = (
   version: ModelVersion,
 ): OrderHead => ({
   tenant: tenantOf(response),
-  traceparent: traceparentOf(request) ?? null,
+  traceparent: traceparentOf(request),
   version,
   idempotencyKey: idempotencyKey(request),
 });

@@ -3,10 +3,11 @@ import { Router } from 'express';
 import type { Prediction } from '../contract/prediction.ts';
 import { HasEndedError } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
-import { type PredictionsDependencies, sendRecord } from './predictions.ts';
+import type { PredictionsDependencies } from './predictions.ts';
 import { Problem } from './problems.ts';
 import { parsePredictionId, requireJson } from './requests.ts';
 import { parseBody, predictionChangesSchema } from './schemas.ts';
+import { sendRecord } from './send-record.ts';
 import { changedTerms } from './terms.ts';
 
 export function predictionChangesRouter(

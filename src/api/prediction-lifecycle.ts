@@ -23,7 +23,7 @@ export function predictionLifecycleRouter(
     const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
     const order = await acceptance.retry(before, {
       idempotencyKey: idempotencyKey(request),
-      traceparent: traceparentOf(request) ?? null,
+      traceparent: traceparentOf(request),
     });
     await answerAccepted(response, order, waitS, dependencies);
   });

@@ -4,6 +4,7 @@
  */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { AttemptReport } from '../contract/failure.ts';
+import type { HistoryEntry } from '../contract/history.ts';
 import { MEMO_ACCEPTED, MEMO_ENDED } from '../contract/messages.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
@@ -82,7 +83,13 @@ export class PredictionReader {
     return await this.#describe(id, tenant);
   }
 
-  /** The same, also when it has expired or was deleted but has yet to go from everywhere. */
+  /** What has happened to it. */
+  async history(id: string, tenant: string): Promise<readonly HistoryEntry[]> {
+    const { description } = await this.#describe(id, tenant);
+    return await this.#dependencies.engine.history(description);
+  }
+
+  /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
   async findRemains(id: string, tenant: string): Promise<Found> {
     return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
   }
@@ -102,10 +109,7 @@ export class PredictionReader {
   /** A row of a list; null for what has expired, or is an earlier run of the same prediction. */
   async readListed(row: ListedExecution): Promise<Prediction | null> {
     if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended);
-    const current = await this.#dependencies.engine.describe(row.id).catch((error: unknown) => {
-      if (error instanceof WorkflowMissingError) return null;
-      throw error;
-    });
+    const current = await this.#dependencies.engine.find(row.id);
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
     if (ended !== null) return await this.#listedRecord(accepted, ended);

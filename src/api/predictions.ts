@@ -24,6 +24,7 @@ import {
   waitQuerySchema,
 } from './schemas.ts';
 import { preferredWait } from './prefer.ts';
+import { sendRecord } from './send-record.ts';
 import type { Waits } from './waits.ts';
 
 export interface PredictionsDependencies {
@@ -94,9 +95,8 @@ export function payloadsRouter(dependencies: {
   readonly reader: PredictionReader;
   readonly store: PayloadStore;
   readonly load: Load;
-  readonly engine: PredictionEngine;
 }): Router {
-  const { reader, store, load, engine } = dependencies;
+  const { reader, store, load } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -127,8 +127,7 @@ export function payloadsRouter(dependencies: {
 
   router.get('/predictions/:id/history', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    await reader.find(id, tenantOf(response));
-    response.json(listOf(await engine.history(id)));
+    response.json(listOf(await reader.history(id, tenantOf(response))));
   });
   return router;
 }
@@ -187,21 +186,6 @@ async function afterWaiting(
   return mustRead
     ? await reader.read(accepted.id, accepted.tenant)
     : await reader.ended(accepted, ended);
-}
-
-/** The hottest answer of all: straight to Node, past Express's content negotiation. */
-export async function sendRecord(
-  response: Response,
-  status: number,
-  record: Prediction,
-  load: Load,
-): Promise<void> {
-  const body = JSON.stringify(record);
-  if (!isFinal(record)) response.setHeader('Retry-After', await load.retryAfterS(record));
-  response.statusCode = status;
-  response.setHeader('Content-Type', 'application/json; charset=utf-8');
-  response.setHeader('Content-Length', Buffer.byteLength(body));
-  response.end(body);
 }
 
 async function sendStored(response: Response, stored: Stored, store: PayloadStore): Promise<void> {

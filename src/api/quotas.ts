@@ -36,6 +36,9 @@ export interface Place {
   release(): void;
 }
 
+/** Of what needs none: it has one already. */
+export const NO_PLACE: Place = { started: () => {}, release: () => {} };
+
 export class QuotaKeeper {
   readonly #quotas: Quotas;
   readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
@@ -166,9 +169,8 @@ class Tally {
     await Promise.all(looks);
   }
 
-  /** One that is here already has its place: what is returned then does nothing. */
   add(id: string): Place {
-    if (this.#recent.has(id)) return { started: () => {}, release: () => {} };
+    if (this.#recent.has(id)) return NO_PLACE;
     const entry: Recent = { startedAtMs: null, isRunning: true };
     this.#recent.set(id, entry);
     this.#recentRunning += 1;

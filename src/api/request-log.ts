@@ -1,12 +1,12 @@
 /* One line for each request, with the id that its problem also carries. */
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler, Response } from 'express';
+import { PREDICTION_ID_WITHIN } from '../contract/ids.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { traceparentOf } from './traceparent.ts';
 
 /** A client's own, to find its request in our log by: nothing that could be taken for more than an id. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
-const PREDICTION = /pred_[0-9a-hjkmnp-tv-z]{26}/;
 
 /** Where Temporal's Web UI shows a workflow; null: nobody has said where the Web UI is. */
 export type WorkflowUrl = ((id: string) => string) | null;
@@ -24,7 +24,7 @@ export const requestLog =
       const level = method === 'POST' || response.statusCode >= 500 ? 'info' : 'debug';
       if (!logger.isLevelEnabled(level)) return;
       const path = request.originalUrl.split('?')[0] ?? '';
-      const [id] = PREDICTION.exec(path) ?? [aboutOf(response)];
+      const [id] = PREDICTION_ID_WITHIN.exec(path) ?? [aboutOf(response)];
       const { tenant, key, operation } = response.locals;
       const trace = traceparentOf(request)?.split('-')[1];
       const line = {

@@ -1,6 +1,6 @@
 /* What a request must be, whatever it asks. */
 import type { Request } from 'express';
-import { isPredictionId } from '../contract/messages.ts';
+import { ENDPOINT_ID, isPredictionId } from '../contract/ids.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { Problem } from './problems.ts';
 
@@ -39,6 +39,6 @@ export function parsePredictionId(text: string): string {
 
 /** Throws a problem when it is none. */
 export function parseEndpointId(text: string): string {
-  if (/^whe_[0-9a-hjkmnp-tv-z]{26}$/.test(text)) return text;
+  if (ENDPOINT_ID.test(text)) return text;
   throw new Problem('malformed_request', `${text} is not an endpoint id (whe_ and 26 characters)`);
 }

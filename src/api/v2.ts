@@ -16,6 +16,7 @@ import { type OrderHead, orderHead } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { modelRequestSchema, parseBody } from './schemas.ts';
+import { sendRecord } from './send-record.ts';
 import { prefersAsync } from './prefer.ts';
 import type { Waits } from './waits.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
@@ -37,8 +38,6 @@ export interface V2Dependencies {
   readonly bodies: Bodies;
   readonly limits: { readonly maxUploadBytes: number };
 }
-
-const RETRY_AFTER_S = '1';
 
 export function v2Router(dependencies: V2Dependencies): Router {
   const { repository, acceptance, load, engine, waits, softwareVersion, maxJsonBytes } =
@@ -120,7 +119,7 @@ async function accept(
 async function answer(
   response: Response,
   { accepted, infer, isAsync }: { accepted: Accepted; infer: InferRequestV2; isAsync: boolean },
-  { engine, reader, store, publicUrl, quotas, waits }: V2Dependencies,
+  { engine, reader, store, publicUrl, quotas, waits, load }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
   logAbout(response, id);
@@ -129,8 +128,7 @@ async function answer(
   response.setHeader('Location', url);
   response.set(quotas.headers(accepted.tenant));
   if (isAsync) {
-    response.status(202).setHeader('Retry-After', RETRY_AFTER_S);
-    response.json(await reader.justAccepted(accepted));
+    await sendRecord(response, 202, await reader.justAccepted(accepted), load);
     return;
   }
   const waited = await waits.bounded(response, infer.waitS, async (signal) => {

@@ -89,7 +89,3 @@ export interface InferResult {
   readonly report: AttemptReport;
   readonly metrics: Omit<Metrics, 'total_ms'>;
 }
-
-const ID = /^pred_[0-9a-hjkmnp-tv-z]{26}$/;
-
-export const isPredictionId = (text: string): boolean => ID.test(text);

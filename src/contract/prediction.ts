@@ -102,15 +102,19 @@ export interface Progress {
   readonly message: string;
 }
 
-export type QueueReason =
-  | 'no_worker'
-  | 'model_loading'
-  | 'model_unavailable'
-  | 'capacity'
-  | 'retrying'
-  | 'fetching_input'
-  | 'scheduled'
-  | 'paused';
+/** Why one waits. */
+export const QUEUE_REASONS = [
+  'no_worker',
+  'model_loading',
+  'model_unavailable',
+  'capacity',
+  'retrying',
+  'fetching_input',
+  'scheduled',
+  'paused',
+] as const;
+
+export type QueueReason = (typeof QUEUE_REASONS)[number];
 
 /** Media or a larger value of an input, as a record shows it. */
 export interface InputReference {

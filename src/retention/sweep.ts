@@ -2,20 +2,17 @@
  * Predictions whose time has come are removed; the API has been answering `expired` all the while. So
  * are payloads that belong to no prediction.
  */
+import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
-import {
-  isPredictionId,
-  MEMO_ACCEPTED,
-  MEMO_ENDED,
-  PREDICTION_WORKFLOW,
-} from '../contract/messages.ts';
+import { isPredictionId } from '../contract/ids.ts';
+import { MEMO_ACCEPTED, MEMO_ENDED, PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { resultTtlOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely-calls.ts';
+import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { forgetPrediction } from './forget.ts';
 import { removeOldTombstones } from './tombstones.ts';
 
@@ -82,7 +79,7 @@ async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies):
 
 /** A reset leaves earlier runs behind: only the latest says whether it has ended, and when. */
 async function removeExpired(id: string, dependencies: SweepDependencies): Promise<boolean> {
-  const latest = await describe(id, dependencies);
+  const latest = await dependencies.engine.find(id);
   const accepted = latest?.memo?.[MEMO_ACCEPTED] as Accepted | undefined;
   const closedAtMs = latest?.closeTime?.getTime();
   if (accepted === undefined || closedAtMs === undefined) return false;
@@ -101,13 +98,13 @@ async function sweepOrphans(
   stop: AbortSignal,
   dependencies: SweepDependencies,
 ): Promise<ReadonlySet<string>> {
-  const { store, logger } = dependencies;
+  const { engine, store, logger } = dependencies;
   const keys = await store.list(payloadKeys.predictions);
   const ids = new Set(keys.map((key) => key.split('/')[1] ?? '').filter(isPredictionId));
   const orphans = new Set<string>();
   for (const id of ids) {
     if (stop.aborted) break;
-    if ((await describe(id, dependencies)) !== null) continue;
+    if ((await engine.find(id)) !== null) continue;
     if (suspects.has(id)) {
       await store.delete(payloadKeys.prediction(id));
       logger.info({ prediction: id }, 'payloads of no prediction were removed');
@@ -116,23 +113,7 @@ async function sweepOrphans(
   return orphans;
 }
 
-/** Null: Temporal does not know it, or no longer. */
-async function describe(id: string, { engine }: SweepDependencies) {
-  return await engine.describe(id).catch((error: unknown) => {
-    if (error instanceof WorkflowMissingError) return null;
-    throw error;
-  });
-}
-
+/** Over at once when `stop` aborts. */
 async function pause(ms: number, stop: AbortSignal): Promise<void> {
-  if (stop.aborted) return;
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      stop.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    stop.addEventListener('abort', done, { once: true });
-  });
+  await setTimeout(ms, undefined, { signal: stop }).catch(() => {});
 }

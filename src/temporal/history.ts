@@ -2,35 +2,12 @@
 import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { FETCH_ACTIVITY, isWaiting } from './pending-activity.ts';
 import { cutMessage } from '../contract/failure.ts';
+import type { HistoryEntry } from '../contract/history.ts';
 
 type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
 type Event = NonNullable<History['events']>[number];
 type Failure = NonNullable<Event['activityTaskFailedEventAttributes']>['failure'];
 type Timestamp = NonNullable<Event['eventTime']>;
-
-export interface HistoryEntry {
-  /** RFC 3339. */
-  readonly at: string | null;
-  readonly event:
-    | 'accepted'
-    | 'fetching_input'
-    | 'queued'
-    | 'attempt_started'
-    | 'attempt_succeeded'
-    | 'attempt_failed'
-    | 'attempt_canceled'
-    | 'retry_scheduled'
-    | 'terms_changed'
-    | 'cancel_requested'
-    | 'telling_receiver'
-    | 'ended';
-  /** Of its activity, from 1; null where there is none. */
-  readonly attempt: number | null;
-  /** Who ran it. */
-  readonly worker: string | null;
-  /** Why it failed; at the start of an attempt: why the one before it did. */
-  readonly error: { readonly code: string; readonly message: string } | null;
-}
 
 /** Temporal's TimeoutType. */
 const TIMEOUTS = [

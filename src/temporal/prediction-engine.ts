@@ -17,11 +17,12 @@ import {
   PREDICTION_WORKFLOW,
   type PredictionRequest,
 } from '../contract/messages.ts';
+import type { HistoryEntry } from '../contract/history.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { type HistoryEntry, historyEntries } from './history.ts';
+import { historyEntries } from './history.ts';
 import { resultOf } from './long-wait.ts';
 import { INFER_ACTIVITY } from './pending-activity.ts';
 import {
@@ -146,24 +147,26 @@ export class PredictionEngine {
     return await this.#timely(async () => await this.#client.workflow.getHandle(id).describe());
   }
 
-  /** Whether a prediction has ended, or is not there. */
-  async hasEnded(id: string): Promise<boolean> {
-    try {
-      const { closeTime, memo } = await this.describe(id);
-      return closeTime !== undefined || memo?.[MEMO_ENDED] !== undefined;
-    } catch (error) {
-      if (error instanceof WorkflowMissingError) return true;
+  /** The same; null when Temporal does not know it, or no longer. */
+  async find(id: string): Promise<WorkflowExecutionDescription | null> {
+    return await this.describe(id).catch((error: unknown) => {
+      if (error instanceof WorkflowMissingError) return null;
       throw error;
-    }
+    });
   }
 
-  /** What has happened to a prediction; throws `WorkflowMissingError`. */
-  async history(id: string): Promise<readonly HistoryEntry[]> {
-    const handle = this.#client.workflow.getHandle(id);
-    const [history, description] = await this.#timely(
-      async () => await Promise.all([handle.fetchHistory(), handle.describe()]),
-    );
-    return historyEntries(history, description);
+  /** Whether a prediction has ended, or is not there. */
+  async hasEnded(id: string): Promise<boolean> {
+    const found = await this.find(id);
+    if (found === null) return true;
+    return found.closeTime !== undefined || found.memo?.[MEMO_ENDED] !== undefined;
+  }
+
+  /** What has happened to a prediction that is described so; throws `WorkflowMissingError`. */
+  async history(description: WorkflowExecutionDescription): Promise<readonly HistoryEntry[]> {
+    const { workflowId, runId } = description;
+    const handle = this.#client.workflow.getHandle(workflowId, runId);
+    return historyEntries(await this.#timely(async () => await handle.fetchHistory()), description);
   }
 
   /**

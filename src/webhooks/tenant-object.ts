@@ -3,9 +3,9 @@
  * generation, created only if nobody else has created it: compare-and-swap with what every
  * store can do.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { payloadKeys } from '../contract/payload.ts';
 import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { SecretBox } from './secret-box.ts';
 
 const MEDIA_TYPE = 'application/json';

@@ -1,6 +1,8 @@
 /* The shapes of what the API answers, for its OpenAPI document. (What it takes: ../schemas.ts.) */
 import { z } from 'zod';
 import { FAILURES } from '../../contract/failure.ts';
+import { HISTORY_EVENTS } from '../../contract/history.ts';
+import { QUEUE_REASONS } from '../../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../../contract/webhook.ts';
 
 const time = z.iso.datetime();
@@ -63,18 +65,7 @@ export const predictionAnswer = z
     queue: z
       .strictObject({
         depth: whole.nullable(),
-        reason: z
-          .enum([
-            'no_worker',
-            'model_loading',
-            'model_unavailable',
-            'capacity',
-            'retrying',
-            'fetching_input',
-            'scheduled',
-            'paused',
-          ])
-          .nullable(),
+        reason: z.enum(QUEUE_REASONS).nullable(),
       })
       .nullable(),
     metrics: z
@@ -123,20 +114,7 @@ export const historyAnswer = pageOf(
   z
     .strictObject({
       at: time.nullable(),
-      event: z.enum([
-        'accepted',
-        'fetching_input',
-        'queued',
-        'attempt_started',
-        'attempt_succeeded',
-        'attempt_failed',
-        'attempt_canceled',
-        'retry_scheduled',
-        'terms_changed',
-        'cancel_requested',
-        'telling_receiver',
-        'ended',
-      ]),
+      event: z.enum(HISTORY_EVENTS),
       attempt: whole.nullable(),
       worker: z.string().nullable(),
       error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),

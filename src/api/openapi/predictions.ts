@@ -1,5 +1,6 @@
 /* The operations on predictions. */
 import { z } from 'zod';
+import { PREDICTION_ID } from '../../contract/ids.ts';
 import {
   listQuerySchema,
   modelRequestSchema,
@@ -13,7 +14,7 @@ import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } 
 
 const predictionId = z
   .string()
-  .regex(/^pred_[0-9a-hjkmnp-tv-z]{26}$/)
+  .regex(PREDICTION_ID)
   .meta({ example: 'pred_01kb6v0x3dq2m8c5n7w9t4hjre' });
 const model = z
   .string()

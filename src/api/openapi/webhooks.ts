@@ -1,5 +1,6 @@
 /* The operations on webhook endpoints and their secrets. */
 import { z } from 'zod';
+import { ENDPOINT_ID } from '../../contract/ids.ts';
 import {
   endpointChangesSchema,
   endpointSchema,
@@ -16,7 +17,7 @@ import {
 } from './answers.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
 
-const ofEndpoint = { path: z.object({ id: z.string().regex(/^whe_[0-9a-hjkmnp-tv-z]{26}$/) }) };
+const ofEndpoint = { path: z.object({ id: z.string().regex(ENDPOINT_ID) }) };
 
 export const webhooks = {
   listEndpoints: {

@@ -1,5 +1,5 @@
 import { fingerprint, idempotentId } from '../../../src/api/idempotency.ts';
-import { isPredictionId } from '../../../src/contract/messages.ts';
+import { isPredictionId } from '../../../src/contract/ids.ts';
 
 test('the id is made of tenant and key, and is a prediction id like any other', () => {
   const id = idempotentId('default', 'order-4711');

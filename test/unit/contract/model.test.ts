@@ -1,5 +1,5 @@
 import { parseModelRef } from '../../../src/contract/model.ts';
-import { isPredictionId } from '../../../src/contract/messages.ts';
+import { isPredictionId } from '../../../src/contract/ids.ts';
 import { newId } from '../../../src/api/new-id.ts';
 
 test.each([
