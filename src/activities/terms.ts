@@ -1,14 +1,14 @@
-/* The changeWaiting activity: other options for an infer activity that waits. */
-import type { ChangeWaitingRequest, InferOptions } from '../contract/messages.ts';
+/* The changeInfer activity: other options for an infer activity that waits. */
+import type { ChangeInferRequest } from '../contract/messages.ts';
 
 export type TermsActivities = ReturnType<typeof createTermsActivities>;
 
-/** `changeInfer` does nothing when that activity is no longer there. */
+/** `engine.changeInfer` does nothing when there is no such activity any more. */
 export const createTermsActivities = (engine: {
-  changeInfer(id: string, options: InferOptions): Promise<void>;
+  changeInfer(request: ChangeInferRequest): Promise<void>;
 }) => ({
   /** May be repeated: it sets, and adds nothing. */
-  async changeWaiting({ id, options }: ChangeWaitingRequest): Promise<void> {
-    await engine.changeInfer(id, options);
+  async changeInfer(request: ChangeInferRequest): Promise<void> {
+    await engine.changeInfer(request);
   },
 });

@@ -1,7 +1,7 @@
 /* Other terms for a prediction that waits in its model's queue. */
 import { Router } from 'express';
 import type { Prediction } from '../contract/prediction.ts';
-import { HasEndedError } from '../temporal/prediction-engine.ts';
+import { NotChangeableError } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
 import type { PredictionsDependencies } from './predictions.ts';
 import { Problem } from './problems.ts';
@@ -23,23 +23,24 @@ export function predictionChangesRouter(
     const tenant = tenantOf(response);
     const before = await reader.read(id, tenant);
     requireQueued(before);
-    await engine
-      .changeTerms(id, changedTerms(before, changes, Date.now()))
-      .catch((error: unknown) => {
-        if (error instanceof HasEndedError) throw new Problem('not_queued', error.message);
-        throw error;
-      });
+    const terms = changedTerms(before, changes, Date.now());
+    await engine.changeTerms(id, terms).catch((error: unknown) => {
+      if (error instanceof NotChangeableError) throw new Problem('not_changeable', error.message);
+      throw error;
+    });
     await sendRecord(response, 200, await reader.read(id, tenant), load);
   });
   return router;
 }
 
+/** The workflow, which has the last word, does not know of what runs, nor is it there before its time. */
 function requireQueued({ id, status, queue }: Prediction): void {
   if (status !== 'queued') {
-    throw new Problem('not_queued', `${id} is ${status}: only what waits can be given other terms`);
+    const detail = `${id} is ${status}: only what waits can be given other terms`;
+    throw new Problem('not_changeable', detail);
   }
-  if (queue.reason === 'scheduled' || queue.reason === 'fetching_input') {
-    const detail = `${id} is not in its model's queue yet (${queue.reason}): try again when it is, or cancel it and submit it anew`;
-    throw new Problem('not_queued', detail);
+  if (queue.reason === 'scheduled') {
+    const detail = `${id} waits for its start_after: cancel it and submit it anew`;
+    throw new Problem('not_changeable', detail);
   }
 }

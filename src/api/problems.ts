@@ -24,7 +24,7 @@ export type ProblemCode =
   | 'method_not_allowed'
   | 'not_ready'
   | 'still_running'
-  | 'not_queued'
+  | 'not_changeable'
   | 'rate_limited'
   | 'overloaded'
   | 'expired'
@@ -87,8 +87,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [409, 'The prediction ended without an output'];
     case 'still_running':
       return [409, 'The prediction has not ended yet'];
-    case 'not_queued':
-      return [409, 'The prediction does not wait in a queue'];
+    case 'not_changeable':
+      return [409, 'The prediction cannot be changed now'];
     case 'expired':
       return [410, 'The result has expired'];
     case 'data_removed':

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from '../contract/duration.ts';
 import type { Manifest } from '../contract/model.ts';
 import type { ChangedTerms } from '../contract/messages.ts';
-import type { Accepted, Prediction } from '../contract/prediction.ts';
+import { type Accepted, type Prediction, startsAt } from '../contract/prediction.ts';
 import { invalidAt, Problem } from './problems.ts';
 import type { ModelRequest, PredictionChanges } from './schemas.ts';
 
@@ -54,33 +54,26 @@ export function termsOf(
   };
 }
 
-/**
- * What changes of a prediction that waits. Its durations count from where they counted before. Throws
- * a problem that names the member.
- */
+/** What changes of a prediction that waits. Throws a problem that names the member. */
 export function changedTerms(
   before: Pick<Prediction, 'created_at' | 'start_after'>,
-  changes: PredictionChanges,
+  { priority, queue_ttl: queueTtl, deadline }: PredictionChanges,
   nowMs: number,
 ): ChangedTerms {
-  const { deadline, priority } = changes;
-  const deadlineMs = within(deadline, 'deadline', MAX_DEADLINE_MS);
-  const queueTtlMs = within(changes.queue_ttl, 'queue_ttl', MAX_DEADLINE_MS);
-  const deadlineAtMs = Date.parse(before.start_after ?? before.created_at) + (deadlineMs ?? 0);
-  if (deadlineMs !== null && deadlineAtMs <= nowMs) {
-    const since = before.start_after === null ? 'its acceptance' : 'its start_after';
-    throw invalidAt('/deadline', `is over already: it counts from ${since}; POST …/cancel ends it`);
-  }
+  const sinceMs = nowMs - Date.parse(startsAt(before));
   return {
     ...(priority === undefined ? {} : { priority }),
-    ...(queueTtlMs === null ? {} : { queue_ttl: formatDuration(queueTtlMs) }),
-    ...(deadlineMs === null
-      ? {}
-      : {
-          deadline: formatDuration(deadlineMs),
-          deadline_at: new Date(deadlineAtMs).toISOString(),
-        }),
+    ...(queueTtl === undefined ? {} : { queue_ttl: ahead(queueTtl, 'queue_ttl', sinceMs) }),
+    ...(deadline === undefined ? {} : { deadline: ahead(deadline, 'deadline', sinceMs) }),
   };
+}
+
+/** A duration that is not over yet. */
+function ahead(text: string, member: string, sinceMs: number): string {
+  const durationMs = within(text, member, MAX_DEADLINE_MS) ?? 0;
+  if (durationMs > sinceMs) return formatDuration(durationMs);
+  const since = formatDuration(sinceMs);
+  throw invalidAt(`/${member}`, `is over already, after ${since}; POST …/cancel ends it`);
 }
 
 /** A deadline as a header, for clients that do not make the body: `Cancel-After: 1h30m`. */

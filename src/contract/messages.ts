@@ -7,10 +7,7 @@ import type { DeliveryState } from './webhook.ts';
 /** The workflow's type name, for clients that cannot import workflow code. */
 export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 
-/**
- * The memo's two keys, each written once; the first once more when a prediction that waits is given
- * other terms.
- */
+/** The memo's two keys, each written once; the first anew whenever the terms change. */
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
 
@@ -32,12 +29,18 @@ export interface PredictionView {
 
 export const predictionQuery = defineQuery<PredictionView>('prediction');
 
-/** The terms that a prediction may be given anew. A queue_ttl that is the deadline follows it. */
+/** Terms that take the place of those a prediction has. A queue_ttl that is the deadline follows it. */
 export type ChangedTerms = Partial<
-  Pick<Accepted, 'priority' | 'queue_ttl' | 'deadline' | 'deadline_at'>
+  Pick<Accepted, 'queue_ttl' | 'deadline'> & { readonly priority: number }
 >;
 
-/** Resolves when the record and the waiting activity have the new terms; fails once it has ended. */
+/** A history must not grow for ever. */
+export const MAX_CHANGES = 100;
+
+/** The type of failure when a prediction cannot be changed now; its message says why. */
+export const NOT_CHANGEABLE = 'not_changeable';
+
+/** Resolves when the record has the new terms and so has its activity, if it waits in a queue. */
 export const changeTermsUpdate = defineUpdate<void, [ChangedTerms]>('changeTerms');
 
 export const deliveryQuery = defineQuery<DeliveryState>('delivery');
@@ -52,18 +55,25 @@ export interface FetchInputRequest {
   readonly source: InputSource;
 }
 
-/** When and before whom Temporal hands the infer activity out, and how long it waits for what. */
+/** When Temporal hands the infer activity out, before whom, and how long it waits for what. */
 export interface InferOptions {
-  readonly scheduleToCloseTimeout: number;
-  readonly scheduleToStartTimeout: number;
-  readonly startToCloseTimeout: number;
-  readonly heartbeatTimeout: number;
+  /** In ms, by the names that Temporal gives them. */
+  readonly timeouts: Readonly<
+    Record<
+      | 'scheduleToCloseTimeout'
+      | 'scheduleToStartTimeout'
+      | 'startToCloseTimeout'
+      | 'heartbeatTimeout',
+      number
+    >
+  >;
   readonly priority: { readonly priorityKey: number; readonly fairnessKey: string };
 }
 
-/** What the changeWaiting activity is asked: other options for the infer activity of `id`. */
-export interface ChangeWaitingRequest {
-  readonly id: string;
+/** What the changeInfer activity is asked: other options for the infer activity of a run. */
+export interface ChangeInferRequest {
+  readonly workflowId: string;
+  readonly runId: string;
   readonly options: InferOptions;
 }
 

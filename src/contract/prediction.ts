@@ -218,6 +218,10 @@ export type Prediction = RecordBase &
 
 export const isFinal = (prediction: Prediction): boolean => prediction.completed_at !== null;
 
+/** From then on it waits, and its deadline counts. */
+export const startsAt = (of: Pick<Accepted, 'created_at'> & { start_after?: string | null }) =>
+  of.start_after ?? of.created_at;
+
 /** When a prediction is not given one: the middle of 1 to 5. */
 export const DEFAULT_PRIORITY = 3;
 

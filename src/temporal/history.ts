@@ -73,7 +73,8 @@ function entryOf(event: Event, attempts: Map<string, number>): readonly HistoryE
   const canceled = event.activityTaskCanceledEventAttributes;
   if (canceled) return entry('attempt_canceled', attemptOf(canceled));
   if (event.workflowExecutionCancelRequestedEventAttributes) return entry('cancel_requested');
-  if (event.workflowExecutionUpdateAcceptedEventAttributes) return entry('terms_changed');
+  const update = event.workflowExecutionUpdateCompletedEventAttributes;
+  if (update) return update.outcome?.success ? entry('terms_changed') : [];
   if (event.startChildWorkflowExecutionInitiatedEventAttributes) return entry('telling_receiver');
   const ended = event.workflowExecutionFailedEventAttributes;
   if (ended) return entry('ended', { error: errorOf(ended.failure) });

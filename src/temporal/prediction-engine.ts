@@ -8,12 +8,14 @@ import {
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
+import { messageOf } from '../contract/failure.ts';
 import {
   type ChangedTerms,
+  type ChangeInferRequest,
   changeTermsUpdate,
-  type InferOptions,
   MEMO_ACCEPTED,
   MEMO_ENDED,
+  NOT_CHANGEABLE,
   PREDICTION_WORKFLOW,
   type PredictionRequest,
 } from '../contract/messages.ts';
@@ -26,6 +28,7 @@ import { historyEntries } from './history.ts';
 import { resultOf } from './long-wait.ts';
 import { INFER_ACTIVITY } from './pending-activity.ts';
 import {
+  EngineUnavailableError,
   GRPC_NOT_FOUND,
   type TimelyCall,
   timelyCalls,
@@ -46,12 +49,9 @@ export class AlreadyStartedError extends Error {
   }
 }
 
-/** Its terms can no longer be changed. */
-export class HasEndedError extends Error {
-  override readonly name = 'HasEndedError';
-  constructor(id: string) {
-    super(`${id} has ended meanwhile`);
-  }
+/** Its terms cannot be changed now; the message says why. */
+export class NotChangeableError extends Error {
+  override readonly name = 'NotChangeableError';
 }
 
 /** An execution as a list shows it. */
@@ -87,19 +87,11 @@ export type CountQuery = PredictionFilter & {
 /** temporal.api.enums.v1.TaskQueueType */
 const TASK_QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
 
-const INFER_OPTION_PATHS = [
-  'schedule_to_close_timeout',
-  'schedule_to_start_timeout',
-  'start_to_close_timeout',
-  'heartbeat_timeout',
-  'priority',
-];
-
 type Payload = Parameters<
   Client['options']['loadedDataConverter']['payloadConverter']['fromPayload']
 >[0];
 
-/** The API's view of the engine. The client stays its owner's to close. */
+/** Temporal, for what we ask of it. The client stays its owner's to close. */
 export class PredictionEngine {
   readonly #client: Client;
   readonly #timely: TimelyCall;
@@ -189,33 +181,39 @@ export class PredictionEngine {
   }
 
   /**
-   * Gives a prediction other terms; resolves when its record has them and its activity, if it waits. Throws `HasEndedError`.
+   * Gives a prediction other terms; resolves when its record has them, and so has its activity if it
+   * waits in a queue. Throws `NotChangeableError`.
    */
   async changeTerms(id: string, terms: ChangedTerms): Promise<void> {
     const handle = this.#client.workflow.getHandle(id);
     await this.#timely(async () => {
       await handle.executeUpdate(changeTermsUpdate, { args: [terms] });
     }).catch((error: unknown) => {
-      const hasEnded = error instanceof WorkflowMissingError;
-      if (hasEnded || error instanceof WorkflowUpdateFailedError) throw new HasEndedError(id);
-      throw error;
+      if (error instanceof WorkflowMissingError) throw new NotChangeableError(`${id} has ended`);
+      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      const { cause } = error;
+      const isRefused = cause instanceof ApplicationFailure && cause.type === NOT_CHANGEABLE;
+      if (isRefused) throw new NotChangeableError(cause.message);
+      throw new EngineUnavailableError(`${id} could not be changed: ${messageOf(cause)}`, {
+        cause,
+      });
     });
   }
 
-  /** Gives an infer activity other options; nothing happens when it is no longer there. */
-  async changeInfer(id: string, options: InferOptions): Promise<void> {
+  /** Gives the infer activity of a run other options; nothing happens when it is no longer there. */
+  async changeInfer({ workflowId, runId, options }: ChangeInferRequest): Promise<void> {
     const { namespace, identity } = this.#client.options;
-    const { priority, ...timeouts } = options;
+    const { timeouts, priority } = options;
     const durations = Object.entries(timeouts).map(([name, ms]) => [name, msToTs(ms)] as const);
     await this.#timely(async () => {
       await this.#client.workflowService
         .updateActivityOptions({
           namespace,
           identity,
-          execution: { workflowId: id },
+          execution: { workflowId, runId },
           type: INFER_ACTIVITY,
           activityOptions: { priority, ...Object.fromEntries(durations) },
-          updateMask: { paths: INFER_OPTION_PATHS },
+          updateMask: { paths: ['priority', ...Object.keys(timeouts).map(snakeCase)] },
         })
         .catch((error: { code?: number }) => {
           if (error.code !== GRPC_NOT_FOUND) throw error;
@@ -307,6 +305,9 @@ export class PredictionEngine {
     await this.#timely(call, CHECK_DEADLINE_MS);
   }
 }
+
+const snakeCase = (name: string) =>
+  name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** Values are ours: names of checked shape, and numbers. */
 function countClauses(query: CountQuery): readonly string[] {

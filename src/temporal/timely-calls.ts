@@ -13,11 +13,18 @@ import {
 
 /** The status of a raw call for what is not there. */
 export const GRPC_NOT_FOUND = 5;
+/** Invalid argument, permission denied, unimplemented. */
+const GRPC_REFUSALS = [3, 7, 12];
 const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
 
 /** Temporal did not answer, or not in time. */
 export class EngineUnavailableError extends Error {
-  override readonly name = 'EngineUnavailableError';
+  override readonly name: string = 'EngineUnavailableError';
+}
+
+/** Temporal has answered that it will not do this, however often it is asked. */
+class EngineRefusedError extends EngineUnavailableError {
+  override readonly name = 'EngineRefusedError';
 }
 
 /** There is no such workflow, or Temporal no longer remembers it. */
@@ -54,6 +61,9 @@ export const timelyCalls =
 function rethrow(error: unknown): never {
   if (error instanceof WorkflowNotFoundError) throw new WorkflowMissingError(error.workflowId);
   if (error instanceof WorkflowExecutionAlreadyStartedError) throw error;
+  if (isGrpcServiceError(error) && GRPC_REFUSALS.includes(error.code)) {
+    throw new EngineRefusedError(`the engine refused: ${error.message}`, { cause: error });
+  }
   const isLate = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
   if (isLate || error instanceof ServiceError || isGrpcServiceError(error)) {
     throw new EngineUnavailableError(`the engine did not answer: ${error.message}`, {

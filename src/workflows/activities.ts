@@ -29,21 +29,24 @@ export interface InferLimits {
  */
 const backstopMs = (runTimeoutMs: number): number => 2 * runTimeoutMs + LOAD_TIMEOUT_MS + 60_000;
 
-/** What Temporal is told of the infer activity, now or while it waits. */
+/** What Temporal is told of the infer activity, when it is scheduled and when that changes. */
 export const inferOptions = (limits: InferLimits): InferOptions => ({
-  heartbeatTimeout: limits.heartbeatTimeoutMs,
-  startToCloseTimeout: backstopMs(limits.runTimeoutMs),
-  scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
-  scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
+  timeouts: {
+    heartbeatTimeout: limits.heartbeatTimeoutMs,
+    startToCloseTimeout: backstopMs(limits.runTimeoutMs),
+    scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
+    scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
+  },
   priority: { priorityKey: limits.priority, fairnessKey: limits.tenant },
 });
 
 /** The infer activity on the queue of one model version. */
-export const inferOn = (model: ModelRef, options: InferOptions) =>
+export const inferOn = (model: ModelRef, { timeouts, priority }: InferOptions) =>
   proxyActivities<InferenceActivities>({
     taskQueue: inferenceQueue(model),
     summary: formatModelRef(model),
-    ...options,
+    ...timeouts,
+    priority,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED', // canceled means: the device is free
     retry: {
       initialInterval: '200ms',
@@ -52,11 +55,15 @@ export const inferOn = (model: ModelRef, options: InferOptions) =>
     },
   }).infer;
 
-/** Gives an infer activity that waits other options. Local: it runs where its workflow runs. */
-export const { changeWaiting } = proxyLocalActivities<TermsActivities>({
+/** Gives the infer activity other options. Local: it runs where its workflow runs. */
+export const { changeInfer } = proxyLocalActivities<TermsActivities>({
   startToCloseTimeout: '10s', // one call to Temporal, tried until it has an answer
-  retry: { initialInterval: '200ms', maximumInterval: '5s' },
-  localRetryThreshold: '10s',
+  retry: {
+    initialInterval: '200ms',
+    maximumInterval: '30s',
+    nonRetryableErrorTypes: ['EngineRefusedError'],
+  },
+  localRetryThreshold: '1s', // a longer pause is a timer of the workflow's, and holds nothing
 });
 
 /** The fetchInput activity; `remainingMs` is what is left of the deadline. */

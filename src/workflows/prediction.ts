@@ -37,11 +37,12 @@ import {
   DEFAULT_PRIORITY,
   type Ended,
   predictionError,
+  startsAt,
 } from '../contract/prediction.ts';
 import { inferOn } from './activities.ts';
 import { fetchInputs } from './fetch-inputs.ts';
 import { notify } from './notify.ts';
-import { Underway } from './underway.ts';
+import { Terms } from './terms.ts';
 
 const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
 
@@ -51,10 +52,11 @@ type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
 };
 
 export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
-  const underway = new Underway(request);
+  const terms = new Terms(request);
+  terms.listen();
   let ended: Ended | null = null;
   setHandler(predictionQuery, () => {
-    const { accepted } = underway;
+    const { accepted } = terms;
     return {
       id: accepted.id,
       model: formatModelRef({ name: accepted.model, version: accepted.version }),
@@ -63,52 +65,55 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
       ended,
     };
   });
-  ended = await run(request, underway); // succeeded, failed, canceled or aborted; never throws
+  ended = await run(request, terms); // succeeded, failed, canceled or aborted; never throws
   publish(ended); // readable with every worker down
-  await underway.end();
-  await notify(underway.accepted, ended);
+  await terms.end();
+  await notify(terms.accepted, ended);
   return outcomeOf(ended); // a failed prediction is a Failed workflow, a canceled one Canceled
 }
 
 /** Fetches what is given by URL, and infers. */
-async function run(request: PredictionRequest, underway: Underway): Promise<Ended> {
+async function run(request: PredictionRequest, terms: Terms): Promise<Ended> {
   let fetched: Fetched;
   try {
     fetched = await fetchInputs(request);
   } catch (error) {
     return notFetched(error);
   }
-  const ended = await infer(underway, fetched);
+  const ended = await infer(terms, fetched);
   return Object.keys(fetched).length === 0 ? ended : { ...ended, fetched };
 }
 
 type Fetched = Awaited<ReturnType<typeof fetchInputs>>;
 
 /** Infers until there is a result, a failure that no retry can mend, or no time left. */
-async function infer(underway: Underway, fetched: Fetched): Promise<Ended> {
+async function infer(terms: Terms, fetched: Fetched): Promise<Ended> {
   let latest: LatestAttempt | null = null;
   for (;;) {
-    const { accepted } = underway;
-    const left = underway.left();
+    const { accepted } = terms;
+    const left = terms.left();
     if (left.deadlineMs <= 0) return deadlineEnd(latest);
     if (latest === null && left.queueTtlMs <= 0) return queueEnd(accepted);
     const { model: name, version } = accepted;
-    const attempt = inferOn({ name, version }, underway.queue(latest !== null));
+    const attempt = inferOn({ name, version }, terms.schedule({ hasStarted: latest !== null }));
     try {
       return succeeded(accepted, await attempt(inferRequest(accepted, fetched, latest)));
     } catch (error) {
       latest = latestIn(error, latest);
       if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
       const isLate = isTimeout(error, TimeoutType.SCHEDULE_TO_START);
-      const hasOtherTerms = underway.accepted !== accepted; // than those that it was late by
-      if (hasOtherTerms && (isLate || isDeadline(error))) continue;
+      if ((isLate || isDeadline(error)) && !haveSameTimes(terms.accepted, accepted)) continue;
       if (!isLate) return failed(error, latest);
       // Temporal applies the time to the first start to every attempt: one that had started before
       // is scheduled again without it.
-      if (latest === null && underway.left().deadlineMs > 0) return queueEnd(accepted);
+      if (latest === null && terms.left().deadlineMs > 0) return queueEnd(accepted);
     }
   }
 }
+
+/** What was late by its old terms may have time by the new ones. */
+const haveSameTimes = (now: Accepted, before: Accepted): boolean =>
+  now.deadline_at === before.deadline_at && now.queue_ttl === before.queue_ttl;
 
 function inferRequest(
   accepted: Accepted,
@@ -122,7 +127,7 @@ function inferRequest(
     version,
     input: storedInput(accepted, fetched),
     options,
-    created_at: accepted.start_after ?? accepted.created_at,
+    created_at: startsAt(accepted),
     priority,
     runTimeoutMs: parseDurationMs(accepted.run_timeout) ?? 0,
     earlier: latest === null ? FIRST : earlierOf(latest),
@@ -150,7 +155,7 @@ const earlierOf = ({ attempt, deaths, alone = false }: LatestAttempt): EarlierAt
 });
 
 function succeeded(accepted: Accepted, { output, report, metrics }: InferResult): Ended {
-  const totalMs = Date.now() - Date.parse(accepted.start_after ?? accepted.created_at);
+  const totalMs = Date.now() - Date.parse(startsAt(accepted));
   return {
     status: 'succeeded',
     output,

@@ -29,6 +29,7 @@ test('there is one of each kind', () => {
       'delivery',
       'fetched-input',
       'changed-terms',
+      'changed-and-reset',
     ]),
   );
 });

@@ -98,6 +98,26 @@ await service.inference.start();
 await service.ended(changed.id);
 await save('changed-terms', changed.id);
 
+const again = await service.ended(changed.id);
+await service.inference.signal('SIGTERM');
+await service.temporalCli(
+  'workflow',
+  'reset',
+  '--workflow-id',
+  changed.id,
+  '--type=FirstWorkflowTask',
+  '--reason=saved',
+);
+await until('the change to be there again', async () => {
+  const history = await service.temporalCli('workflow', 'show', '-w', changed.id);
+  return history.includes('WorkflowExecutionUpdateCompleted') ? true : undefined;
+});
+await service.inference.start();
+await service.readUntil(changed.id, 'to end again', ({ completed_at: at }) => {
+  return at !== null && at !== again.completed_at;
+});
+await save('changed-and-reset', changed.id);
+
 await service.close();
 await receiver.close();
 process.exit(0);

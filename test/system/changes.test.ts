@@ -228,15 +228,15 @@ test('what does not wait is left alone', async () => {
   const scheduled = await submit({ start_after: '1h' });
   const missing = `pred_${'0'.repeat(26)}`;
 
-  expect(whileRunning).toMatchObject({ status: 409, body: { code: 'not_queued' } });
+  expect(whileRunning).toMatchObject({ status: 409, body: { code: 'not_changeable' } });
   expect(ended).toMatchObject({ status: 'succeeded', priority: 3 });
   expect(await change(running.id, { priority: 1 })).toMatchObject({
     status: 409,
-    body: { code: 'not_queued', detail: expect.stringContaining('succeeded') },
+    body: { code: 'not_changeable', detail: expect.stringContaining('succeeded') },
   });
   expect(await change(scheduled.id, { priority: 1 })).toMatchObject({
     status: 409,
-    body: { code: 'not_queued', detail: expect.stringContaining('scheduled') },
+    body: { code: 'not_changeable', detail: expect.stringContaining('start_after') },
   });
   expect((await change(missing, { priority: 1 })).status).toBe(404);
 });
