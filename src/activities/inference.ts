@@ -2,7 +2,7 @@
 import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
-import type { ModelRef } from '../contract/model.ts';
+import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
@@ -49,7 +49,7 @@ export const createInferenceActivities = (dependencies: InferenceDependencies) =
   async infer(request: InferRequest): Promise<InferResult> {
     const leave = await dependencies.inFlight.enter(Context.current().info.taskToken, request.id);
     const attempt = startAttempt(request, dependencies.worker);
-    const model = { name: request.model, version: request.version };
+    const model = modelRefOf(request);
     try {
       const result = await inferAndStore(request, attempt, dependencies);
       dependencies.onEnded(model, 'succeeded');
@@ -75,18 +75,15 @@ async function inferAndStore(
   const giveBack = await inputBudget.take(storedBytes(request.input), signal);
   let inference: Inference;
   try {
-    inference = await runtime.infer(
-      { name: request.model, version: request.version },
-      {
-        input: await loadInput(request.input, store),
-        options: request.options,
-        priority: request.priority ?? DEFAULT_PRIORITY,
-        isAlone: attempt.report.alone === true,
-        runTimeoutMs: request.runTimeoutMs,
-        signal,
-        onProgress: (progress) => attempt.update({ progress }),
-      },
-    );
+    inference = await runtime.infer(modelRefOf(request), {
+      input: await loadInput(request.input, store),
+      options: request.options,
+      priority: request.priority ?? DEFAULT_PRIORITY,
+      isAlone: attempt.report.alone === true,
+      runTimeoutMs: request.runTimeoutMs,
+      signal,
+      onProgress: (progress) => attempt.update({ progress }),
+    });
   } finally {
     giveBack();
   }

@@ -4,7 +4,6 @@
  * Idempotency-Key is the same prediction: its id is made of the key, and Temporal starts an id once.
  */
 import { formatModelRef, parseModelRef } from '../contract/model.ts';
-import { MEMO_ACCEPTED } from '../contract/messages.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
@@ -22,7 +21,7 @@ import {
   requireValid,
 } from './composition.ts';
 import type { OrderHead, PredictionOrder, StoreFile } from './orders.ts';
-import type { Found } from './prediction-reader.ts';
+import { type Halves, halvesOf } from '../temporal/halves.ts';
 import { storeFile } from './store-input.ts';
 import { refuseRemoved } from './removed.ts';
 
@@ -84,7 +83,7 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
 
     /** The same input, options and terms once more, on the same version, as a new prediction. */
     async retry(
-      before: Found,
+      before: Halves,
       head: Pick<OrderHead, 'idempotencyKey' | 'traceparent'>,
     ): Promise<AcceptedOrder> {
       const { idempotencyKey, traceparent } = head;
@@ -195,11 +194,11 @@ async function replayed(
   { engine, store }: Pick<AcceptanceDependencies, 'engine' | 'store'>,
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
-  const { memo } = await engine.describe(id).catch(async (error: unknown) => {
+  const description = await engine.describe(id).catch(async (error: unknown) => {
     await refuseRemoved(id, accepted.tenant, store); // it was there a moment ago
     throw error;
   });
-  const before = memo?.[MEMO_ACCEPTED] as Accepted | undefined;
+  const before = halvesOf(description)?.accepted;
   if (before !== undefined && before.fingerprint === accepted.fingerprint) {
     return { accepted: before, isReplayed: true };
   }

@@ -9,7 +9,7 @@ import { requireAllowedUrl } from './allowed-url.ts';
 import { fingerprint } from './idempotency.ts';
 import type { PredictionOrder } from './orders.ts';
 import { invalidAt, Problem } from './problems.ts';
-import type { Found } from './prediction-reader.ts';
+import type { Halves } from '../temporal/halves.ts';
 import { parseBody } from './schemas.ts';
 import {
   type Attachment,
@@ -82,7 +82,7 @@ export async function compose(
 /** The same as before, as another prediction: its input is copied, its receivers are those of now. */
 export async function composeAgain(
   id: string,
-  { accepted: before, ended }: Found,
+  { accepted: before, ended }: Halves,
   dependencies: CompositionDependencies,
   onKey: (key: string) => void,
 ): Promise<Accepted> {

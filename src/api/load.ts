@@ -1,6 +1,6 @@
 /* Why a queued prediction waits: who serves its model, and how much is ahead of it. */
 import { inferenceQueue, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import { formatModelRef, type ModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import type { Prediction, QueueReason } from '../contract/prediction.ts';
 import {
@@ -46,9 +46,7 @@ export function createLoad(dependencies: {
 
   const workersOf = async (model: ModelRef): Promise<readonly ServingWorker[]> => {
     const label = formatModelRef(model);
-    return (await readWorkers()).filter(
-      (state) => formatModelRef({ name: state.model, version: state.version }) === label,
-    );
+    return (await readWorkers()).filter((state) => formatModelRef(modelRefOf(state)) === label);
   };
 
   return {

@@ -5,7 +5,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { tenantOf } from './access.ts';
 import { idempotencyKey } from './idempotency.ts';
 import { answerAccepted, type PredictionsDependencies } from './predictions.ts';
-import type { Found } from './prediction-reader.ts';
+import type { Halves } from '../temporal/halves.ts';
 import { Problem } from './problems.ts';
 import { parsePredictionId } from './requests.ts';
 import { traceparentOf } from './traceparent.ts';
@@ -40,7 +40,7 @@ export function predictionLifecycleRouter(
   return router;
 }
 
-function endedOnly({ accepted, ended }: Found, what: string) {
+function endedOnly({ accepted, ended }: Halves, what: string) {
   if (ended !== null) return { accepted, ended };
   const detail = `${accepted.id} has not ended: cancel it first, then ${what} it`;
   throw new Problem('still_running', detail);

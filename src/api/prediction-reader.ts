@@ -5,13 +5,12 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { AttemptReport } from '../contract/failure.ts';
 import type { HistoryEntry } from '../contract/history.ts';
-import { MEMO_ACCEPTED, MEMO_ENDED } from '../contract/messages.ts';
+import { modelRefOf } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   type Accepted,
   type Ended,
   type Prediction,
-  predictionError,
   type QueueReason,
 } from '../contract/prediction.ts';
 import {
@@ -23,6 +22,7 @@ import {
 } from '../contract/prediction-record.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
+import { type Halves, halvesOf } from '../temporal/halves.ts';
 import {
   ACTIVITY_PAUSED,
   ACTIVITY_SCHEDULED,
@@ -50,12 +50,6 @@ export interface ReaderDependencies extends RecordSettings {
   readonly responseInlineLimit: number;
 }
 
-/** A prediction as the reader found it: its two halves and, while it runs, its state. */
-export interface Found {
-  readonly accepted: Accepted;
-  readonly ended: Ended | null;
-}
-
 type Running = Extract<Prediction, { completed_at: null }>;
 type ActiveState =
   | { status: 'queued'; reason: QueueReason | null; report: AttemptReport | null; attempt: number }
@@ -79,7 +73,7 @@ export class PredictionReader {
   }
 
   /** The two halves of a record, for what needs its payloads. */
-  async find(id: string, tenant: string): Promise<Found> {
+  async find(id: string, tenant: string): Promise<Halves> {
     return await this.#describe(id, tenant);
   }
 
@@ -90,7 +84,7 @@ export class PredictionReader {
   }
 
   /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
-  async findRemains(id: string, tenant: string): Promise<Found> {
+  async findRemains(id: string, tenant: string): Promise<Halves> {
     return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
   }
 
@@ -154,7 +148,7 @@ export class PredictionReader {
     if (status !== 'queued') {
       return { ...base, status, progress: report?.progress ?? null, queue: null };
     }
-    const model = { name: accepted.model, version: accepted.version };
+    const model = modelRefOf(accepted);
     // A record is never refused because nobody can tell why it waits.
     const unknown = { depth: null, reason: null };
     const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
@@ -216,32 +210,16 @@ export class PredictionReader {
   }
 }
 
-function foundIn(description: WorkflowExecutionDescription, id: string): Found {
-  const memo = description.memo ?? {};
-  const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
-  if (accepted === undefined) throw new WorkflowMissingError(id); // not one of ours
-  // It has ended once this is written, while its workflow still sees to who is told of it.
-  const ended = memo[MEMO_ENDED] as Ended | undefined;
-  if (description.closeTime === undefined) return { accepted, ended: ended ?? null };
-  return { accepted, ended: ended ?? endedFromOutside(description) };
+function foundIn(description: WorkflowExecutionDescription, id: string): Halves {
+  const halves = halvesOf(description);
+  if (halves === null) throw new WorkflowMissingError(id);
+  return halves;
 }
 
 /** Another tenant's is as unknown as one that never was. */
-function ownOnly(found: Found, tenant: string): Found {
+function ownOnly(found: Halves, tenant: string): Halves {
   if (found.accepted.tenant === tenant) return found;
   throw new WorkflowMissingError(found.accepted.id);
-}
-
-/** It was terminated or timed out before it could write its own end. */
-function endedFromOutside(description: WorkflowExecutionDescription): Ended {
-  const message = `the workflow was ended from outside (${description.status.name.toLowerCase()})`;
-  return {
-    status: 'failed',
-    error: predictionError('terminated', message, 0),
-    attempt: 0,
-    started_at: null,
-    completed_at: (description.closeTime ?? new Date()).toISOString(),
-  };
 }
 
 const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;

@@ -3,7 +3,7 @@
  * the truth for every API process; what this one has let in since is added until they show it.
  */
 import type { Accepted } from '../contract/prediction.ts';
-import { formatModelRef } from '../contract/model.ts';
+import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import type { PredictionEngine, PredictionFilter } from '../temporal/prediction-engine.ts';
 import { Problem } from './problems.ts';
 
@@ -60,7 +60,7 @@ export class QuotaKeeper {
     ]);
     // From here on nobody else has a turn until it is added.
     if (ofModel.now().running >= backlog) {
-      const label = formatModelRef({ name: admission.model, version: admission.version });
+      const label = formatModelRef(modelRefOf(admission));
       const detail = `${label} has ${backlog} predictions to do already: send this one later`;
       throw new Problem('overloaded', detail);
     }
@@ -98,8 +98,9 @@ export class QuotaKeeper {
     return { 'RateLimit-Policy': policies.join(', '), RateLimit: states.join(', ') };
   }
 
-  #talliesOf({ tenant, model, version }: Admission): readonly [Tally, Tally] {
-    return [this.#tally({ tenant }), this.#tally({ model: { name: model, version } })];
+  #talliesOf(admission: Admission): readonly [Tally, Tally] {
+    const { tenant } = admission;
+    return [this.#tally({ tenant }), this.#tally({ model: modelRefOf(admission) })];
   }
 
   #tally(filter: PredictionFilter): Tally {

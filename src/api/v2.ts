@@ -4,6 +4,7 @@
  */
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
+import { predictionUrl } from '../contract/prediction-record.ts';
 import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
@@ -124,7 +125,7 @@ async function answer(
   const { id } = accepted;
   logAbout(response, id);
   releaseBody(response);
-  const url = `${publicUrl}/v1/predictions/${id}`;
+  const url = predictionUrl(publicUrl, id);
   response.setHeader('Location', url);
   response.set(quotas.headers(accepted.tenant));
   if (isAsync) {

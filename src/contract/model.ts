@@ -16,6 +16,12 @@ export const isModelName = (text: string): boolean => MODEL_NAME.test(text);
 export const parseModelVersion = (text: string): number | null =>
   MODEL_VERSION.test(text) ? Number(text) : null;
 
+/** The model version that something is of. */
+export const modelRefOf = (of: { readonly model: string; readonly version: number }): ModelRef => ({
+  name: of.model,
+  version: of.version,
+});
+
 export const formatModelRef = (ref: ModelRef): string => `${ref.name}@${ref.version}`;
 
 /** Reads `ocr` (version null: the default one) or `ocr@1`; null when it is neither. */

@@ -27,6 +27,9 @@ export interface OutputMembers {
   readonly output_url: string | null;
 }
 
+export const predictionUrl = (publicUrl: string, id: string): string =>
+  `${publicUrl}/v1/predictions/${id}`;
+
 /** The members that a prediction has whatever its status. */
 export function recordBase(
   accepted: Accepted,
@@ -34,7 +37,7 @@ export function recordBase(
   publicUrl: string,
 ): Omit<RecordBase, 'attempt' | 'started_at'> {
   const { id } = accepted;
-  const url = `${publicUrl}/v1/predictions/${id}`;
+  const url = predictionUrl(publicUrl, id);
   return {
     id,
     object: 'prediction',
@@ -122,7 +125,7 @@ export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string):
   if (ended.status === 'succeeded' && 'inline' in ended.output) {
     return { output: ended.output.inline, output_url: null };
   }
-  const url = `${publicUrl}/v1/predictions/${id}/output`;
+  const url = `${predictionUrl(publicUrl, id)}/output`;
   return { output: null, output_url: ended.status === 'succeeded' ? url : null };
 }
 

@@ -5,12 +5,12 @@
 import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
 import { isPredictionId } from '../contract/ids.ts';
-import { MEMO_ACCEPTED, MEMO_ENDED, PREDICTION_WORKFLOW } from '../contract/messages.ts';
+import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import type { Accepted, Ended } from '../contract/prediction.ts';
 import { resultTtlOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { halvesOf } from '../temporal/halves.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { forgetPrediction } from './forget.ts';
@@ -80,12 +80,11 @@ async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies):
 /** A reset leaves earlier runs behind: only the latest says whether it has ended, and when. */
 async function removeExpired(id: string, dependencies: SweepDependencies): Promise<boolean> {
   const latest = await dependencies.engine.find(id);
-  const accepted = latest?.memo?.[MEMO_ACCEPTED] as Accepted | undefined;
+  const halves = latest && halvesOf(latest);
   const closedAtMs = latest?.closeTime?.getTime();
-  if (accepted === undefined || closedAtMs === undefined) return false;
-  if (closedAtMs + resultTtlOf(accepted, dependencies) > Date.now()) return false;
-  const ended = (latest?.memo?.[MEMO_ENDED] ?? null) as Ended | null;
-  await forgetPrediction({ accepted, ended }, 'expired', dependencies);
+  if (!halves || closedAtMs === undefined) return false;
+  if (closedAtMs + resultTtlOf(halves.accepted, dependencies) > Date.now()) return false;
+  await forgetPrediction(halves, 'expired', dependencies);
   return true;
 }
 

@@ -21,9 +21,10 @@ import {
 } from '../contract/messages.ts';
 import type { HistoryEntry } from '../contract/history.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
-import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import { formatModelRef, type ModelRef, modelRefOf } from '../contract/model.ts';
 import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
+import { halvesOf } from './halves.ts';
 import { historyEntries } from './history.ts';
 import { resultOf } from './long-wait.ts';
 import { INFER_ACTIVITY } from './pending-activity.ts';
@@ -123,7 +124,7 @@ export class PredictionEngine {
         },
         priority: { priorityKey: priority, fairnessKey: accepted.tenant },
         ...(delayMs > 0 ? { startDelay: delayMs } : {}),
-        staticSummary: formatModelRef({ name: accepted.model, version: accepted.version }),
+        staticSummary: formatModelRef(modelRefOf(accepted)),
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
@@ -150,8 +151,7 @@ export class PredictionEngine {
   /** Whether a prediction has ended, or is not there. */
   async hasEnded(id: string): Promise<boolean> {
     const found = await this.find(id);
-    if (found === null) return true;
-    return found.closeTime !== undefined || found.memo?.[MEMO_ENDED] !== undefined;
+    return found === null || halvesOf(found)?.ended !== null;
   }
 
   /** What has happened to a prediction that is described so; throws `WorkflowMissingError`. */

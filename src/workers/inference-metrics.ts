@@ -1,5 +1,5 @@
 import type { AttemptOutcome } from '../activities/inference.ts';
-import type { ModelRef } from '../contract/model.ts';
+import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import type { ModelRuntime, RestartCause, RuntimeObserver } from '../model/runtime.ts';
 import { createInferenceInstruments } from '../telemetry/metrics.ts';
 
@@ -47,7 +47,7 @@ export class InferenceMetrics implements RuntimeObserver {
     const gauges = [state, replicas, slots, running, waiting, memory];
     for (const gauge of gauges) gauge.reset(); // a version that is no longer served says nothing
     for (const served of this.#runtime?.states() ?? []) {
-      const labels = labelsOf({ name: served.model, version: served.version });
+      const labels = labelsOf(modelRefOf(served));
       for (const each of STATES)
         state.set({ ...labels, state: each }, Number(served.state === each));
       replicas.set(labels, served.replicas);

@@ -30,7 +30,7 @@ import {
   type PredictionRequest,
 } from '../contract/messages.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
-import { formatModelRef } from '../contract/model.ts';
+import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import type { Stored } from '../contract/payload.ts';
 import {
   type Accepted,
@@ -59,7 +59,7 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
     const { accepted } = terms;
     return {
       id: accepted.id,
-      model: formatModelRef({ name: accepted.model, version: accepted.version }),
+      model: formatModelRef(modelRefOf(accepted)),
       status: ended?.status ?? 'queued',
       accepted,
       ended,
@@ -94,8 +94,7 @@ async function infer(terms: Terms, fetched: Fetched): Promise<Ended> {
     const left = terms.left();
     if (left.deadlineMs <= 0) return deadlineEnd(latest);
     if (latest === null && left.queueTtlMs <= 0) return queueEnd(accepted);
-    const { model: name, version } = accepted;
-    const attempt = inferOn({ name, version }, terms.schedule({ hasStarted: latest !== null }));
+    const attempt = inferOn(modelRefOf(accepted), terms.schedule({ hasStarted: latest !== null }));
     try {
       return succeeded(accepted, await attempt(inferRequest(accepted, fetched, latest)));
     } catch (error) {

@@ -1,0 +1,34 @@
+/* The two halves of a record, as Temporal's description of its workflow holds them. */
+import type { WorkflowExecutionDescription } from '@temporalio/client';
+import { MEMO_ACCEPTED, MEMO_ENDED } from '../contract/messages.ts';
+import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
+
+/** A prediction as Temporal knows it. */
+export interface Halves {
+  readonly accepted: Accepted;
+  /** Null while it has not ended. */
+  readonly ended: Ended | null;
+}
+
+/** Null: it is none of ours. */
+export function halvesOf(description: WorkflowExecutionDescription): Halves | null {
+  const memo = description.memo ?? {};
+  const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
+  if (accepted === undefined) return null;
+  // It has ended once this is written, while its workflow still sees to who is told of it.
+  const ended = memo[MEMO_ENDED] as Ended | undefined;
+  if (description.closeTime === undefined) return { accepted, ended: ended ?? null };
+  return { accepted, ended: ended ?? endedFromOutside(description) };
+}
+
+/** It was terminated or timed out before it could write its own end. */
+function endedFromOutside(description: WorkflowExecutionDescription): Ended {
+  const message = `the workflow was ended from outside (${description.status.name.toLowerCase()})`;
+  return {
+    status: 'failed',
+    error: predictionError('terminated', message, 0),
+    attempt: 0,
+    started_at: null,
+    completed_at: (description.closeTime ?? new Date()).toISOString(),
+  };
+}
