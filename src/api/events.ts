@@ -68,7 +68,7 @@ function follow(
     { id, tenant: tenantOf(response) },
     {
       onRecord(record) {
-        const isNews = isFinal(record) || record.status !== latest.status;
+        const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
         const hasProgressed = !isSame(record.progress, latest.progress);
         if (isNews) sendEvent(response, 'prediction', record);
         // A client that does not read gets the state when it does, and no queue of what was.
@@ -82,6 +82,10 @@ function follow(
     },
   );
 }
+
+/** What a client is told of with the whole record. */
+const newsOf = ({ status, priority, queue_ttl: queueTtl, deadline }: Prediction): string =>
+  JSON.stringify([status, priority, queueTtl, deadline]);
 
 const isSame = (a: Progress | null, b: Progress | null): boolean =>
   a?.fraction === b?.fraction && a?.message === b?.message;

@@ -5,6 +5,7 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { AttemptReport } from '../contract/failure.ts';
 import type { HistoryEntry } from '../contract/history.ts';
+import { MEMO_ATTEMPTS } from '../contract/messages.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
@@ -171,7 +172,7 @@ export class PredictionReader {
 
   /** Reads a running one, in the order the design lays down. */
   #activeState(accepted: Accepted, description: WorkflowExecutionDescription): ActiveState {
-    const { raw, executionTime, historyLength } = description;
+    const { raw, executionTime, historyLength, memo } = description;
     const [pending] = raw.pendingActivities ?? [];
     const isFetching = pending?.activityType?.name === FETCH_ACTIVITY;
     const details = pending?.heartbeatDetails?.payloads?.[0];
@@ -180,9 +181,8 @@ export class PredictionReader {
     const current = pending?.attempt ?? 0;
     // The details of an earlier attempt stay until the current one has sent its own.
     const report = latest?.activity_attempt === current ? latest : null;
-    const hasStarted = !isFetching && (current > 1 || !isWaiting(activity));
-    const before = latest === null ? 0 : latest.attempt - latest.activity_attempt;
-    const attempt = hasStarted ? before + current : 0;
+    const started = isFetching ? 0 : isWaiting(activity) ? Math.max(0, current - 1) : current;
+    const attempt = ((memo?.[MEMO_ATTEMPTS] ?? 0) as number) + started;
     if (raw.workflowExtendedInfo?.cancelRequested === true) {
       return { status: 'canceling', report, attempt };
     }
@@ -199,7 +199,7 @@ export class PredictionReader {
     if (activity === ACTIVITY_PAUSED)
       return { status: 'queued', reason: 'paused', report, attempt };
     if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
-    if ((pending.attempt ?? 1) <= 1) return NOT_STARTED;
+    if ((pending.attempt ?? 1) <= 1) return { ...NOT_STARTED, attempt };
     // Once its pause is over it waits like any other, and for the same reasons.
     const isPausing = Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000 > Date.now();
     return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };

@@ -108,8 +108,11 @@ export class Watches {
   }
 }
 
-const stateOf = ({ status, attempt, progress, queue }: Prediction): string =>
-  JSON.stringify([status, attempt, progress, queue?.reason]);
+/** What a look may find changed. */
+const stateOf = (record: Prediction): string => {
+  const { status, attempt, progress, queue, priority, queue_ttl: queueTtl, deadline } = record;
+  return JSON.stringify([status, attempt, progress, queue?.reason, priority, queueTtl, deadline]);
+};
 
 /** A pause that something may end early, also before it has begun. */
 class Pause {

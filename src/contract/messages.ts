@@ -11,6 +11,9 @@ export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
 
+/** The memo's key for the number of attempts before infer was scheduled anew; absent until then. */
+export const MEMO_ATTEMPTS = 'attempts';
+
 /** What a workflow is started with. */
 export interface PredictionRequest {
   readonly accepted: Accepted;

@@ -25,6 +25,7 @@ import {
 import {
   type InferRequest,
   type InferResult,
+  MEMO_ATTEMPTS,
   MEMO_ENDED,
   predictionQuery,
   type PredictionRequest,
@@ -94,6 +95,7 @@ async function infer(terms: Terms, fetched: Fetched): Promise<Ended> {
     const left = terms.left();
     if (left.deadlineMs <= 0) return deadlineEnd(latest);
     if (latest === null && left.queueTtlMs <= 0) return queueEnd(accepted);
+    if (latest !== null) upsertMemo({ [MEMO_ATTEMPTS]: latest.attempt }); // Temporal counts anew
     const attempt = inferOn(modelRefOf(accepted), terms.schedule({ hasStarted: latest !== null }));
     try {
       return succeeded(accepted, await attempt(inferRequest(accepted, fetched, latest)));
@@ -211,20 +213,23 @@ const end = (latest: LatestAttempt | null) => ({
 
 /** What the failed activity tells of its latest attempt, `before` if it never started one. */
 function latestIn(error: unknown, before: LatestAttempt | null): LatestAttempt | null {
-  const cause = error instanceof ActivityFailure ? error.cause : undefined;
+  if (!(error instanceof ActivityFailure)) return before;
+  const { cause } = error;
   const report = reportIn(cause);
   if (report !== null) return report;
-  if (!(cause instanceof TimeoutFailure) || isUnstarted(cause)) return before;
+  if (!(cause instanceof TimeoutFailure) || !hasStarted(error, cause)) return before;
   const { attempt = 0, deaths = 0, alone = false } = before ?? {};
   return { attempt: attempt + 1, deaths, alone, started_at: null };
 }
 
 /**
- * Temporal cuts the time to the start to the time that is left, and looks at it first: what nobody
- * ever started shows that timeout and, other than what waits for a retry, no failure behind it.
+ * Whether a worker took what timed out: the attempt that was open then, or one before it, which has
+ * left its failure behind.
  */
-const isUnstarted = (timeout: TimeoutFailure): boolean =>
-  timeout.timeoutType === TimeoutType.SCHEDULE_TO_START && failureBehind(timeout) === undefined;
+function hasStarted({ failure }: ActivityFailure, timeout: TimeoutFailure): boolean {
+  const startedEventId = Number(failure?.activityFailureInfo?.startedEventId ?? 0);
+  return startedEventId > 0 || failureBehind(timeout) !== undefined;
+}
 
 /** What the latest attempt told of itself, in its failure or in its last heartbeat. */
 function reportIn(cause: unknown): AttemptReport | null {

@@ -273,6 +273,32 @@ test.each([
   },
 );
 
+test('a deadline that passes while it is paused, before anything started, aborts it', async () => {
+  const id = await start('paused', {}, 2000);
+  const { workflowService } = client;
+  const of = {
+    namespace: NAMESPACE,
+    execution: { workflowId: id },
+    type: 'infer',
+    identity: 'test',
+  };
+  await until('it to be paused', async () => {
+    await workflowService.pauseActivity(of).catch(() => {}); // not scheduled yet
+    const [pending] = (await engine.describe(id)).raw.pendingActivities ?? [];
+    return pending?.paused === true ? true : undefined;
+  });
+  await new Promise((done) => {
+    setTimeout(done, 2500);
+  });
+  await workflowService.unpauseActivity(of);
+
+  expect((await endOf(id)).ended).toMatchObject({
+    status: 'aborted',
+    attempt: 0,
+    error: { code: 'deadline_exceeded' },
+  });
+});
+
 test('the queue_ttl is over with the first start, also of a worker that died unheard', async () => {
   const id = await start('unheard', { queue_ttl: '3s' }, 60_000, 1000);
   await takeAndDie('unheard');

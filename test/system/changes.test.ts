@@ -163,6 +163,31 @@ describe('with no worker', () => {
     await service.cancel(id);
   });
 
+  test('who follows it is told', async () => {
+    const { id } = await submit();
+    const answer = await fetch(`${service.url}/v1/predictions/${id}/events`);
+    await changeWaiting(id, { priority: 1 });
+    let told = '';
+    for await (const chunk of answer.body ?? []) {
+      told += Buffer.from(chunk).toString();
+      if (told.includes('"priority":1')) break;
+    }
+
+    expect(told.match(/^event: prediction$/gm)).toHaveLength(2);
+    await service.cancel(id);
+  });
+
+  test('the hundred and first change is refused', async () => {
+    const { id } = await submit();
+    await changeWaiting(id, { priority: 1 });
+    for (let count = 1; count < 100; count++) await change(id, { priority: 1 + (count % 5) });
+    const { status, body } = await change(id, { priority: 1 });
+    await service.cancel(id);
+
+    expect([status, body.code]).toEqual([409, 'not_changeable']);
+    expect(body.detail).toContain('100 times');
+  });
+
   test('a cancel of what was changed is a cancel', async () => {
     const { id } = await submit();
     await changeWaiting(id, { priority: 1 });
@@ -215,7 +240,7 @@ test('one that waits for its retry has the new deadline, and the run its whole t
   const waiting = await service.read(before.id);
   await service.inference.start();
 
-  expect(retrying.deadline_at).toBe(before.deadline_at);
+  expect(retrying).toMatchObject({ attempt: 1, deadline_at: before.deadline_at });
   expect(waiting).toMatchObject({ status: 'queued', deadline_at: changed.deadline_at });
   expect(await service.ended(before.id)).toMatchObject({ status: 'succeeded', deadline: '10m' });
 });
