@@ -168,6 +168,24 @@ test('while it is fetched the prediction says so; canceled then, it ends and nev
   expect(record).toMatchObject({ status: 'canceled', attempt: 0, started_at: null });
 });
 
+test('while it is fetched its terms stay, also when the change comes before the fetch', async () => {
+  await service.orchestration.signal('SIGSTOP');
+  const { id, deadline } = await read(`${url}/held`);
+  const changing = fetch(`${service.url}/v1/predictions/${id}`, {
+    method: 'PATCH',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ deadline: '5m' }),
+  });
+  await service.orchestration.signal('SIGCONT');
+  const refused = await changing;
+  const record = await service.read(id);
+  await service.cancel(id);
+  release();
+
+  expect([refused.status, await refused.json()]).toMatchObject([409, { code: 'not_changeable' }]);
+  expect(record.deadline).toBe(deadline);
+});
+
 test('inputs of a server that hangs do not hold up those of another', async () => {
   const silent = createServer(() => {});
   const silentUrl = await listen(silent, '127.0.0.1');
