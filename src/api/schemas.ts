@@ -40,7 +40,7 @@ const webhookSchema = z.union([
 ]);
 
 /** 1 is first. */
-const prioritySchema = z.int().min(1).max(5);
+export const prioritySchema = z.int().min(1).max(5);
 
 /** `POST /v1/models/{model}/predictions` */
 export const modelRequestSchema = z.strictObject({

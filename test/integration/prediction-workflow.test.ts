@@ -228,11 +228,7 @@ test('the queue_ttl is for the first start only: a retry may wait longer', async
     return raw.pendingActivities?.[0]?.lastFailure ? true : undefined;
   });
   await once();
-  await until('the queue_ttl to pass and infer to be scheduled again', async () => {
-    const history = await client.workflow.getHandle(id).fetchHistory();
-    const scheduled = history.events?.filter((event) => event.activityTaskScheduledEventAttributes);
-    return (scheduled?.length ?? 0) >= 2 ? true : undefined;
-  });
+  await scheduledAnew(id);
   const again = await serve('interrupted', async (request) => result(request));
   const { ended } = await endOf(id);
   await again();
@@ -302,11 +298,7 @@ test('a deadline that passes while it is paused, before anything started, aborts
 test('the queue_ttl is over with the first start, also of a worker that died unheard', async () => {
   const id = await start('unheard', { queue_ttl: '3s' }, 60_000, 1000);
   await takeAndDie('unheard');
-  await until('the queue_ttl to pass and infer to be scheduled again', async () => {
-    const history = await client.workflow.getHandle(id).fetchHistory();
-    const scheduled = history.events?.filter((event) => event.activityTaskScheduledEventAttributes);
-    return (scheduled?.length ?? 0) >= 2 ? true : undefined;
-  });
+  await scheduledAnew(id);
   const stop = await serve('unheard', async (request) => result(request));
   const { ended } = await endOf(id);
   await stop();
@@ -351,6 +343,15 @@ async function untilCanceled(request: InferRequest): Promise<void> {
   const beat = setInterval(() => context.heartbeat(report(request)), 50);
   await context.cancelled.catch(() => {});
   clearInterval(beat);
+}
+
+/** Its queue_ttl has passed, and infer is scheduled again without it. */
+async function scheduledAnew(id: string): Promise<void> {
+  await until('infer to be scheduled again', async () => {
+    const history = await client.workflow.getHandle(id).fetchHistory();
+    const scheduled = history.events?.filter((event) => event.activityTaskScheduledEventAttributes);
+    return (scheduled?.length ?? 0) >= 2 ? true : undefined;
+  });
 }
 
 async function runningOf(id: string): Promise<void> {

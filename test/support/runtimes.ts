@@ -1,6 +1,8 @@
 /* Runtimes with real model processes, for tests of the port. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { affineGraph, burnGraph } from '../../src/model/example-graphs.ts';
 import type { PoolOptions } from '../../src/model/model-pool.ts';
 import { ProcessModelRuntime } from '../../src/model/process-runtime.ts';
 import { ModelRepository } from '../../src/model/repository.ts';
@@ -18,6 +20,14 @@ export async function addModel(
   await mkdir(path, { recursive: true });
   await writeFile(join(path, 'model.onnx'), graph);
   await writeFile(join(path, 'model.json'), JSON.stringify({ pipeline: 'tensor', ...manifest }));
+}
+
+/** A repository of the two models that tests of waiting need: `affine` at once, `burn` for a while. */
+export async function burnModels(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  await addModel(folder, 'affine', affineGraph());
+  await addModel(folder, 'burn', burnGraph(), { timeouts: { run_s: 60 } });
+  return folder;
 }
 
 /** A runtime that serves what is in the folders. */

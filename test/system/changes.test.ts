@@ -1,20 +1,15 @@
 /* Another priority, queue_ttl or deadline for a prediction that waits. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { affineGraph, burnGraph } from '../../src/model/example-graphs.ts';
 import { until } from '../support/conditions.ts';
-import { addModel } from '../support/runtimes.ts';
+import { burnModels } from '../support/runtimes.ts';
 import { affine, burn, Service } from '../support/service.ts';
 
 let service: Service;
 let models: string;
 
 beforeAll(async () => {
-  models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
-  await addModel(models, 'affine', affineGraph());
-  await addModel(models, 'burn', burnGraph(), { timeouts: { run_s: 60 } });
+  models = await burnModels();
   service = await Service.start({ BUZZER_MODELS: models, BUZZER_HEARTBEAT_TIMEOUT: '2s' });
 });
 afterAll(async () => {

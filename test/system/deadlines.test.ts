@@ -1,11 +1,8 @@
 /* Every shape that a passed deadline takes, with nobody there to see it pass. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { affineGraph, burnGraph } from '../../src/model/example-graphs.ts';
 import { until } from '../support/conditions.ts';
-import { addModel } from '../support/runtimes.ts';
+import { burnModels } from '../support/runtimes.ts';
 import { affine, burn, Service } from '../support/service.ts';
 
 /** Four times what is promised: settled within 5 s of the orchestration worker's return. */
@@ -15,9 +12,7 @@ let service: Service;
 let models: string;
 
 beforeAll(async () => {
-  models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
-  await addModel(models, 'affine', affineGraph());
-  await addModel(models, 'burn', burnGraph(), { timeouts: { run_s: 60 } });
+  models = await burnModels();
   service = await Service.start({ BUZZER_MODELS: models });
 });
 afterAll(async () => {

@@ -4,6 +4,7 @@ import { FAILURES } from '../../contract/failure.ts';
 import { HISTORY_EVENTS } from '../../contract/history.ts';
 import { QUEUE_REASONS } from '../../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../../contract/webhook.ts';
+import { prioritySchema } from '../schemas.ts';
 
 const time = z.iso.datetime();
 const whole = z.int().min(0);
@@ -45,7 +46,7 @@ export const predictionAnswer = z
     options: jsonObject,
     metadata: z.record(z.string(), z.string()),
     tags: z.array(z.string()),
-    priority: z.int().min(1).max(5),
+    priority: prioritySchema,
     webhook: z
       .strictObject({ url: z.string(), events: z.array(z.enum(PREDICTION_EVENTS)) })
       .nullable(),
