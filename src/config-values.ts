@@ -26,17 +26,18 @@ export const duration = (fallback: string, maxMs = YEAR_MS) =>
       return z.NEVER;
     });
 
+const size = z.string().transform((text, context) => {
+  const [, amount, unit] = /^(\d+)(KiB|MiB|GiB|)$/.exec(text) ?? [];
+  if (amount !== undefined) return Number(amount) * (BYTE_UNITS[unit ?? ''] ?? 1);
+  context.addIssue('must be a size such as 512, 2KiB or 10MiB');
+  return z.NEVER;
+});
+
 /** Bytes, written as `512`, `2KiB`, `10MiB` or `5GiB`. */
-export const bytes = (fallback: string) =>
-  z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const [, amount, unit] = /^(\d+)(KiB|MiB|GiB|)$/.exec(text) ?? [];
-      if (amount !== undefined) return Number(amount) * (BYTE_UNITS[unit ?? ''] ?? 1);
-      context.addIssue('must be a size such as 512, 2KiB or 10MiB');
-      return z.NEVER;
-    });
+export const bytes = (fallback: string) => z.string().default(fallback).pipe(size);
+
+/** The same, where there is no number that everybody would want. */
+export const optionalBytes = size.optional();
 
 /** A port, as a number. */
 export const port = (fallback: number) =>

@@ -13,6 +13,7 @@ import {
   duration,
   flag,
   integer,
+  optionalBytes,
   optionalInteger,
   origins,
   outboundAllow,
@@ -27,6 +28,8 @@ const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 const INFERENCE_METRICS_PORT = 9092;
+/** What a tenant may store where there are several. */
+const TENANT_BYTES = 10 * 1024 ** 3;
 
 const environmentSchema = z
   .object({
@@ -50,6 +53,8 @@ const environmentSchema = z
     BUZZER_MODEL_BACKLOG: integer(20_000),
     BUZZER_MAX_WAITING: integer(1000),
     BUZZER_MAX_BUFFERED: bytes('256MiB'),
+    BUZZER_TENANT_STORAGE: optionalBytes,
+    BUZZER_STORAGE_RESERVE: bytes('256MiB'),
     BUZZER_TEMPORAL_PORT: port(7233),
     BUZZER_UI_PORT: port(8233),
     BUZZER_UI_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
@@ -140,6 +145,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     },
     /** Requests that wait for the end of a prediction, and event streams. */
     maxWaiting: env.BUZZER_MAX_WAITING,
+    storage: storageLimits(env),
     /** Bytes of JSON and tensors that requests may hold in memory together. */
     maxBufferedBytes: env.BUZZER_MAX_BUFFERED,
     dataDir,
@@ -177,6 +183,17 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     environment,
   });
 }
+
+/** What inputs may take of the payload store. */
+const storageLimits = (env: Environment) => ({
+  /** Of the payloads of one tenant's predictions; null: no limit. */
+  tenantBytes:
+    env.BUZZER_TENANT_STORAGE ?? (env.BUZZER_KEYS_FILE === undefined ? null : TENANT_BYTES),
+  /** Free disk that inputs do not take: the engine's database and outputs need it. */
+  reserveBytes: env.BUZZER_STORAGE_RESERVE,
+});
+
+type Environment = z.infer<typeof environmentSchema>;
 
 function parseEnvironment(environment: NodeJS.ProcessEnv) {
   const unknown = Object.keys(environment).filter(

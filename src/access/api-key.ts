@@ -49,3 +49,7 @@ export function keyOf(token: string, keys: ReadonlyMap<string, ApiKey>): ApiKey 
   if (key === undefined || secret === undefined) return null;
   return timingSafeEqual(sha256(secret), Buffer.from(key.secret_sha256, 'hex')) ? key : null;
 }
+
+/** Whether its time is over. */
+export const hasExpired = ({ expires_at: at }: ApiKey): boolean =>
+  at !== null && Date.parse(at) <= Date.now();

@@ -1,7 +1,7 @@
 /* The keys that the API knows: those of the keys file, read again when it has changed. */
 import { stat } from 'node:fs/promises';
 import type { Logger } from '../telemetry/logger.ts';
-import { type ApiKey, keyOf } from './api-key.ts';
+import { type ApiKey, hasExpired, keyOf } from './api-key.ts';
 import { readKeys } from './keys-file.ts';
 
 /** How late it may be noticed that a key was revoked. A new one is looked for when it is shown. */
@@ -16,6 +16,8 @@ export class KnownKeys {
   #broken = '';
   #lookedAtMs = 0;
   #looking: Promise<void> | null = null;
+  readonly #watchers = new Set<{ readonly keyId: string; readonly onEnd: () => void }>();
+  #timer: NodeJS.Timeout | null = null;
 
   private constructor(path: string, logger: Logger) {
     this.#path = path;
@@ -40,6 +42,32 @@ export class KnownKeys {
     if (known !== null) return known;
     await this.#lookWhenOlderThan(0); // it may have been made a moment ago
     return keyOf(token, this.#keys);
+  }
+
+  /**
+   * Has `onEnd` called, at most half a second late, when a key has been revoked or has expired; what it
+   * returns ends that. For answers that go on for a while.
+   */
+  watch(keyId: string, onEnd: () => void): () => void {
+    const watcher = { keyId, onEnd };
+    this.#watchers.add(watcher);
+    this.#timer ??= setInterval(() => void this.#tellWatchers(), LOOK_EVERY_MS / 2).unref();
+    return () => {
+      this.#watchers.delete(watcher);
+      if (this.#watchers.size > 0 || this.#timer === null) return;
+      clearInterval(this.#timer);
+      this.#timer = null;
+    };
+  }
+
+  async #tellWatchers(): Promise<void> {
+    await this.#lookWhenOlderThan(0);
+    for (const watcher of this.#watchers) {
+      const key = this.#keys.get(watcher.keyId);
+      if (key !== undefined && !hasExpired(key)) continue;
+      this.#watchers.delete(watcher);
+      watcher.onEnd();
+    }
   }
 
   async #lookWhenOlderThan(ageMs: number): Promise<void> {

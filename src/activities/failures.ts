@@ -17,7 +17,11 @@ import {
   OutputTooLargeError,
   RunTimeoutError,
 } from '../model/runtime.ts';
-import { StorageError } from '../storage/payload-store.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  StorageError,
+} from '../storage/payload-store.ts';
 
 interface Translation {
   readonly code: FailureCode;
@@ -42,6 +46,8 @@ function translate(error: unknown): Translation {
     return { code: 'model_unavailable', retryAfterMs: error.retryAfterMs };
   }
   if (error instanceof InferenceStoppedError) return { code: 'worker_lost' };
+  if (error instanceof PayloadNotFoundError) return { code: 'payload_missing', isSurprise: true };
+  if (error instanceof PayloadCorruptError) return { code: 'payload_corrupt', isSurprise: true };
   if (error instanceof StorageError) return { code: 'storage_unavailable', isSurprise: true };
   return { code: 'internal', isSurprise: true };
 }

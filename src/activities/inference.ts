@@ -3,7 +3,7 @@ import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/
 import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
+import { DEFAULT_PRIORITY, type Metrics } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../model/protocol.ts';
 import {
@@ -13,6 +13,7 @@ import {
   OutOfMemoryError,
   RunTimeoutError,
 } from '../model/runtime.ts';
+import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { applicationFailure, toApplicationFailure } from './failures.ts';
 import type { InputBudget } from './input-budget.ts';
@@ -88,7 +89,7 @@ async function inferAndStore(
     giveBack();
   }
   const key = payloadKeys.output(
-    request.id,
+    request,
     info.workflowExecution?.runId ?? 'none',
     attempt.report.attempt,
   );
@@ -100,13 +101,28 @@ async function inferAndStore(
   return {
     output,
     report: { ...attempt.report, progress: null },
-    metrics: {
-      queue_ms: Math.max(0, inference.startedAtMs - Date.parse(request.created_at)),
-      inference_ms: inference.inferenceMs,
-      batch_size: inference.batchSize,
-      device: inference.device,
-      worker,
-    },
+    metrics: { ...timesOf(request, attempt.report, inference), worker },
+  };
+}
+
+/** Where its time went. The parts add up to the whole. */
+function timesOf(
+  { created_at: createdAt }: InferRequest,
+  { started_at: startedAt }: AttemptReport,
+  { loadMs, inferenceMs, batchSize, device }: Inference,
+): Omit<Metrics, 'worker'> {
+  const startedAtMs = Date.parse(startedAt);
+  const queueMs = Math.max(0, startedAtMs - Date.parse(createdAt)); // another machine's clock
+  const inWorkerMs = Date.now() - startedAtMs;
+  const waitMs = Math.max(0, inWorkerMs - (loadMs ?? 0) - inferenceMs);
+  return {
+    queue_ms: queueMs,
+    load_ms: loadMs,
+    wait_ms: Math.round(waitMs * 1000) / 1000,
+    inference_ms: inferenceMs,
+    total_ms: queueMs + inWorkerMs,
+    batch_size: batchSize,
+    device,
   };
 }
 
@@ -122,7 +138,7 @@ async function loadInput(
 ): Promise<Record<string, FieldValue>> {
   const fields = Object.entries(input).map(async ([field, stored]) => {
     if ('inline' in stored) return [field, { json: stored.inline }] as const;
-    const bytes = await store.get(stored.claim.key);
+    const bytes = await readClaim(store, stored.claim);
     const isJson = stored.claim.media_type === JSON_MEDIA_TYPE;
     return [field, isJson ? { jsonBytes: bytes } : { media: bytes }] as const;
   });

@@ -13,7 +13,12 @@ import {
   type OutboundAnswer,
   OutboundError,
 } from '../outbound/guarded-client.ts';
-import { type PayloadStore, PayloadTooLargeError, StorageError } from '../storage/payload-store.ts';
+import {
+  type PayloadStore,
+  PayloadTooLargeError,
+  StorageError,
+  StorageLimitError,
+} from '../storage/payload-store.ts';
 import { originBusy, plainFailure, stoppedFailure } from './failures.ts';
 
 const MAX_REDIRECTS = 3;
@@ -38,7 +43,8 @@ export type InputActivities = ReturnType<typeof createInputActivities>;
 
 export const createInputActivities = (dependencies: InputDependencies) => ({
   /** Answers with the claim on what it stored. */
-  async fetchInput({ id, field, source }: FetchInputRequest): Promise<Claim> {
+  async fetchInput(request: FetchInputRequest): Promise<Claim> {
+    const { id, field, source } = request;
     const context = Context.current();
     const { info, cancellationSignal: signal } = context;
     let asked = (info.heartbeatDetails as number | undefined) ?? 0; // by the attempts before
@@ -50,7 +56,7 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
       if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
       endTurn = turn;
       context.heartbeat((asked += 1));
-      return await fetchAndStore({ id, field, source }, dependencies);
+      return await fetchAndStore(request, dependencies);
     } catch (error) {
       if (signal.aborted) throw stoppedFailure(context);
       if (error instanceof ApplicationFailure) throw error;
@@ -64,12 +70,13 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
 });
 
 async function fetchAndStore(
-  { id, field, source }: FetchInputRequest,
+  request: FetchInputRequest,
   dependencies: InputDependencies,
 ): Promise<Claim> {
   const { info, cancellationSignal: signal } = Context.current();
+  const { field, source } = request;
   const runId = info.workflowExecution?.runId ?? 'none';
-  const key = payloadKeys.fetchedInput(id, field, runId, info.attempt);
+  const key = payloadKeys.fetchedInput(request, field, runId, info.attempt);
   const headers = {
     'User-Agent': dependencies.agent,
     Accept: '*/*',
@@ -126,7 +133,8 @@ function failureOf(error: unknown, field: string, mayAskAgain: boolean): Applica
     const isTemporary = error.code === 'unreachable' || error.code === 'timeout';
     return failure('input_unavailable', error.message, mayAskAgain && isTemporary);
   }
-  if (error instanceof StorageError) return failure('storage_unavailable', error.message, true);
+  const isNoRoom = error instanceof StorageError || error instanceof StorageLimitError;
+  if (isNoRoom) return failure('storage_unavailable', error.message, true);
   return failure('internal', String(error));
 }
 

@@ -74,7 +74,8 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       return await place(head, dependencies, async (id, onKey) => {
         const to = { ...dependencies, onKey };
         const order = await read(
-          async (field, body) => await storeFile(id, head.version, field, body, to),
+          async (field, body) =>
+            await storeFile({ tenant: head.tenant, id }, head.version, field, body, to),
         );
         requireValid(order);
         return await compose(id, order, dependencies, onKey);
@@ -145,7 +146,7 @@ async function place(
       throw error.problem;
     }
     room.release();
-    if (idempotencyKey === null) keys.push(payloadKeys.prediction(id)); // all of it is ours
+    if (idempotencyKey === null) keys.push(payloadKeys.prediction({ tenant, id })); // all of it is ours
     await deleteAll(keys, store);
     throw error;
   }

@@ -3,7 +3,7 @@
  * key's, never what a header or a body says.
  */
 import type { Request, RequestHandler, Response } from 'express';
-import type { ApiKey, Scope } from '../access/api-key.ts';
+import { type ApiKey, hasExpired, type Scope } from '../access/api-key.ts';
 import type { KnownKeys } from '../access/known-keys.ts';
 import { methodsAt, operationOf } from './operations.ts';
 import { Problem } from './problems.ts';
@@ -45,6 +45,9 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       const key = await keyFor(request, operation.scope, keys);
       response.locals['tenant'] = key.tenant;
       response.locals['key'] = key.id;
+      response.locals['mayRead'] = key.scopes.includes('read');
+      const stopWatching = keys.watch(key.id, () => response.emit(REVOKED));
+      response.once('close', stopWatching);
     }
     next();
   };
@@ -53,7 +56,20 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
 /** Whose request it is. */
 export const tenantOf = (response: Response): string => response.locals['tenant'] as string;
 
-/** Whether an answer that needs no key may show what needs the scope `read`. */
+/** Emitted on a response whose key was revoked, or has expired, while it is being answered. */
+const REVOKED = 'revoked';
+
+/** Calls `listener` when the key of an answer is no longer good; what it returns ends that. */
+export function onRevoked(response: Response, listener: () => void): () => void {
+  response.once(REVOKED, listener);
+  return () => void response.off(REVOKED, listener);
+}
+
+/** The key that was good when the request came is no longer. */
+export const revokedProblem = (): Problem =>
+  unauthorized('the API key was revoked, or has expired, while this was being answered');
+
+/** Whether an answer may show what needs the scope `read`: inputs and outputs above all. */
 export const mayRead = (response: Response): boolean => response.locals['mayRead'] === true;
 
 async function keyFor(request: Request, scope: Scope, keys: KnownKeys): Promise<ApiKey> {
@@ -66,7 +82,7 @@ async function keyFor(request: Request, scope: Scope, keys: KnownKeys): Promise<
   }
   const key = await keys.find(token);
   if (key === null) throw unauthorized('the API key is not known here, or was revoked');
-  if (key.expires_at !== null && Date.parse(key.expires_at) <= Date.now()) {
+  if (hasExpired(key)) {
     throw unauthorized(`the API key ${key.id} expired at ${key.expires_at}`);
   }
   if (key.scopes.includes(scope)) return key;

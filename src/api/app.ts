@@ -11,6 +11,7 @@ import { type AccessSettings, requireAccess } from './access.ts';
 import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
 import { Bodies } from './bodies.ts';
 import { browserHeaders } from './browser-headers.ts';
+import { Cursors, type Signer } from './cursor.ts';
 import { createDeliveries } from './deliveries.ts';
 import { docsRouter } from './docs.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
@@ -23,9 +24,12 @@ import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
-import { problemHandler } from './problems.ts';
+import { lastHandler, problemHandler, sendProblem } from './problems.ts';
 import { QuotaKeeper, type Quotas } from './quotas.ts';
+import { Rate } from './rate.ts';
 import { requestLog, type WorkflowUrl } from './request-log.ts';
+import { Shares } from './shares.ts';
+import { cutSlowBodies } from './slow-bodies.ts';
 import { v2Router } from './v2.ts';
 import { webhookDeliveriesRouter } from './webhook-deliveries.ts';
 import { webhookEndpointsRouter } from './webhook-endpoints.ts';
@@ -33,10 +37,14 @@ import { webhookSecretRouter } from './webhook-secret.ts';
 import { Waits } from './waits.ts';
 import { Watches } from './watches.ts';
 
+/** Of asking a tenant's receivers for something, over and above what they are told anyway. */
+const REDELIVERY_RATE = { burst: 60, perSecond: 1 };
+
 export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
   readonly engine: PredictionEngine;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
+  readonly signer: Signer;
   readonly store: PayloadStore;
   readonly repository: ModelRepository;
   readonly logger: Logger;
@@ -56,14 +64,30 @@ export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>,
 
 export function createApp(dependencies: AppDependencies): Express {
   const { engine, store, logger, publicUrl } = dependencies;
-  const load = createLoad({ store, engine });
-  const quotas = new QuotaKeeper(dependencies.quotas, engine);
-  const waits = waitsFor(dependencies);
+  const load = createLoad({ store, engine, logger });
+  const hasSeveralTenants = dependencies.keys !== null;
+  const quotas = new QuotaKeeper(dependencies.quotas, engine, hasSeveralTenants);
+  const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const onEnded = (accepted: Accepted) => quotas.ended(accepted);
   const reader = new PredictionReader({ ...dependencies, load, onEnded });
   const acceptance = createAcceptance({ ...dependencies, quotas });
-  const bodies = new Bodies(dependencies);
-  const common = { ...dependencies, acceptance, reader, load, quotas, waits, bodies };
+  const bodies = new Bodies({
+    ...dependencies,
+    shares: new Shares(dependencies.maxBufferedBytes, hasSeveralTenants),
+  });
+  const cursors = new Cursors(dependencies.signer);
+  const redeliveryRate = new Rate(REDELIVERY_RATE);
+  const common = {
+    ...dependencies,
+    acceptance,
+    reader,
+    load,
+    quotas,
+    waits,
+    bodies,
+    cursors,
+    redeliveryRate,
+  };
   const deliveries = createDeliveries({
     engine: dependencies.deliveryEngine,
     reader,
@@ -72,7 +96,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
-  app.use(requireAccess(dependencies));
+  app.use(requireAccess(dependencies), cutSlowBodies(sendProblem));
   app.use('/v1', predictionsRouter(common)); // the busiest first
   app.use('/v1', payloadsRouter(common));
   const watches = new Watches({ reader, engine, logger });
@@ -89,15 +113,11 @@ export function createApp(dependencies: AppDependencies): Express {
     response.json(index(publicUrl));
   });
   app.use('/v2', v2Router(common));
-  app.use(healthRouter({ engine, store }));
+  app.use(healthRouter({ engine, store, logger }));
   app.use(docsRouter({ ...dependencies, needsKeys: dependencies.keys !== null }));
-  app.use(problemHandler(logger));
+  app.use(problemHandler(logger), lastHandler);
   return app;
 }
-
-/** With keys there are several tenants: one of them gets half of the places at most. */
-const waitsFor = ({ keys, maxWaiting }: AppDependencies): Waits =>
-  new Waits(maxWaiting, keys === null ? maxWaiting : Math.ceil(maxWaiting / 2));
 
 const index = (publicUrl: string) => ({
   name: 'buzzer',

@@ -1,77 +1,163 @@
 /*
  * Bodies that are read whole before they are looked at: JSON, and the tensors of the Open Inference
- * Protocol. Together they may take only so much memory. (Media is streamed, and takes none.)
+ * Protocol. Together they may take only so much memory, and one tenant's only a share of it. What
+ * counts are the bytes that have arrived, not those that a header announces. (Media is streamed, and
+ * takes none.)
  */
-import { isUtf8 } from 'node:buffer';
-import express, { type Request, type RequestHandler, type Response } from 'express';
+import type { Readable, Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { NextFunction, Request, Response } from 'express';
+import { messageOf } from '../contract/failure.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { tenantOf } from './access.ts';
+import { parseJson } from './json-text.ts';
 import { Problem } from './problems.ts';
+import type { Shares } from './shares.ts';
+
+/** It says nothing of the path, and so leaves a route's parameters what they are. */
+type Reader = <Params>(
+  request: Request<Params>,
+  response: Response,
+  next: NextFunction,
+) => Promise<void>;
+
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
 
 export interface BodyLimits {
-  /** Of all of them together. */
-  readonly maxBufferedBytes: number;
+  /** The bytes that all bodies share. */
+  readonly shares: Shares;
   /** Of one of JSON. */
   readonly maxJsonBytes: number;
 }
 
-/** As Express's own: it says nothing of the path, and so leaves a route's parameters what they are. */
-type Reader = ReturnType<typeof express.json>;
-
 export class Bodies {
-  /** Reads a body that is JSON; others are left as they are. */
+  /** Reads and parses a body that is JSON; others are left as they are. */
   readonly json: Reader;
-  readonly #maxBufferedBytes: number;
-  #bufferedBytes = 0;
+  readonly #shares: Shares;
 
-  constructor({ maxBufferedBytes, maxJsonBytes }: BodyLimits) {
-    this.#maxBufferedBytes = maxBufferedBytes;
-    const parse = express.json({ limit: maxJsonBytes, type: JSON_MEDIA_TYPE, verify: requireUtf8 });
-    this.json = this.#reader(
-      parse,
-      maxJsonBytes,
-      (request) => request.is(JSON_MEDIA_TYPE) !== false,
-    );
+  constructor({ shares, maxJsonBytes }: BodyLimits) {
+    this.#shares = shares;
+    this.json = async (request, response, next) => {
+      if (hasBody(request) && request.is(JSON_MEDIA_TYPE) !== false) {
+        requireUtf8Charset(request);
+        const bytes = await this.read(request as Request, response, maxJsonBytes);
+        request.body = bytes.length === 0 ? {} : jsonOf(bytes);
+      }
+      next();
+    };
   }
 
   /** Reads any body, of so many bytes at most. */
   bytes(maxBytes: number): Reader {
-    const read = express.raw({ limit: maxBytes, type: () => true });
-    return this.#reader(read, maxBytes, () => true);
-  }
-
-  #reader(read: Reader, maxBytes: number, isMeant: (request: Request) => boolean): Reader {
-    const reserving: RequestHandler = (request, response, next) => {
-      if (isMeant(request)) this.#reserve(request, response, maxBytes);
-      read(request, response, next);
+    return async (request, response, next) => {
+      if (hasBody(request)) {
+        request.body = await this.read(request as Request, response, maxBytes);
+      }
+      next();
     };
-    return reserving as Reader;
   }
 
-  /** Makes room for what a request says it brings; throws the problem `overloaded` when there is none. */
-  #reserve(request: Request, response: Response, maxBytes: number): void {
-    if (request.is('*/*') === null || response.destroyed) return; // no body, or nobody
-    const isCompressed = request.headers['content-encoding'] !== undefined;
-    const declared = Number(request.headers['content-length'] ?? maxBytes);
-    const bytes = isCompressed ? maxBytes : Math.min(declared, maxBytes); // no more is ever read
-    if (this.#bufferedBytes > 0 && this.#bufferedBytes + bytes > this.#maxBufferedBytes) {
-      const detail = `the bodies of other requests take ${this.#bufferedBytes} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
-      throw new Problem('overloaded', detail);
-    }
-    this.#bufferedBytes += bytes;
-    let isHeld = true;
+  /** The whole body, of so many bytes at most; it is held until the answer is over, or `releaseBody`. */
+  async read(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    const decoder = decoderOf(request);
+    const tenant = tenantOf(response);
+    let held = 0;
     const release = () => {
-      if (isHeld) this.#bufferedBytes -= bytes;
-      isHeld = false;
+      this.#shares.giveBack(tenant, held);
+      held = 0;
     };
     response.locals['releaseBody'] = release;
     response.once('close', release);
+    return await collect(request, decoder, (bytes) => {
+      if (held + bytes > maxBytes) throw tooLarge(maxBytes);
+      // A body that is alone may be larger than a share: it would never be taken otherwise.
+      const isAlone = this.#shares.taken === held;
+      if (!isAlone && !this.#shares.hasRoom(tenant, bytes)) {
+        const detail = `the bodies of other requests take ${this.#shares.taken} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
+        throw new Problem('overloaded', detail);
+      }
+      if (response.destroyed) throw new Problem('malformed_request', 'the body breaks off');
+      this.#shares.take(tenant, bytes);
+      held += bytes;
+    });
   }
 }
 
-/** What is no UTF-8 would be replaced without a word. */
-function requireUtf8(_request: unknown, _response: unknown, body: Buffer): void {
-  if (!isUtf8(body)) throw new Problem('malformed_request', 'the body is not UTF-8');
+/** The bytes of a body; `admit` is told of each piece first, and may throw. */
+async function collect(
+  request: Request,
+  decoder: Transform | null,
+  admit: (bytes: number) => void,
+): Promise<Buffer> {
+  const source: Readable = decoder === null ? request : request.pipe(decoder);
+  const chunks: Buffer[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      // Not an async iterator: that would destroy the request, and our answer with it.
+      source.on('data', (chunk: Buffer) => {
+        try {
+          admit(chunk.length);
+          chunks.push(chunk);
+        } catch (error) {
+          reject(error);
+        }
+      });
+      source.once('end', resolve);
+      source.once('error', (error) => {
+        reject(new Problem('malformed_request', `the body cannot be read: ${messageOf(error)}`));
+      });
+      request.once('close', () => {
+        if (!request.complete) reject(new Problem('malformed_request', 'the body breaks off'));
+      });
+    });
+    return Buffer.concat(chunks);
+  } finally {
+    source.removeAllListeners('data');
+    if (decoder !== null) {
+      request.unpipe(decoder);
+      decoder.destroy();
+    }
+  }
 }
+
+function jsonOf(bytes: Buffer): unknown {
+  const value = parseJson(bytes, 'the body');
+  if (typeof value === 'object' && value !== null) return value;
+  throw new Problem('malformed_request', 'the body must be a JSON object');
+}
+
+/** Null: the bytes come as they are. */
+function decoderOf(request: Request): Transform | null {
+  const encoding = (request.get('Content-Encoding') ?? 'identity').toLowerCase();
+  if (encoding === 'identity') return null;
+  const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
+  if (create !== undefined) return create();
+  const known = Object.keys(DECODERS).join(', ');
+  const detail = `Content-Encoding: ${encoding} is not known here: send ${known}, or no encoding`;
+  throw new Problem('unsupported_media_type', detail);
+}
+
+function requireUtf8Charset(request: Pick<Request, 'headers'>): void {
+  const type = request.headers['content-type'] ?? '';
+  const [, charset = 'utf-8'] = /;\s*charset="?([^";\s]+)/i.exec(type) ?? [];
+  if (/^(?:utf-?8|us-ascii)$/i.test(charset)) return;
+  throw new Problem('unsupported_media_type', `JSON is taken in UTF-8 only, not in ${charset}`);
+}
+
+const tooLarge = (maxBytes: number): Problem =>
+  new Problem(
+    'payload_too_large',
+    `the body may have at most ${maxBytes} bytes (BUZZER_MAX_JSON; BUZZER_MAX_UPLOAD for bytes)`,
+  );
+
+/** Whether a body comes with the request, also an empty one. */
+export const hasBody = ({ headers }: Pick<Request, 'headers'>): boolean =>
+  headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
 
 /** The body has been seen to: what follows, such as waiting, is done without it. */
 export function releaseBody(response: Response): void {

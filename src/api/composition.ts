@@ -39,7 +39,8 @@ export function requireValid({ version: { schema }, request, attachment }: Predi
     throw invalidAt(`/input/${twice}`, 'comes twice: beside the JSON and in it');
   }
   const given = Object.fromEntries(separate.map((field) => [field, '']));
-  parseBody(schema.input, { ...request.input, ...given }, ['input']);
+  const isLarge = (path: readonly string[]) => schema.isLarge(path.slice(1));
+  parseBody(schema.input, { ...request.input, ...given }, ['input'], isLarge);
   parseBody(schema.options, request.options, ['options']);
 }
 
@@ -55,7 +56,7 @@ export async function compose(
   terms(); // what is wrong with them is said before anything is stored
   const receivers = await receiversFor(tenant, request.webhook, dependencies);
   const to = { ...dependencies, onKey };
-  const input = await storeInput(id, version, request.input, attachment, to);
+  const input = await storeInput({ tenant, id }, version, request.input, attachment, to);
   const { name: model, version: number } = version.ref;
   const accepted: Accepted = {
     id,
@@ -100,7 +101,10 @@ export async function composeAgain(
   return {
     ...same,
     id,
-    input: await copyInput(id, before, ended?.fetched ?? {}, { ...dependencies, onKey }),
+    input: await copyInput({ tenant: before.tenant, id }, before, ended?.fetched ?? {}, {
+      ...dependencies,
+      onKey,
+    }),
     created_at: new Date(nowMs).toISOString(),
     deadline_at: new Date(nowMs + deadlineMs).toISOString(),
     retry_of: before.id,

@@ -1,19 +1,48 @@
-/* Where a list goes on. */
-import { createHash } from 'node:crypto';
+/* Where a list goes on: the server's token, signed for the list that gave it. */
+import type { SecretBox } from '../webhooks/secret-box.ts';
+import { EngineRefusedError } from '../temporal/timely-calls.ts';
 import { Problem } from './problems.ts';
 
-const CHECKSUM_BYTES = 6;
-const checksum = (token: Uint8Array): Buffer =>
-  createHash('sha256').update(token).digest().subarray(0, CHECKSUM_BYTES);
+/** What `Cursors` needs of a secret box. */
+export type Signer = Pick<SecretBox, 'sign' | 'isSigned'>;
 
-/** The server's token behind a checksum: it takes seconds to refuse one that it did not give. */
-export const writeCursor = (token: Uint8Array): string =>
-  Buffer.concat([checksum(token), token]).toString('base64url');
+const SIGNATURE_BYTES = 16;
 
-/** Throws a problem when it is not one that a list gave. */
-export function readCursor(cursor: string): Buffer {
-  const bytes = Buffer.from(cursor, 'base64url');
-  const token = bytes.subarray(CHECKSUM_BYTES);
-  if (checksum(token).equals(bytes.subarray(0, CHECKSUM_BYTES))) return token;
-  throw new Problem('malformed_request', 'query: the cursor is not one that a list gave');
+export class Cursors {
+  readonly #signer: Signer;
+
+  constructor(signer: Signer) {
+    this.#signer = signer;
+  }
+
+  /** A token for the next page of a list: of this tenant, with these filters. */
+  write(list: readonly unknown[], token: Uint8Array): string {
+    const signature = this.#signer.sign(signed(list, token)).subarray(0, SIGNATURE_BYTES);
+    return Buffer.concat([signature, token]).toString('base64url');
+  }
+
+  /** Throws a problem when it is not one that this list gave. */
+  read(list: readonly unknown[], cursor: string): Buffer {
+    const bytes = Buffer.from(cursor, 'base64url');
+    const token = bytes.subarray(SIGNATURE_BYTES);
+    if (this.#signer.isSigned(signed(list, token), bytes.subarray(0, SIGNATURE_BYTES)))
+      return token;
+    throw unknownCursor();
+  }
+
+  /** Reads a page; a token that the engine refuses was of a cursor that is too old. */
+  async page<T>(token: Uint8Array | null, read: () => Promise<T>): Promise<T> {
+    return await read().catch((error: unknown) => {
+      throw token !== null && error instanceof EngineRefusedError ? unknownCursor() : error;
+    });
+  }
 }
+
+const signed = (list: readonly unknown[], token: Uint8Array): Buffer =>
+  Buffer.concat([Buffer.from(`${JSON.stringify(list)}\n`), token]);
+
+const unknownCursor = (): Problem =>
+  new Problem(
+    'malformed_request',
+    'in the query, the cursor is not one that this list gave with these filters: begin without one',
+  );

@@ -7,9 +7,10 @@ import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { tenantOf } from './access.ts';
 import type { Bodies } from './bodies.ts';
-import { readCursor } from './cursor.ts';
+import type { Cursors } from './cursor.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
+import type { Rate } from './rate.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { parseEndpointId, requireJson } from './requests.ts';
@@ -28,28 +29,37 @@ export interface EndpointDeliveriesDependencies {
   readonly deliveries: Deliveries;
   readonly waits: Waits;
   readonly bodies: Bodies;
+  readonly cursors: Cursors;
+  /** Of asking receivers for something. */
+  readonly redeliveryRate: Rate;
 }
 
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
-  const { endpoints, deliveryEngine, waits, bodies } = dependencies;
+  const { endpoints, deliveryEngine, waits, bodies, cursors, redeliveryRate } = dependencies;
   const router = Router();
   const json = bodies.json;
 
   router.get('/webhook_endpoints/:id/deliveries', async (request, response) => {
     const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
     const { cursor, limit } = parseQuery(pageQuerySchema, request.query);
-    const token = cursor === undefined ? null : readCursor(cursor);
+    const list = ['deliveries', tenantOf(response), id];
+    const token = cursor === undefined ? null : cursors.read(list, cursor);
     const query = { tenant: tenantOf(response), endpoint: id, failedSince: null };
-    const page = await deliveryEngine.list(query, { pageSize: limit, token });
+    const page = await cursors.page(token, async () => {
+      return await deliveryEngine.list(query, { pageSize: limit, token });
+    });
     const found = [...new Set(page.ids)].map(async (each) => {
       const state = await deliveryEngine.find(each);
       return state === null ? [] : [deliveryResource(each, state)];
     });
-    response.json(listOf((await Promise.all(found)).flat(), page.nextPageToken));
+    const next = page.nextPageToken;
+    const data = (await Promise.all(found)).flat();
+    response.json(listOf(data, next === null ? null : cursors.write(list, next)));
   });
 
   router.post('/webhook_endpoints/:id/test', async (request, response) => {
     const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
+    redeliveryRate.take(tenantOf(response));
     const ping = pingOf(id, tenantOf(response));
     await deliveryEngine.start(ping, 'USE_EXISTING');
     await waits.bounded(response, TEST_WAIT_S, async (signal) => {
@@ -68,6 +78,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
     );
     const { since } = parseBody(redeliverSinceSchema, request.body);
     if (!enabled) throw new Problem('invalid_input', `${id} is disabled: enable it first`);
+    redeliveryRate.take(tenantOf(response));
     response
       .status(202)
       .json(

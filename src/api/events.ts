@@ -4,9 +4,11 @@
  */
 import { type Response, Router } from 'express';
 import { isFinal, type Prediction, type Progress } from '../contract/prediction.ts';
-import { tenantOf } from './access.ts';
+import { onRevoked, tenantOf } from './access.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { parsePredictionId } from './requests.ts';
+import { eventsQuerySchema, parseQuery } from './schemas.ts';
+import { abridged, type Included } from './shown-record.ts';
 import type { Waits } from './waits.ts';
 import type { Watches } from './watches.ts';
 
@@ -25,6 +27,7 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
   const router = Router();
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
+    const { include } = parseQuery(eventsQuerySchema, request.query);
     const record = await reader.read(id, tenantOf(response)); // what cannot be read is answered as a problem
     waits.enter(response);
     response.writeHead(200, {
@@ -32,22 +35,26 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
       'Cache-Control': 'no-cache, no-transform',
       'X-Accel-Buffering': 'no',
     });
-    sendEvent(response, 'prediction', record);
+    sendEvent(response, 'prediction', abridged(record, include));
     if (isFinal(record) || stop.aborted || request.method === 'HEAD') {
       response.end();
       return;
     }
-    follow(id, record, response, { watches, stop });
+    follow(record, response, { watches, stop, include });
   });
   return router;
 }
 
 function follow(
-  id: string,
   first: Prediction,
   response: Response,
-  { watches, stop }: Pick<EventsDependencies, 'watches' | 'stop'>,
+  {
+    watches,
+    stop,
+    include,
+  }: Pick<EventsDependencies, 'watches' | 'stop'> & { readonly include: Included },
 ): void {
+  const { id } = first;
   let latest = first;
   let stopListening = () => {};
   const keepAlive = setInterval(() => response.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
@@ -56,8 +63,10 @@ function follow(
     stop.removeEventListener('abort', close);
     response.off('close', close);
     stopListening();
+    stopWatching();
     response.end();
   };
+  const stopWatching = onRevoked(response, () => close());
   stop.addEventListener('abort', close, { once: true });
   response.once('close', close);
   if (response.destroyed) {
@@ -70,7 +79,7 @@ function follow(
       onRecord(record) {
         const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
         const hasProgressed = !isSame(record.progress, latest.progress);
-        if (isNews) sendEvent(response, 'prediction', record);
+        if (isNews) sendEvent(response, 'prediction', abridged(record, include));
         // A client that does not read gets the state when it does, and no queue of what was.
         else if (hasProgressed && !response.writableNeedDrain) {
           sendEvent(response, 'progress', record.progress);

@@ -1,25 +1,17 @@
 /* Why a queued prediction waits: who serves its model, and how much is ahead of it. */
 import { inferenceQueue, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { formatModelRef, type ModelRef, modelRefOf } from '../contract/model.ts';
-import { payloadKeys } from '../contract/payload.ts';
 import type { Prediction, QueueReason } from '../contract/prediction.ts';
-import {
-  type ServedModelState,
-  WORKER_STATE_STALE_MS,
-  type WorkerState,
-} from '../contract/worker-state.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine, QueueState } from '../temporal/prediction-engine.ts';
+import { remember } from './remember.ts';
+import { readWorkerStates, type ServingWorker } from './worker-states.ts';
 
 const RETRY_AFTER_S = { least: 1, most: 60 };
 /** A worker takes two predictions for each that it can run: one runs, one is ready. */
 const SLOTS_PER_RUN = 2;
 const FRESH_MS = 1000; // many clients may ask at once; nothing changes faster than this
-
-/** One model version on one worker. */
-export interface ServingWorker extends ServedModelState {
-  readonly worker: string;
-}
 
 export interface QueueView {
   readonly depth: number | null;
@@ -31,14 +23,15 @@ export type Load = ReturnType<typeof createLoad>;
 export function createLoad(dependencies: {
   readonly store: PayloadStore;
   readonly engine: PredictionEngine;
+  readonly logger: Logger;
 }) {
-  const { store, engine } = dependencies;
-  const readWorkers = remember(async () => await readWorkerStates(store));
+  const { store, engine, logger } = dependencies;
+  const readWorkers = remember(async () => await readWorkerStates(store, logger), FRESH_MS);
   const queueStates = new Map<string, () => Promise<QueueState>>();
   const queueState = async (queue: string, kind: 'activities' | 'workflows') => {
     let read = queueStates.get(queue);
     if (read === undefined) {
-      read = remember(async () => await engine.queueState(queue, kind));
+      read = remember(async () => await engine.queueState(queue, kind), FRESH_MS);
       queueStates.set(queue, read);
     }
     return await read();
@@ -97,36 +90,4 @@ function reasonOf(workers: readonly ServingWorker[], isPolled: boolean): QueueRe
   if (!isPolled) return 'no_worker';
   if (workers.some(({ state }) => state === 'ready')) return 'capacity';
   return 'model_loading';
-}
-
-async function readWorkerStates(store: PayloadStore): Promise<readonly ServingWorker[]> {
-  const keys = await store.list(payloadKeys.workers);
-  const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
-  const states = await Promise.all(
-    keys.map(async (key) => {
-      // A worker that leaves takes its file with it, perhaps just now.
-      const bytes = await store.get(key).catch(() => null);
-      if (bytes === null) return [];
-      const state = JSON.parse(bytes.toString('utf8')) as WorkerState;
-      if (Date.parse(state.updated_at) < oldestMs) return [];
-      return state.models.map((model) => ({ ...model, worker: state.worker }));
-    }),
-  );
-  return states.flat();
-}
-
-/** Answers from memory for a second; concurrent calls share one reading. */
-function remember<T>(read: () => Promise<T>): () => Promise<T> {
-  let value: Promise<T> | null = null;
-  let readAtMs = 0;
-  return async () => {
-    if (value === null || Date.now() - readAtMs > FRESH_MS) {
-      readAtMs = Date.now();
-      value = read();
-      value.catch(() => {
-        value = null;
-      });
-    }
-    return await value;
-  };
 }

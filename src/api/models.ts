@@ -5,7 +5,8 @@ import { parseModelRef } from '../contract/model.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import type { Acceptance } from './acceptance.ts';
 import { listOf } from './lists.ts';
-import type { Load, ServingWorker } from './load.ts';
+import type { Load } from './load.ts';
+import type { ServingWorker } from './worker-states.ts';
 
 export interface ModelsDependencies {
   readonly repository: ModelRepository;

@@ -3,12 +3,14 @@ import type { Readable } from 'node:stream';
 import type { Request, Response } from 'express';
 import { type Claim, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { ModelVersion } from '../model/repository.ts';
+import { InvalidFieldError } from '../pipelines/index.ts';
 import { tenantOf } from './access.ts';
 import { idempotencyKey } from './idempotency.ts';
+import { parseJson } from './json-text.ts';
 import { readForm, REQUEST_PART } from './multipart.ts';
-import { invalidAt, Problem } from './problems.ts';
+import { invalidAt, Problem, toPointer } from './problems.ts';
 import { requireBody } from './requests.ts';
-import { type ModelRequest, parseBody, restSchema } from './schemas.ts';
+import { INPUT, type ModelRequest, type NormalRequest, parseBody, restSchema } from './schemas.ts';
 import type { Attachment } from './store-input.ts';
 import { cancelAfter } from './terms.ts';
 import { traceparentOf } from './traceparent.ts';
@@ -28,7 +30,7 @@ export type StoreFile = (field: string, body: Readable) => Promise<Claim>;
 
 /** One request for a prediction. */
 export interface PredictionOrder extends OrderHead {
-  readonly request: ModelRequest;
+  readonly request: NormalRequest;
   /** All of it but media, before any of our defaults: what a repetition is compared by. */
   readonly asSent: unknown;
   readonly attachment: Attachment | null;
@@ -54,34 +56,86 @@ export const orderOf = (
   json: unknown,
 ): PredictionOrder => ({
   ...head,
-  request: cancelAfter(http, request),
+  request: cancelAfter(http, { ...request, input: inputOf(head.version, request.input) }),
   asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
   attachment: null,
 });
 
-/** One that comes as media: the model's single media input. `?request=` holds the rest as JSON. */
-export function rawOrder(request: Request, head: OrderHead): PredictionOrder {
-  requireBody(request);
-  requirePlain(request);
-  const { ref, schema } = head.version;
-  const [first, ...others] = Object.entries(schema.media);
-  const mediaTypes = first === undefined || others.length > 0 ? [] : first[1].accept;
-  if (first === undefined || !request.is([...mediaTypes, 'application/octet-stream'])) {
-    const isMedia = Object.keys(schema.media).length > 0;
-    const form = isMedia ? ['multipart/form-data'] : [];
-    const accepted = [JSON_MEDIA_TYPE, ...mediaTypes, ...form].join(', ');
-    const given = request.get('Content-Type') ?? 'no Content-Type';
-    throw new Problem(
-      'unsupported_media_type',
-      `${ref.name} takes ${accepted}; this came with ${given}`,
-      { headers: { Accept: accepted } },
-    );
+/** The input in the one form that its model's schema describes; throws a problem. */
+export function inputOf(
+  { schema }: ModelVersion,
+  given: unknown,
+): Readonly<Record<string, unknown>> {
+  if (schema.normalize !== null) {
+    return inField(() => schema.normalize?.(given) ?? {});
   }
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) {
+    return given as Readonly<Record<string, unknown>>;
+  }
+  throw invalidAt('/input', 'must be an object');
+}
+
+/** Turns what is wrong with a field into a problem that says where. */
+function inField<T>(read: () => T, at: readonly string[] = ['input']): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof InvalidFieldError)) throw error;
+    throw invalidAt(toPointer([...at, ...error.path]), error.message);
+  }
+}
+
+/** The media types of raw bodies that a model takes. */
+const rawTypesOf = ({ schema }: ModelVersion): readonly string[] => {
+  const [first, ...others] = Object.values(schema.media);
+  const isMedia = first !== undefined && others.length === 0;
+  return [...(isMedia ? first.accept : []), ...Object.keys(schema.bodies)];
+};
+
+/**
+ * One that comes as raw bytes: the model's single media input, or a form of its own (`bodies`).
+ * `?request=` holds the rest as JSON.
+ */
+export async function rawOrder(
+  request: Request,
+  response: Response,
+  head: OrderHead,
+  readWhole: (request: Request, response: Response) => Promise<Buffer>,
+): Promise<PredictionOrder> {
+  requireBody(request);
+  const { schema } = head.version;
+  const own = request.is(Object.keys(schema.bodies));
+  const form = typeof own === 'string' ? schema.bodies[own] : undefined;
+  const [media] = Object.keys(schema.media);
+  const isMedia = media !== undefined && !!request.is([...rawTypesOf(head.version), OCTETS]);
+  if (form === undefined && !isMedia) throw unsupported(request, head.version);
   const given = request.query['request']; // an array, when given twice, is not JSON either
-  const asSent = given === undefined ? {} : jsonIn(given as string, 'the query parameter request');
-  const { input = {}, ...rest } = parseBody(restSchema, asSent);
-  const order = orderOf(request, head, { ...rest, input }, asSent);
-  return { ...order, attachment: { field: first[0], body: request } };
+  const asSent =
+    given === undefined
+      ? {}
+      : parseJson(
+          Buffer.from(typeof given === 'string' ? given : ''),
+          'the query parameter request',
+        );
+  const rest = parseBody(restSchema, asSent, [], INPUT);
+  if (form !== undefined) {
+    const bytes = await readWhole(request, response);
+    const { input, ...encoded } = inField(() => form(bytes), []);
+    return { ...orderOf(request, head, { ...rest, input }, asSent), attachment: encoded };
+  }
+  requirePlain(request);
+  const order = orderOf(request, head, rest, asSent);
+  return { ...order, attachment: { field: media ?? '', body: request } };
+}
+
+const OCTETS = 'application/octet-stream';
+
+function unsupported(request: Request, version: ModelVersion): Problem {
+  const form = Object.keys(version.schema.media).length > 0 ? ['multipart/form-data'] : [];
+  const accepted = [JSON_MEDIA_TYPE, ...rawTypesOf(version), ...form].join(', ');
+  const given = request.get('Content-Type') ?? 'no Content-Type';
+  const detail = `${version.ref.name} takes ${accepted}; this came with ${given}`;
+  return new Problem('unsupported_media_type', detail, { headers: { Accept: accepted } });
 }
 
 /** One that comes as a form: each file is the media input of that name, the part `request` the rest. */
@@ -98,9 +152,9 @@ export async function formOrder(
     if (Object.hasOwn(claims, field)) throw invalidAt(`/input/${field}`, 'comes twice');
     claims[field] = claim;
   });
-  const asSent = text === null ? {} : jsonIn(text, `the part ${REQUEST_PART}`);
-  const { input = {}, ...rest } = parseBody(restSchema, asSent);
-  return { ...orderOf(http, head, { ...rest, input }, asSent), attachment: { claims } };
+  const asSent = text === null ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
+  const rest = parseBody(restSchema, asSent, [], INPUT);
+  return { ...orderOf(http, head, rest, asSent), attachment: { claims } };
 }
 
 /** Media is taken as it is: nothing is unpacked. */
@@ -109,12 +163,4 @@ function requirePlain(request: Request): void {
   if (encoding === 'identity') return;
   const detail = `Content-Encoding: ${encoding} is not unpacked here: send the bytes as they are`;
   throw new Problem('unsupported_media_type', detail);
-}
-
-function jsonIn(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Problem('malformed_request', `${what} is not JSON`, { cause: error });
-  }
 }

@@ -10,6 +10,7 @@ import { Problem } from './problems.ts';
 import { parsePredictionId } from './requests.ts';
 import { traceparentOf } from './traceparent.ts';
 import { preferredWait } from './prefer.ts';
+import { parseQuery, waitQuerySchema } from './schemas.ts';
 
 export function predictionLifecycleRouter(
   dependencies: PredictionsDependencies & { readonly store: PayloadStore },
@@ -19,7 +20,8 @@ export function predictionLifecycleRouter(
 
   router.post('/predictions/:id/retry', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const waitS = preferredWait(request, response);
+    const waitS =
+      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
     const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
     const order = await acceptance.retry(before, {
       idempotencyKey: idempotencyKey(request),

@@ -2,40 +2,69 @@
 import { Router } from 'express';
 import type { z } from 'zod';
 import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
+import type { Prediction } from '../contract/prediction.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { parseModelRef } from '../contract/model.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { ExecutionPage, PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
-import { readCursor } from './cursor.ts';
+import type { Cursors } from './cursor.ts';
 import { listOf } from './lists.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import { listQuerySchema, parseQuery } from './schemas.ts';
+import { abridged, type Included } from './shown-record.ts';
+
+/** Behind so much, `include` is no longer heeded: making JSON of more holds everybody up. */
+const MAX_PAGE_BYTES = 4 * 1024 ** 2;
 
 type ListQuery = z.infer<typeof listQuerySchema>;
 
 export function predictionListRouter(dependencies: {
   readonly engine: PredictionEngine;
   readonly reader: PredictionReader;
+  readonly cursors: Cursors;
 }): Router {
-  const { engine, reader } = dependencies;
+  const { engine, reader, cursors } = dependencies;
   const router = Router();
   router.get('/predictions', async (request, response) => {
     const query = parseQuery(listQuerySchema, request.query);
-    const token = query.cursor === undefined ? null : readCursor(query.cursor);
-    const page = await engine.list(visibilityQuery(query, tenantOf(response)), query.limit, token);
-    const records = await Promise.all(
-      page.executions.map(async (execution) => await reader.readListed(execution)),
-    );
+    const { cursor, limit, include, ...filters } = query;
+    const list = ['predictions', tenantOf(response), filters];
+    const token = cursor === undefined ? null : cursors.read(list, cursor);
+    const visibility = visibilityQuery(query, tenantOf(response));
+    const page = await cursors.page(token, async () => await engine.list(visibility, limit, token));
+    const records = await readRows(page.executions, include, reader);
     const seen = new Set<string>(); // a reset leaves an earlier run behind
     const data = records.filter((record) => {
       if (record === null || seen.has(record.id)) return false;
       seen.add(record.id);
       return true;
     });
-    response.json(listOf(data, page.nextPageToken));
+    const next = page.nextPageToken;
+    response.json(listOf(data, next === null ? null : cursors.write(list, next)));
   });
   return router;
+}
+
+/** The records of a page, with what is to be included, as long as the page does not become too large. */
+async function readRows(
+  rows: ExecutionPage['executions'],
+  include: Included,
+  reader: PredictionReader,
+): Promise<readonly (Prediction | null)[]> {
+  if (!include.includes('output')) {
+    const reading = rows.map(async (row) => await reader.readListed(row, false));
+    return (await Promise.all(reading)).map((record) => record && abridged(record, include));
+  }
+  const records: (Prediction | null)[] = [];
+  let roomBytes = MAX_PAGE_BYTES;
+  for (const row of rows) {
+    const record = await reader.readListed(row, roomBytes > 0);
+    const shown = record && abridged(record, roomBytes > 0 ? include : []);
+    roomBytes -= Buffer.byteLength(JSON.stringify(shown));
+    records.push(shown);
+  }
+  return records;
 }
 
 /** Values reach the query only as quoted literals of checked shape. */

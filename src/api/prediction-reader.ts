@@ -22,6 +22,7 @@ import {
   unreadOutput,
 } from '../contract/prediction-record.ts';
 import { findTombstone } from '../retention/tombstones.ts';
+import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { type Halves, halvesOf } from '../temporal/halves.ts';
 import {
@@ -101,20 +102,24 @@ export class PredictionReader {
     return await this.#activeRecord(accepted, state);
   }
 
-  /** A row of a list; null for what has expired, or is an earlier run of the same prediction. */
-  async readListed(row: ListedExecution): Promise<Prediction | null> {
-    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended);
+  /** A row of a list, with its output when that is wanted and not too large; null for what has expired, or is an earlier run of the same prediction. */
+  async readListed(row: ListedExecution, readOutput: boolean): Promise<Prediction | null> {
+    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, readOutput);
     const current = await this.#dependencies.engine.find(row.id);
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
-    if (ended !== null) return await this.#listedRecord(accepted, ended);
+    if (ended !== null) return await this.#listedRecord(accepted, ended, readOutput);
     return await this.#activeRecord(accepted, this.#activeState(accepted, current));
   }
 
-  async #listedRecord(accepted: Accepted, ended: Ended): Promise<Prediction | null> {
+  async #listedRecord(
+    accepted: Accepted,
+    ended: Ended,
+    readOutput: boolean,
+  ): Promise<Prediction | null> {
     if (this.#isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
-    return await this.#finalRecord(accepted, ended, false);
+    return await this.#finalRecord(accepted, ended, readOutput);
   }
 
   async #describe(id: string, tenant: string) {
@@ -160,10 +165,14 @@ export class PredictionReader {
     const { store, publicUrl, responseInlineLimit, onEnded } = this.#dependencies;
     onEnded(accepted);
     let output = unreadOutput(accepted, ended, publicUrl);
+    if (!readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
+      const { key: _ours, ...reference } = ended.output.claim;
+      output = { ...output, output: { url: output.output_url, ...reference } };
+    }
     if (readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
-      const { key, bytes, media_type: mediaType } = ended.output.claim;
+      const { bytes, media_type: mediaType } = ended.output.claim;
       if (mediaType === JSON_MEDIA_TYPE && bytes <= responseInlineLimit) {
-        const text = (await store.get(key)).toString('utf8');
+        const text = (await readClaim(store, ended.output.claim)).toString('utf8');
         output = { output: JSON.parse(text) as Json, output_url: null };
       }
     }

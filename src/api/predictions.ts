@@ -1,8 +1,9 @@
 /* /v1/predictions and /v1/models/{model}/predictions */
 import { pipeline } from 'node:stream/promises';
-import { type Response, Router } from 'express';
+import { type Request, type Response, Router } from 'express';
 import { type Json, JSON_MEDIA_TYPE, type Stored } from '../contract/payload.ts';
 import { type Ended, isFinal, type Prediction } from '../contract/prediction.ts';
+import { openClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { tenantOf } from './access.ts';
@@ -10,21 +11,32 @@ import type { Acceptance, AcceptedOrder } from './acceptance.ts';
 import { type Bodies, releaseBody } from './bodies.ts';
 import { listOf } from './lists.ts';
 import type { Load } from './load.ts';
-import { formOrder, orderHead, orderOf, rawOrder } from './orders.ts';
+import {
+  formOrder,
+  type OrderHead,
+  orderHead,
+  orderOf,
+  type PredictionOrder,
+  rawOrder,
+} from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
 import { parsePredictionId, requireJson } from './requests.ts';
 import {
+  INPUT,
   modelRequestSchema,
+  noQuerySchema,
   parseBody,
   parseQuery,
   requestSchema,
+  submitQuerySchema,
   waitQuerySchema,
 } from './schemas.ts';
 import { preferredWait } from './prefer.ts';
 import { sendRecord } from './send-record.ts';
+import { withoutOutput } from './shown-record.ts';
 import type { Waits } from './waits.ts';
 
 export interface PredictionsDependencies {
@@ -35,24 +47,29 @@ export interface PredictionsDependencies {
   readonly waits: Waits;
   readonly load: Load;
   readonly bodies: Bodies;
+  readonly limits: { readonly maxUploadBytes: number };
 }
 
 export function predictionsRouter(dependencies: PredictionsDependencies): Router {
   const { acceptance, reader, engine, waits, load } = dependencies;
   const router = Router();
-  const json = dependencies.bodies.json;
+  const { json } = dependencies.bodies;
+  const readWhole = async (request: Request, response: Response) =>
+    await dependencies.bodies.read(request, response, dependencies.limits.maxUploadBytes);
 
   router.post('/predictions', json, async (request, response) => {
     requireJson(request);
-    const waitS = preferredWait(request, response);
-    const { model, ...rest } = parseBody(requestSchema, request.body);
+    const waitS =
+      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
+    const { model, ...rest } = parseBody(requestSchema, request.body, [], INPUT);
     const head = orderHead(request, response, acceptance.resolve(model));
     const order = orderOf(request, head, rest, request.body);
     await answerAccepted(response, await acceptance.accept(order), waitS, dependencies);
   });
 
   router.post('/models/:model/predictions', json, async (request, response) => {
-    const waitS = preferredWait(request, response);
+    const { wait } = parseQuery(submitQuerySchema, request.query);
+    const waitS = wait ?? preferredWait(request, response);
     const head = orderHead(request, response, acceptance.resolve(request.params.model));
     const accepted = request.is('multipart/form-data')
       ? await acceptance.acceptUpload(head, async (store) => {
@@ -60,8 +77,8 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
         })
       : await acceptance.accept(
           request.is(JSON_MEDIA_TYPE)
-            ? orderOf(request, head, parseBody(modelRequestSchema, request.body), request.body)
-            : rawOrder(request, head),
+            ? jsonOrder(request, head)
+            : await rawOrder(request, response, head, readWhole),
         );
     await answerAccepted(response, accepted, waitS, dependencies);
   });
@@ -82,13 +99,17 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   router.post('/predictions/:id/cancel', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
+    parseQuery(noQuerySchema, request.query);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await engine.cancel(id);
-    const record = await reader.read(id, tenant);
+    const record = withoutOutput(await reader.read(id, tenant));
     await sendRecord(response, ended === null ? 202 : 200, record, load);
   });
   return router;
 }
+
+const jsonOrder = (request: Request, head: OrderHead): PredictionOrder =>
+  orderOf(request, head, parseBody(modelRequestSchema, request.body, [], INPUT), request.body);
 
 /** What a prediction was given and what it gave, as they are, and what happened in between. */
 export function payloadsRouter(dependencies: {
@@ -193,8 +214,8 @@ async function sendStored(response: Response, stored: Stored, store: PayloadStor
     response.json(stored.inline satisfies Json);
     return;
   }
-  const { key, bytes, media_type: mediaType, sha256 } = stored.claim;
-  const body = await store.open(key);
+  const { bytes, media_type: mediaType, sha256 } = stored.claim;
+  const body = await openClaim(store, stored.claim);
   response.type(mediaType).set({
     'Content-Length': String(bytes),
     ETag: `"${sha256}"`,

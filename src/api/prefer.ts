@@ -8,7 +8,7 @@ export const MAX_WAIT_S = 60;
  * Seconds asked for by `Prefer: wait` or `Prefer: wait=n` (RFC 7240), clamped to 60; null when the
  * header does not ask to wait. Says in `Preference-Applied` what is done.
  */
-export function preferredWait(request: Request, response: Response): number | null {
+export function preferredWait(request: Pick<Request, 'get'>, response: Response): number | null {
   for (const preference of preferencesOf(request)) {
     const [name = '', value] = preference.split('=').map((part) => part.trim());
     if (name.toLowerCase() !== 'wait') continue;
@@ -29,5 +29,5 @@ export function prefersAsync(request: Request, response: Response): boolean {
   return isAsync;
 }
 
-const preferencesOf = (request: Request): readonly string[] =>
+const preferencesOf = (request: Pick<Request, 'get'>): readonly string[] =>
   (request.get('Prefer') ?? '').split(',').map((part) => part.trim());

@@ -5,8 +5,10 @@ import type { Logger } from '../telemetry/logger.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
 import {
   PayloadNotFoundError,
+  PayloadCorruptError,
   PayloadTooLargeError,
   StorageError,
+  StorageLimitError,
 } from '../storage/payload-store.ts';
 import { EndpointNotFoundError, TooManyEndpointsError } from '../webhooks/endpoints.ts';
 import { SecretBoxError } from '../webhooks/secret-box.ts';
@@ -15,17 +17,22 @@ import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely
 
 /** Codes that only HTTP knows; failures of predictions share the vocabulary. */
 export type ProblemCode =
-  | Extract<FailureCode, 'invalid_input' | 'model_unavailable' | 'storage_unavailable' | 'internal'>
+  | Extract<
+      FailureCode,
+      'invalid_input' | 'model_unavailable' | 'storage_unavailable' | 'payload_corrupt' | 'internal'
+    >
   | 'malformed_request'
   | 'unauthorized'
   | 'forbidden'
   | 'not_found'
   | 'model_not_found'
   | 'method_not_allowed'
+  | 'request_timeout'
   | 'not_ready'
   | 'still_running'
   | 'not_changeable'
   | 'rate_limited'
+  | 'storage_limit'
   | 'overloaded'
   | 'expired'
   | 'data_removed'
@@ -61,6 +68,10 @@ export class Problem extends Error {
   }
 }
 
+/** A path as a JSON pointer (RFC 6901). */
+export const toPointer = (path: readonly string[]): string =>
+  path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+
 /** Something is wrong at one place of a body. */
 export const invalidAt = (pointer: string, detail: string): Problem =>
   new Problem('invalid_input', `${pointer || '(body)'}: ${detail}`, {
@@ -68,6 +79,8 @@ export const invalidAt = (pointer: string, detail: string): Problem =>
   });
 
 const RETRY_LATER = { 'Retry-After': '1' };
+/** How long a connection is read on after its request was refused. */
+export const LINGER_MS = 5000;
 
 function describeCode(code: ProblemCode): readonly [status: number, title: string] {
   switch (code) {
@@ -83,6 +96,8 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [404, 'There is no such model'];
     case 'method_not_allowed':
       return [405, 'The method is not allowed here'];
+    case 'request_timeout':
+      return [408, 'The body came too slowly'];
     case 'not_ready':
       return [409, 'The prediction ended without an output'];
     case 'still_running':
@@ -103,6 +118,10 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
       return [422, 'The request is well-formed but cannot be accepted'];
     case 'rate_limited':
       return [429, 'Too many requests'];
+    case 'storage_limit':
+      return [429, 'Too much is stored already'];
+    case 'payload_corrupt':
+      return [500, 'The data is no longer what was stored'];
     case 'internal':
       return [500, 'Something went wrong on our side'];
     case 'inference_failed':
@@ -120,34 +139,57 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
   }
 }
 
+/** What a person must look into. */
+const LOUD: ReadonlySet<ProblemCode> = new Set([
+  'internal',
+  'payload_corrupt',
+  'storage_unavailable',
+]);
+
 /** Express's last handler: every error leaves as problem+json. */
 export const problemHandler =
   (logger: Logger): ErrorRequestHandler =>
   (error, request, response, next) => {
     if (response.destroyed) return; // the client hung up: nobody listens
     const problem = toProblem(error);
-    if (problem.code === 'internal' || error instanceof SecretBoxError) {
+    if (LOUD.has(problem.code) || error instanceof SecretBoxError) {
       logger.error({ err: error, request_id: response.locals['requestId'] }, 'a request failed');
     }
     if (response.headersSent) {
-      next(error); // Express closes the connection: the client sees that the answer is cut
+      if (!response.writableEnded) response.destroy(); // the client sees that the answer is cut
       return;
     }
-    sendProblem(request, response, problem);
+    try {
+      sendProblem(request, response, problem);
+    } catch (failure) {
+      logger.error({ err: failure }, 'an error could not be answered');
+      next(failure);
+    }
   };
 
-function sendProblem(request: Request, response: Response, problem: Problem): void {
+/** How much of a client's own words an answer repeats. */
+const MAX_DETAIL_CHARS = 2000;
+const MAX_POINTER_CHARS = 300;
+/** A problem names this many places at most: the first say what is wrong. */
+export const MAX_ERRORS = 20;
+
+const cut = (text: string, maxChars: number): string =>
+  text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
+
+/** Answers with a problem, also while the request's body is still coming. */
+export function sendProblem(request: Request, response: Response, problem: Problem): void {
   const [status, title] = describeCode(problem.code);
   const { errors, members, headers } = problem.options;
   const isV2 = request.originalUrl.startsWith('/v2');
+  const detail = cut(problem.message, MAX_DETAIL_CHARS);
   const body = JSON.stringify({
-    ...(isV2 ? { error: problem.message } : {}), // what the clients of the protocol read
+    ...(isV2 ? { error: detail } : {}), // what the clients of the protocol read
     type: 'about:blank',
     title,
     status,
-    detail: problem.message,
+    detail,
     code: problem.code,
-    ...(errors === undefined ? {} : { errors }),
+    ...(errors === undefined ? {} : { errors: errors.slice(0, MAX_ERRORS).map(cutError) }),
     ...members,
     request_id: response.locals['requestId'],
   });
@@ -160,16 +202,35 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
     return;
   }
   // The body has not been read, so the connection cannot be used again. It is read on for a
-  // moment: closing at once would make the client's kernel throw our answer away.
+  // while: closing at once would make the client's kernel throw our answer away.
   response.set('Connection', 'close');
   response.write(body);
   const finish = () => {
     clearTimeout(timer);
     response.end(); // which also ends the connection
   };
-  const timer = setTimeout(finish, 1000);
+  const timer = setTimeout(finish, LINGER_MS);
   request.once('end', finish).once('close', finish).resume();
 }
+
+const cutError = ({ pointer, detail }: ProblemDetail): ProblemDetail => ({
+  pointer: cut(pointer, MAX_POINTER_CHARS),
+  detail: cut(detail, MAX_DETAIL_CHARS),
+});
+
+/** When answering an error has failed as well. Express's own handler would show a stack. */
+export const lastHandler: ErrorRequestHandler = (_error, _request, response, _next) => {
+  if (response.headersSent) response.destroy();
+  else response.writeHead(500, { 'Content-Type': 'application/problem+json' }).end(LAST_WORD);
+};
+
+const LAST_WORD = JSON.stringify({
+  type: 'about:blank',
+  title: 'Something went wrong on our side',
+  status: 500,
+  detail: 'an unexpected error; it was logged',
+  code: 'internal',
+});
 
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -181,6 +242,15 @@ function toProblem(error: unknown): Problem {
   }
   if (error instanceof PayloadNotFoundError) {
     return new Problem('data_removed', 'this data is no longer in the payload store');
+  }
+  if (error instanceof PayloadCorruptError) {
+    const detail = 'what the payload store holds is not what was stored; it was logged';
+    return new Problem('payload_corrupt', detail);
+  }
+  if (error instanceof StorageLimitError) return new Problem('storage_limit', error.message);
+  if (error instanceof StorageError && error.isFull) {
+    const detail = 'there is no room for payloads. Try again later; reading and deleting go on';
+    return new Problem('storage_unavailable', detail);
   }
   if (error instanceof StorageError) {
     return new Problem('storage_unavailable', 'the payload store cannot be used. Try again later');
@@ -199,28 +269,11 @@ function toProblem(error: unknown): Problem {
   return expressProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');
 }
 
-/** What Express's router and body parser throw; they mark their errors with `status`. */
+/** What Express's router throws; it marks its errors with `status`. */
 function expressProblem(error: unknown): Problem | null {
   if (!(error instanceof Error) || !('status' in error)) return null;
-  const { type, limit } = error as { type?: unknown; limit?: unknown };
-  const { message } = error;
   if (error instanceof URIError) {
     return new Problem('malformed_request', 'the path is not validly percent-encoded');
   }
-  switch (error.status) {
-    case 413:
-      return new Problem(
-        'payload_too_large',
-        `the body may have at most ${String(limit)} bytes (BUZZER_MAX_JSON; BUZZER_MAX_UPLOAD for bytes)`,
-      );
-    case 415:
-      return new Problem('unsupported_media_type', message);
-    case 400: {
-      const isJson = type === 'entity.parse.failed';
-      const what = isJson ? 'the body is not the JSON it says it is' : 'the body cannot be read';
-      return new Problem('malformed_request', `${what}: ${message}`);
-    }
-    default:
-      return null;
-  }
+  return error.status === 400 ? new Problem('malformed_request', error.message) : null;
 }

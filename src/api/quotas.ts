@@ -13,6 +13,9 @@ const COUNT_LAG_MS = 2000;
 const COUNT_AGE_MS = 1000;
 const COUNT_AGE_BEFORE_REFUSING_MS = 200;
 const LOOKS_BEFORE_REFUSING = 16;
+/** A tally that nobody has looked at for so long does not collect more than this. */
+const UNASKED_MS = 10_000;
+const MAX_UNASKED = 100;
 const WINDOW_MS = 60_000;
 /** Nobody can tell when a prediction ends; of a window that slides a sixth is a fair guess. */
 const RETRY_AFTER_S = { inFlight: 1, perMinute: 10 };
@@ -42,26 +45,41 @@ export const NO_PLACE: Place = { started: () => {}, release: () => {} };
 export class QuotaKeeper {
   readonly #quotas: Quotas;
   readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  readonly #shareOfBacklog: number;
   readonly #tallies = new Map<string, Tally>();
 
-  constructor(quotas: Quotas, engine: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
+  /** With several tenants, one of them gets half of a model's backlog at most. */
+  constructor(
+    quotas: Quotas,
+    engine: Pick<PredictionEngine, 'count' | 'hasEnded'>,
+    hasSeveralTenants = false,
+  ) {
     this.#quotas = quotas;
     this.#engine = engine;
+    this.#shareOfBacklog = hasSeveralTenants ? Math.ceil(quotas.backlog / 2) : quotas.backlog;
   }
 
   /** Makes room for a prediction. Throws the problems `rate_limited` and `overloaded`. */
   async admit(admission: Admission): Promise<Place> {
     const { perMinute, inFlight, backlog } = this.#quotas;
     const { id, tenant } = admission;
-    const [ofTenant, ofModel] = this.#talliesOf(admission);
+    const [ofTenant, ofModel, ofBoth] = this.#talliesOf(admission);
     await Promise.all([
       ofModel.look({ running: backlog, started: Infinity }),
       ofTenant.look({ running: inFlight, started: perMinute ?? Infinity }),
     ]);
+    // Nobody can have more of a model's backlog than there is: often there is nothing to count.
+    const isCrowded = ofModel.now().running >= this.#shareOfBacklog;
+    if (isCrowded) await ofBoth.look({ running: this.#shareOfBacklog, started: Infinity });
     // From here on nobody else has a turn until it is added.
     if (ofModel.now().running >= backlog) {
       const label = formatModelRef(modelRefOf(admission));
       const detail = `${label} has ${backlog} predictions to do already: send this one later`;
+      throw new Problem('overloaded', detail);
+    }
+    if (isCrowded && ofBoth.now().running >= this.#shareOfBacklog) {
+      const label = formatModelRef(modelRefOf(admission));
+      const detail = `${this.#shareOfBacklog} predictions of yours wait for ${label}, half of what it takes: send this one later`;
       throw new Problem('overloaded', detail);
     }
     const isBusy = ofTenant.now().running >= inFlight;
@@ -73,7 +91,7 @@ export class QuotaKeeper {
       const headers = { ...this.headers(tenant), 'Retry-After': String(retryAfterS) };
       throw new Problem('rate_limited', detail, { headers });
     }
-    const places = [ofTenant.add(id), ofModel.add(id)];
+    const places = [ofTenant.add(id), ofModel.add(id), ofBoth.add(id)];
     return {
       started: () => places.forEach((place) => place.started()),
       release: () => places.forEach((place) => place.release()),
@@ -98,13 +116,15 @@ export class QuotaKeeper {
     return { 'RateLimit-Policy': policies.join(', '), RateLimit: states.join(', ') };
   }
 
-  #talliesOf(admission: Admission): readonly [Tally, Tally] {
+  #talliesOf(admission: Admission): readonly [Tally, Tally, Tally] {
     const { tenant } = admission;
-    return [this.#tally({ tenant }), this.#tally({ model: modelRefOf(admission) })];
+    const model = modelRefOf(admission);
+    return [this.#tally({ tenant }), this.#tally({ model }), this.#tally({ tenant, model })];
   }
 
   #tally(filter: PredictionFilter): Tally {
-    const key = 'tenant' in filter ? filter.tenant : formatModelRef(filter.model); // no tenant has an @
+    const { tenant = '', model } = filter;
+    const key = `${tenant} ${model === undefined ? '' : formatModelRef(model)}`;
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
       tally = new Tally(filter, this.#engine);
@@ -172,6 +192,7 @@ class Tally {
 
   add(id: string): Place {
     if (this.#recent.has(id)) return NO_PLACE;
+    this.#forgetUnasked();
     const entry: Recent = { startedAtMs: null, isRunning: true };
     this.#recent.set(id, entry);
     this.#recentRunning += 1;
@@ -181,6 +202,16 @@ class Tally {
       },
       release: () => this.#forget(id),
     };
+  }
+
+  /** When nobody has looked for a while, the next look counts anew: what is older is in that. */
+  #forgetUnasked(): void {
+    const nowMs = Date.now();
+    if (this.#recent.size < MAX_UNASKED || nowMs - this.#askedAtMs < UNASKED_MS) return;
+    this.#counted = null;
+    for (const [id, { startedAtMs }] of this.#recent) {
+      if (startedAtMs !== null && startedAtMs < nowMs - COUNT_LAG_MS) this.#forget(id);
+    }
   }
 
   end(id: string): void {

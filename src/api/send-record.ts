@@ -1,7 +1,9 @@
 /* The answer that is a record. */
 import type { Response } from 'express';
 import { isFinal, type Prediction } from '../contract/prediction.ts';
+import { mayRead } from './access.ts';
 import type { Load } from './load.ts';
+import { withoutValues } from './shown-record.ts';
 
 /**
  * The hottest answer of all: straight to Node, past Express's content negotiation. One that is not
@@ -13,7 +15,7 @@ export async function sendRecord(
   record: Prediction,
   load: Load,
 ): Promise<void> {
-  const body = JSON.stringify(record);
+  const body = JSON.stringify(mayRead(response) ? record : withoutValues(record));
   if (!isFinal(record)) response.setHeader('Retry-After', await load.retryAfterS(record));
   response.statusCode = status;
   response.setHeader('Content-Type', 'application/json; charset=utf-8');

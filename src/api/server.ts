@@ -9,6 +9,8 @@ import { ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository } from '../model/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
+import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
 import { DeliveryEngine } from '../temporal/delivery-engine.ts';
@@ -30,7 +32,8 @@ process.once('disconnect', () => process.exit(1)); // whoever started us over IP
 try {
   await serve();
 } catch (error) {
-  const isSetup = error instanceof ConfigError || error instanceof KeysFileError;
+  const isSetup =
+    error instanceof ConfigError || error instanceof KeysFileError || error instanceof StorageError;
   if (isSetup || isAddressError(error)) {
     logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);
     process.exit(EXIT_CONFIG);
@@ -43,7 +46,8 @@ async function serve(): Promise<void> {
   const config = readConfig();
   logger = createLogger('api', config.logLevel);
   const repository = await ModelRepository.open(config.modelFolders);
-  const store = await FilePayloadStore.open(config.payloadDir);
+  const files = await FilePayloadStore.open(config.payloadDir);
+  const store = new LimitedPayloadStore(files, config.storage);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
@@ -62,6 +66,7 @@ async function serve(): Promise<void> {
     deliveryEngine: new DeliveryEngine(client),
     endpoints: new WebhookEndpoints(objects),
     secrets: new SigningSecrets(objects),
+    signer: objects.box,
     addressPolicy: config.addressPolicy,
     webhookScheduleMs: config.webhookScheduleMs,
     store,

@@ -6,6 +6,7 @@ import {
   type Json,
   jsonBytes,
   JSON_MEDIA_TYPE,
+  type Owner,
   payloadKeys,
 } from '../contract/payload.ts';
 import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
@@ -13,10 +14,10 @@ import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
 import type { ModelVersion } from '../model/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
+import { PayloadCorruptError, type PayloadStore } from '../storage/payload-store.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { invalidAt, Problem } from './problems.ts';
-import type { ModelRequest } from './schemas.ts';
+import type { NormalRequest } from './schemas.ts';
 
 /** An input field that does not come inside the JSON: media as a body of its own, or encoded. */
 export type Attachment =
@@ -46,15 +47,15 @@ export interface StoreInputDependencies {
  * is told to `onKey` before anything is written there.
  */
 export async function storeInput(
-  id: string,
+  owner: Owner,
   { schema }: ModelVersion,
-  input: ModelRequest['input'],
+  input: NormalRequest['input'],
   attachment: Attachment | null,
   { store, limits, addressPolicy, onKey }: StoreInputDependencies,
 ): Promise<Accepted['input']> {
   const nonce = randomBytes(6).toString('hex');
   const keyOf = (field: string) => {
-    const key = payloadKeys.input(id, field, nonce);
+    const key = payloadKeys.input(owner, field, nonce);
     onKey(key);
     return key;
   };
@@ -105,7 +106,7 @@ export const claimsIn = (attachment: Attachment | null): Readonly<Record<string,
 
 /** Stores the media of one field; throws a problem when the model has no such field. */
 export async function storeFile(
-  id: string,
+  owner: Owner,
   { schema }: ModelVersion,
   name: string,
   body: Readable,
@@ -117,7 +118,7 @@ export async function storeFile(
     const detail = `is no file that this model takes; it takes ${known}`;
     throw invalidAt(`/input/${name.slice(0, 100)}`, detail);
   }
-  const key = payloadKeys.input(id, name, randomBytes(6).toString('hex'));
+  const key = payloadKeys.input(owner, name, randomBytes(6).toString('hex'));
   onKey(key);
   const mediaLimits = { maxPixels: limits.maxPixels, maxBytes: limits.maxUploadBytes };
   return await storeMedia(store, { key, body, field, limits: mediaLimits }).catch(
@@ -130,7 +131,7 @@ const isWebUrl = (value: unknown): value is string =>
 
 /** The input of another prediction, as one's own: it may be deleted while this one runs. */
 export async function copyInput(
-  id: string,
+  owner: Owner,
   before: Accepted,
   fetched: Readonly<Record<string, Claim>>,
   { store, onKey }: Pick<StoreInputDependencies, 'store' | 'onKey'>,
@@ -141,10 +142,14 @@ export async function copyInput(
     const claim = 'claim' in input ? input.claim : fetched[field];
     copied[field] = input;
     if ('inline' in input || claim === undefined) continue;
-    const key = payloadKeys.input(id, field, nonce);
+    const key = payloadKeys.input(owner, field, nonce);
     onKey(key);
     const mediaType = claim.media_type;
-    copied[field] = { claim: await store.put(key, await store.open(claim.key), { mediaType }) };
+    const copy = await store.put(key, await store.open(claim.key), { mediaType });
+    if (copy.sha256 !== claim.sha256) {
+      throw new PayloadCorruptError(claim.key, `its sha256 is ${copy.sha256}, not ${claim.sha256}`);
+    }
+    copied[field] = { claim: copy };
   }
   return copied;
 }

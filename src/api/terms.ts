@@ -6,7 +6,7 @@ import type { Manifest } from '../contract/model.ts';
 import type { ChangedTerms } from '../contract/messages.ts';
 import { type Accepted, type Prediction, startsAt } from '../contract/prediction.ts';
 import { invalidAt, Problem } from './problems.ts';
-import type { ModelRequest, PredictionChanges } from './schemas.ts';
+import type { NormalRequest, PredictionChanges } from './schemas.ts';
 
 const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
@@ -31,7 +31,7 @@ export type Terms = Pick<
 
 /** Throws a problem that names the member. */
 export function termsOf(
-  request: ModelRequest,
+  request: NormalRequest,
   { timeouts }: Manifest,
   limits: TermLimits,
   nowMs: number,
@@ -77,7 +77,7 @@ function ahead(text: string, member: string, sinceMs: number): string {
 }
 
 /** A deadline as a header, for clients that do not make the body: `Cancel-After: 1h30m`. */
-export function cancelAfter(request: Request, body: ModelRequest): ModelRequest {
+export function cancelAfter(request: Request, body: NormalRequest): NormalRequest {
   const header = request.get('Cancel-After');
   if (header === undefined) return body;
   const headerMs = parseDurationMs(header);

@@ -10,6 +10,7 @@ import type { Stored } from '../contract/payload.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { elementCount, type JsonTensor } from '../contract/tensor.ts';
 import { toJson } from '../pipelines/index.ts';
+import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { Problem, type ProblemCode } from './problems.ts';
 import type { WantedOutput } from './v2-request.ts';
@@ -66,7 +67,7 @@ function asJson(tensor: Tensor): JsonTensor {
 
 async function readTensors(output: Stored, store: PayloadStore): Promise<readonly Tensor[]> {
   if ('inline' in output) return tensorsIn(output.inline);
-  const bytes = await store.get(output.claim.key);
+  const bytes = await readClaim(store, output.claim);
   if (output.claim.media_type === TENSORS_MEDIA_TYPE) return unpackTensors(bytes);
   return tensorsIn(JSON.parse(bytes.toString('utf8')));
 }
@@ -88,6 +89,7 @@ function problemCode(code: FailureCode): ProblemCode {
     case 'invalid_input':
     case 'model_unavailable':
     case 'storage_unavailable':
+    case 'payload_corrupt':
       return code;
     case 'worker_lost':
     case 'queue_timeout':

@@ -9,20 +9,25 @@ import type { ModelRepository } from '../model/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { Acceptance } from './acceptance.ts';
+import { mayRead } from './access.ts';
 import { type Bodies, releaseBody } from './bodies.ts';
 import type { Load } from './load.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import { logAbout } from './request-log.ts';
-import { type OrderHead, orderHead } from './orders.ts';
+import { inputOf, type OrderHead, orderHead } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
-import { modelRequestSchema, parseBody } from './schemas.ts';
+import { INPUT, modelRequestSchema, parseBody } from './schemas.ts';
+import { remember } from './remember.ts';
 import { sendRecord } from './send-record.ts';
 import { prefersAsync } from './prefer.ts';
 import type { Waits } from './waits.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './v2-request.ts';
 import { endProblem, inferResponse } from './v2-response.ts';
 import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './v2-metadata.ts';
+
+/** Anybody may ask whether it is ready. */
+const READINESS_FRESH_MS = 1000;
 
 export interface V2Dependencies {
   readonly repository: ModelRepository;
@@ -45,14 +50,19 @@ export function v2Router(dependencies: V2Dependencies): Router {
     dependencies;
   const router = Router();
   const raw = bodyReader(dependencies);
+  const isEngineReady = remember(
+    async () =>
+      await engine.check().then(
+        () => true,
+        () => false,
+      ),
+    READINESS_FRESH_MS,
+  );
 
   router.get('/', (_request, response) => void response.json(serverMetadata(softwareVersion)));
   router.get('/health/live', (_request, response) => void response.json({ live: true }));
   router.get('/health/ready', async (_request, response) => {
-    const isReady = await engine.check().then(
-      () => true,
-      () => false,
-    );
+    const isReady = await isEngineReady();
     response.status(isReady ? 200 : 503).json({ ready: isReady });
   });
   router.post('/repository/index', async (_request, response) => {
@@ -83,20 +93,31 @@ export function v2Router(dependencies: V2Dependencies): Router {
     if (request.get('Idempotency-Key') !== undefined) {
       throw new Problem('malformed_request', 'Idempotency-Key is not read here: submit to /v1');
     }
-    if (!isAsync) waits.requireRoom(response); // before it is accepted
+    if (!isAsync) {
+      requireReader(response);
+      waits.requireRoom(response); // before it is accepted
+    }
     const accepted = await accept(orderHead(request, response, version), infer, acceptance);
     await answer(response, { accepted, infer, isAsync }, dependencies);
   });
   return router;
 }
 
+/** The answer is the output, which a key without the scope `read` is not shown. */
+function requireReader(response: Response): void {
+  if (mayRead(response)) return;
+  const detail =
+    'the answer is the output: this needs the scope read too, or Prefer: respond-async';
+  throw new Problem('forbidden', detail);
+}
+
 /** Clients name all kinds of media types, or none: the body is what its header says. */
 function bodyReader({ bodies, limits, maxJsonBytes }: V2Dependencies): RequestHandler {
   const json = bodies.bytes(maxJsonBytes);
   const binary = bodies.bytes(limits.maxUploadBytes);
-  return (request, response, next) => {
+  return async (request, response, next) => {
     const read = request.get(HEADER_LENGTH) === undefined ? json : binary;
-    read(request, response, next);
+    await read(request, response, next);
   };
 }
 
@@ -111,7 +132,8 @@ async function accept(
   acceptance: Acceptance,
 ): Promise<Accepted> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
-  const request = parseBody(modelRequestSchema, { input: { inputs }, options, priority });
+  const given = parseBody(modelRequestSchema, { input: { inputs }, options, priority }, [], INPUT);
+  const request = { ...given, input: inputOf(head.version, given.input) };
   const whole = { ...head, request, attachment, asSent: null };
   return (await acceptance.accept(whole)).accepted;
 }

@@ -13,6 +13,8 @@ export const FAILURES = {
   out_of_memory: { retried: 'if_shared', retryable: false },
   worker_lost: { retried: true, retryable: true },
   storage_unavailable: { retried: true, retryable: true },
+  payload_missing: { retried: false, retryable: false },
+  payload_corrupt: { retried: false, retryable: false },
   output_too_large: { retried: false, retryable: false },
   internal: { retried: false, retryable: false },
   queue_timeout: { retried: false, retryable: true },

@@ -1,6 +1,6 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { AttemptReport, EarlierAttempts } from './failure.ts';
-import type { Json, Stored } from './payload.ts';
+import type { Json, Owner, Stored } from './payload.ts';
 import type { Accepted, Ended, InputSource, Metrics } from './prediction.ts';
 import type { DeliveryState } from './webhook.ts';
 
@@ -52,8 +52,7 @@ export const deliveryQuery = defineQuery<DeliveryState>('delivery');
 export const FETCH_DEADLINE_MS = 300_000;
 
 /** What the fetchInput activity is asked; it answers with the claim on what it stored. */
-export interface FetchInputRequest {
-  readonly id: string;
+export interface FetchInputRequest extends Owner {
   readonly field: string;
   readonly source: InputSource;
 }
@@ -81,8 +80,7 @@ export interface ChangeInferRequest {
 }
 
 /** What the infer activity is asked. */
-export interface InferRequest {
-  readonly id: string;
+export interface InferRequest extends Owner {
   readonly model: string;
   readonly version: number;
   readonly input: Readonly<Record<string, Stored>>;
@@ -100,5 +98,5 @@ export interface InferRequest {
 export interface InferResult {
   readonly output: Stored;
   readonly report: AttemptReport;
-  readonly metrics: Omit<Metrics, 'total_ms'>;
+  readonly metrics: Metrics;
 }

@@ -23,17 +23,32 @@ const encoder = new TextEncoder();
 /** How many bytes `value` takes as JSON. */
 export const jsonBytes = (value: Json): number => encoder.encode(JSON.stringify(value)).length;
 
+/** Whose a payload is: a prediction of a tenant. */
+export interface Owner {
+  readonly tenant: string;
+  readonly id: string;
+}
+
+/** The tenant whose predictions a key belongs to; null when it belongs to none. */
+export function tenantOfKey(key: string): string | null {
+  const [folder, tenant] = key.split('/');
+  return folder === payloadKeys.predictions && tenant !== undefined ? tenant : null;
+}
+
 /** Payload store keys, all in one place, so that nothing is ever stored where no sweep would look. */
 export const payloadKeys = {
   predictions: 'predictions',
-  prediction: (id: string) => `predictions/${id}`,
-  input: (id: string, field: string, nonce: string) => `predictions/${id}/input/${field}.${nonce}`,
+  /** Everything that the predictions of a tenant have stored. */
+  tenantPredictions: (tenant: string) => `predictions/${tenant}`,
+  prediction: ({ tenant, id }: Owner) => `predictions/${tenant}/${id}`,
+  input: ({ tenant, id }: Owner, field: string, nonce: string) =>
+    `predictions/${tenant}/${id}/input/${field}.${nonce}`,
   /** An input fetched from its URL. */
-  fetchedInput: (id: string, field: string, runId: string, attempt: number) =>
-    `predictions/${id}/input/${field}.${runId}.${attempt}`,
+  fetchedInput: ({ tenant, id }: Owner, field: string, runId: string, attempt: number) =>
+    `predictions/${tenant}/${id}/input/${field}.${runId}.${attempt}`,
   /** The run and the attempt are part of the key: neither a zombie nor a reset overwrites. */
-  output: (id: string, runId: string, attempt: number) =>
-    `predictions/${id}/output.${runId}.${attempt}`,
+  output: ({ tenant, id }: Owner, runId: string, attempt: number) =>
+    `predictions/${tenant}/${id}/output.${runId}.${attempt}`,
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
   tombstones: 'tombstones',

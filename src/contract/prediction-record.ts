@@ -67,6 +67,8 @@ export function recordBase(
       output: `${url}/output`,
       cancel: `${url}/cancel`,
       events: `${url}/events`,
+      history: `${url}/history`,
+      retry: `${url}/retry`,
       webhook: `${url}/webhook`,
     },
   };

@@ -68,10 +68,14 @@ export interface PredictionError {
 }
 
 export interface Metrics {
-  /** From acceptance to the moment the input was handed to the model process. */
+  /** From acceptance to the start of the attempt that succeeded. */
   readonly queue_ms: number;
+  /** How long that one waited for its model to be loaded; null when it was loaded. */
+  readonly load_ms: number | null;
+  /** What else it did in the worker: reading the input, waiting for its turn, storing the output. */
+  readonly wait_ms: number;
   readonly inference_ms: number;
-  /** From acceptance to the end. */
+  /** From acceptance to the output: the sum of those before. */
   readonly total_ms: number;
   readonly batch_size: number;
   readonly device: string;
@@ -156,6 +160,8 @@ export interface RecordBase {
     readonly output: string;
     readonly cancel: string;
     readonly events: string;
+    readonly history: string;
+    readonly retry: string;
     readonly webhook: string;
   };
 }

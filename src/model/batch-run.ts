@@ -6,6 +6,8 @@
  *  R2  When nobody is left, or the run timeout passes, the process is killed; what was in it until
  *      then is settled when the process is gone, so that the device is free.
  *  R3  What befalls a batch of several says so (`isShared`): each may succeed alone.
+ *  R4  A process that does not take its input (it was stopped by its host, say) has not run it: it is
+ *      replaced, and nothing counts against the input.
  */
 import type { FromProcess, ItemOutcome } from './protocol.ts';
 import {
@@ -15,6 +17,7 @@ import {
   type InferenceRequest,
   InvalidInputError,
   ModelCrashedError,
+  ModelUnavailableError,
   OutOfMemoryError,
   OutputTooLargeError,
   type RestartCause,
@@ -46,15 +49,23 @@ export interface BatchRunOptions {
   readonly kill: () => void;
   /** Told how long the batch took, when it is done. */
   readonly onDone: (inferenceMs: number) => void;
+  /** How long it waited for its model before, for each item; see `Inference`. */
+  readonly loadMs?: readonly (number | null)[];
+  readonly takePatienceMs?: number;
 }
+
+/** Taking an input is reading a message and a file in memory, on a busy machine too. */
+const TAKE_PATIENCE_MS = 10_000;
+const RETRY_UNTAKEN_MS = 100;
 
 export class BatchRun {
   readonly size: number;
-  readonly startedAtMs = Date.now();
   readonly #options: BatchRunOptions;
   /** Null: settled. */
   readonly #items: (BatchItem | null)[];
   readonly #timer: NodeJS.Timeout;
+  readonly #takeTimer: NodeJS.Timeout;
+  #isTaken = false;
   #killed: { readonly cause: RestartCause; readonly error: unknown } | null = null;
 
   /** `items` share their run timeout. Starts the clock. */
@@ -63,7 +74,15 @@ export class BatchRun {
     this.#items = [...items];
     this.#options = options;
     const timeoutMs = items[0]?.request.runTimeoutMs ?? 0;
+    this.#takeTimer = setTimeout(
+      () => this.#giveUpUntaken(),
+      options.takePatienceMs ?? TAKE_PATIENCE_MS,
+    );
     this.#timer = setTimeout(() => {
+      if (!this.#isTaken) {
+        this.#giveUpUntaken();
+        return;
+      }
       const message = `the run took longer than its ${timeoutMs} ms and was stopped`;
       this.#kill('run_timeout', new RunTimeoutError(message, this.#isShared));
     }, timeoutMs);
@@ -77,6 +96,17 @@ export class BatchRun {
   /** Its process takes more memory than it may. */
   stopForMemory(detail: string): void {
     this.#kill('out_of_memory', new OutOfMemoryError(detail, this.#isShared));
+  }
+
+  /** The process has its input: what befalls it from now on is the run's doing. */
+  taken(): void {
+    this.#isTaken = true;
+    clearTimeout(this.#takeTimer);
+  }
+
+  #giveUpUntaken(): void {
+    const message = `a model process of ${this.#options.label} did not take its input, and was replaced`;
+    this.#kill('not_taken', new ModelUnavailableError(message, RETRY_UNTAKEN_MS));
   }
 
   /** What the process says while it runs. */
@@ -96,7 +126,7 @@ export class BatchRun {
       item.resolve({
         ...outcome,
         inferenceMs,
-        startedAtMs: this.startedAtMs,
+        loadMs: this.#options.loadMs?.[index] ?? null,
         batchSize: this.size,
         device: this.#options.device,
       });
@@ -142,6 +172,7 @@ export class BatchRun {
 
   #settle(tell: (item: BatchItem, index: number) => void): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#takeTimer);
     for (const [index, item] of this.#items.entries()) {
       this.#items[index] = null;
       if (item !== null) tell(item, index);

@@ -6,6 +6,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { type BatchEntry, Batcher } from './batcher.ts';
 import { batchKeyOf } from './batch-key.ts';
 import type { BatchItem, BatchRun } from './batch-run.ts';
+import type { Confinement } from './confinement.ts';
 import type { ModelVersion } from './repository.ts';
 import {
   type Inference,
@@ -37,6 +38,8 @@ export interface PoolOptions {
   /** The compiled entry point of a model process; by default the one beside this file. */
   readonly processFile?: string;
   readonly loadTimeoutMs?: number;
+  readonly takePatienceMs?: number;
+  readonly confinement?: Confinement;
 }
 
 /** An inference in the pool: in the batcher first, then in a run. */
@@ -152,7 +155,7 @@ export class ModelPool {
   #newSupervisor(): Supervisor {
     const { manifest, files, graphs, ref } = this.version;
     const { device, maxPixels, maxOutputBytes, environment, logger } = this.#options;
-    const { observer, processFile, loadTimeoutMs } = this.#options;
+    const { observer, processFile, loadTimeoutMs, takePatienceMs, confinement } = this.#options;
     return new Supervisor({
       label: this.#label,
       settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
@@ -162,6 +165,8 @@ export class ModelPool {
       onChange: () => this.#dispatch(),
       onReplaced: (cause) => observer?.processReplaced(ref, cause),
       ...(loadTimeoutMs === undefined ? {} : { loadTimeoutMs }),
+      ...(takePatienceMs === undefined ? {} : { takePatienceMs }),
+      ...(confinement === undefined ? {} : { confinement }),
     });
   }
 
@@ -220,7 +225,9 @@ export class ModelPool {
   #run(replica: Supervisor, batch: readonly Waiting[]): void {
     const startedAtMs = Date.now();
     const queueMs = batch.map(({ arrivedAtMs }) => startedAtMs - arrivedAtMs);
-    const run = replica.run(batch, (inferenceMs) => this.#count(queueMs, inferenceMs));
+    const loadMs = batch.map(({ arrivedAtMs }) => replica.loadMsSince(arrivedAtMs));
+    const onDone = (inferenceMs: number) => this.#count(queueMs, inferenceMs);
+    const run = replica.run(batch, { onDone, loadMs });
     for (const waiting of batch) waiting.run = run;
   }
 

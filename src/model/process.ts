@@ -79,6 +79,7 @@ async function load({ settings, hasLanes }: LoadMessage): Promise<void> {
 
 async function infer({ inputs: packed, options: given }: InferMessage): Promise<void> {
   if (loaded === null) throw new Error('an inference came before its model was loaded');
+  send({ type: 'taken' });
   const startedAt = performance.now();
   const inputs = unpackInputs(packed, inputLane);
   const options = loaded.schema.options.parse(given); // checked at acceptance: fills in the defaults

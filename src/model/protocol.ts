@@ -91,10 +91,14 @@ function mapBytes<From extends Bytes>(
   );
 }
 
-/** Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by `done`. */
+/**
+ * Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by `taken`, before
+ * anything is run, and by `done`.
+ */
 export type FromProcess =
   | { readonly type: 'ready' }
   | { readonly type: 'load_failed'; readonly message: string }
+  | { readonly type: 'taken' }
   | { readonly type: 'progress'; readonly item: number; readonly progress: Progress }
   | {
       readonly type: 'done';

@@ -26,8 +26,8 @@ export interface Inference {
   /** The encoded output: JSON, or packed tensors when the request asked for them. */
   readonly output: Uint8Array;
   readonly mediaType: string;
-  /** When the input was handed to the model process; milliseconds since the epoch. */
-  readonly startedAtMs: number;
+  /** How long it waited for its model to be loaded; null when there was nothing to wait for. */
+  readonly loadMs: number | null;
   /** How long its batch ran in the model process. */
   readonly inferenceMs: number;
   readonly batchSize: number;
@@ -52,6 +52,7 @@ export type RestartCause =
   | 'load_failed'
   | 'canceled'
   | 'run_timeout'
+  | 'not_taken'
   | 'out_of_memory'
   | 'max_runs'
   | 'idle_memory';

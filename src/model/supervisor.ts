@@ -18,18 +18,13 @@ import { messageOf } from '../contract/failure.ts';
 import { LOAD_TIMEOUT_MS } from '../contract/model.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backoffDelayMs } from './backoff.ts';
-import { type BatchItem, type BatchResult, BatchRun } from './batch-run.ts';
-import { type Bytes, Lane } from './lane.ts';
+import { type BatchItem, BatchRun, type BatchRunOptions } from './batch-run.ts';
+import { confined, type Confinement } from './confinement.ts';
+import { closeLanes, type Lanes, openLanes, takeOutputs } from './lanes.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
-import {
-  type DoneMessage,
-  type FromProcess,
-  type LoadSettings,
-  packInputs,
-  type ToProcess,
-} from './protocol.ts';
+import { type FromProcess, type LoadSettings, packInputs, type ToProcess } from './protocol.ts';
 import type { RestartCause } from './runtime.ts';
-import { type Command, tieToParent } from './tied-process.ts';
+import type { Command } from './tied-process.ts';
 
 export interface SupervisorOptions {
   /** For messages: `ocr@1`. */
@@ -45,6 +40,10 @@ export interface SupervisorOptions {
   readonly onReplaced: (cause: RestartCause) => void;
   /** A process that is not ready by then hangs. */
   readonly loadTimeoutMs?: number;
+  /** A process that has not taken its input by then is stopped, or hangs. */
+  readonly takePatienceMs?: number;
+  /** What a model process may not do. */
+  readonly confinement?: Confinement;
 }
 
 /** `unavailable`: it failed to load and will be tried again at `retryAtMs`. */
@@ -59,12 +58,6 @@ const MIB = 1024 ** 2;
 /** An idle process that keeps more than this share of its limit is replaced before it hits it. */
 const IDLE_MEMORY_SHARE = 0.75;
 
-/** Large bytes on their way to and from the process. */
-interface Lanes {
-  readonly inputs: Lane;
-  readonly outputs: Lane;
-}
-
 /** A process that lives: what is true of it from its start to its end. */
 interface Process {
   readonly child: ChildProcess;
@@ -77,7 +70,12 @@ interface Process {
 
 type Phase =
   | { readonly name: 'stopped' | 'closed' }
-  | { readonly name: 'loading'; readonly process: Process; error: string | null }
+  | {
+      readonly name: 'loading';
+      readonly process: Process;
+      readonly sinceMs: number;
+      error: string | null;
+    }
   | { readonly name: 'ready'; readonly process: Process }
   | { readonly name: 'running'; readonly process: Process; readonly run: BatchRun }
   | { readonly name: 'replacing'; readonly process: Process }
@@ -88,6 +86,8 @@ export class Supervisor {
   #phase: Phase = { name: 'stopped' };
   #failuresInARow = 0;
   #loadError: string | null = null;
+  /** When its latest process was started, and was ready. */
+  #latestLoad = { fromMs: 0, toMs: 0 };
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -120,14 +120,30 @@ export class Supervisor {
     if (this.#phase.name === 'stopped') this.#spawn();
   }
 
+  /**
+   * How long something that came at `arrivedAtMs` had to wait for the process to be loaded; null when
+   * it was loaded by then.
+   */
+  loadMsSince(arrivedAtMs: number): number | null {
+    const { fromMs, toMs } = this.#latestLoad;
+    return toMs > arrivedAtMs ? toMs - Math.max(fromMs, arrivedAtMs) : null;
+  }
+
   /** Runs a batch of inferences with the same run timeout; only when the state is `ready`. */
-  run(items: readonly BatchItem[], onDone: (inferenceMs: number) => void): BatchRun {
+  run(items: readonly BatchItem[], told: Pick<BatchRunOptions, 'onDone' | 'loadMs'>): BatchRun {
     const phase = this.#phase;
     const { label, settings } = this.#options;
     if (phase.name !== 'ready') throw new Error(`${label} is ${phase.name}, not ready`);
     const { child } = phase.process;
     const kill = () => void child.kill('SIGKILL'); // S3
-    const run = new BatchRun(items, { label, device: settings.device, kill, onDone });
+    const { takePatienceMs } = this.#options;
+    const run = new BatchRun(items, {
+      label,
+      device: settings.device,
+      kill,
+      ...told,
+      ...(takePatienceMs === undefined ? {} : { takePatienceMs }),
+    });
     this.#change({ name: 'running', process: phase.process, run });
     const options = items[0]?.request.options ?? {}; // equal for all: part of the batch key
     const inputs = items.map(({ request }) => request.input);
@@ -153,11 +169,9 @@ export class Supervisor {
 
   #spawn(): void {
     const { processFile, environment, settings, loadTimeoutMs = LOAD_TIMEOUT_MS } = this.#options;
-    const command = tieToParent(
-      { file: process.execPath, args: [...V8_OPTIONS, processFile] },
-      environment['PATH'] ?? '',
-    ); // S5
-    const lanes = { inputs: Lane.open(), outputs: Lane.open() };
+    const node = { file: process.execPath, args: [...V8_OPTIONS, processFile] };
+    const command = confined(node, environment['PATH'] ?? '', this.#options.confinement); // S5
+    const lanes = openLanes();
     const hasLanes = lanes.inputs.isOpen && lanes.outputs.isOpen;
     const child = this.#launch(command, lanes);
     if (child === null) {
@@ -168,6 +182,7 @@ export class Supervisor {
     const cgroup = child.pid === undefined ? null : limitMemory(child.pid, limitMb); // S6
     const loading: Phase = {
       name: 'loading',
+      sinceMs: Date.now(),
       process: { child, cgroup, lanes, runs: 0, baselineBytes: 0 },
       error: null,
     };
@@ -230,6 +245,7 @@ export class Supervisor {
         this.#onMemoryExceeded();
       } else if (message.type === 'ready') {
         this.#loadError = null;
+        this.#latestLoad = { fromMs: phase.sinceMs, toMs: Date.now() };
         this.#change({ name: 'ready', process: phase.process });
       } else if (message.type === 'load_failed') {
         phase.error = message.message;
@@ -238,6 +254,7 @@ export class Supervisor {
       return;
     }
     if (phase.name !== 'running' || phase.run.killedFor !== null) return;
+    if (message.type === 'taken') phase.run.taken();
     if (message.type === 'progress') phase.run.progress(message);
     if (message.type !== 'done') return;
     const result = takeOutputs(message, phase.process.lanes.outputs);
@@ -338,28 +355,3 @@ export class Supervisor {
 const send = (child: ChildProcess, message: ToProcess): void => {
   if (child.connected) child.send(message, () => {});
 };
-
-function closeLanes({ inputs, outputs }: Lanes): void {
-  inputs.close();
-  outputs.close();
-}
-
-function takeFrom(lane: Lane, laid: readonly Bytes[]): readonly Uint8Array[] | null {
-  try {
-    return lane.take(laid);
-  } catch {
-    return null; // the lane holds less than was said
-  }
-}
-
-/** Outputs that lie in the lane, read before the process may write the next ones. */
-function takeOutputs(message: DoneMessage, lane: Lane): BatchResult | null {
-  const laid = message.outcomes.flatMap((outcome) => ('output' in outcome ? [outcome.output] : []));
-  const bytes = takeFrom(lane, laid);
-  if (bytes === null) return null;
-  const taken = bytes.values();
-  const outcomes = message.outcomes.map((outcome) =>
-    'output' in outcome ? { ...outcome, output: taken.next().value as Uint8Array } : outcome,
-  );
-  return { outcomes, inferenceMs: message.inferenceMs };
-}

@@ -9,12 +9,18 @@ export interface Command {
 /**
  * A command that dies with the process that spawns it, also when that one is killed: through
  * util-linux's setpriv, where the kernel sends the signal. Without it the command comes back
- * unchanged: a Node process exits on `disconnect`, anything else wants `watchParent`.
+ * unchanged: a Node process exits on `disconnect`, anything else wants `watchParent`. `options` are more
+ * of setpriv's.
  */
-export function tieToParent(command: Command, searchPath: string): Command {
+export function tieToParent(
+  command: Command,
+  searchPath: string,
+  options: readonly string[] = [],
+): Command {
   const setpriv = process.platform === 'linux' ? findOnPath('setpriv', searchPath) : null;
   if (setpriv === null) return command;
-  return { file: setpriv, args: ['--pdeathsig', 'KILL', command.file, ...command.args] };
+  const args = ['--pdeathsig', 'KILL', ...options, command.file, ...command.args];
+  return { file: setpriv, args };
 }
 
 /** Runs "$@", passes a TERM on, and kills it within a second of the death of process $0. */

@@ -32,12 +32,45 @@ export interface MediaField {
   inspect(head: Uint8Array, limits: MediaLimits): string | null;
 }
 
+/** What a raw body means. Throws `InvalidFieldError`. */
+export type BodyForm = (bytes: Uint8Array) => {
+  /** The input, as if it had come as JSON; values may be bytes. */
+  readonly input: Readonly<Record<string, unknown>>;
+  /** How the field is kept: it goes to the store. */
+  readonly field: string;
+  readonly encode: () => Uint8Array;
+  readonly mediaType: string;
+};
+
+/** For models whose input has one form, an object with media. */
+export const PLAIN_INPUT = { normalize: null, isLarge: () => false, bodies: {} } as const;
+
+/** Something is wrong at one place of an input, before its schema has its say. */
+export class InvalidFieldError extends Error {
+  override readonly name = 'InvalidFieldError';
+  /** From the input down; empty: the input as a whole. */
+  readonly path: readonly string[];
+  constructor(path: readonly string[], message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
 export interface PipelineSchema {
   readonly input: z.ZodObject;
   readonly options: z.ZodObject;
   readonly output: z.ZodType;
   /** The media fields of `input`, by name. */
   readonly media: Readonly<Record<string, MediaField>>;
+  /**
+   * Brings the forms in which an input may come into the one that `input` describes. Throws
+   * `InvalidFieldError`. Null: there is one form, an object.
+   */
+  readonly normalize: ((input: unknown) => Readonly<Record<string, unknown>>) | null;
+  /** Where within the input arrays may have more elements than anybody writes by hand. */
+  readonly isLarge: (path: readonly string[]) => boolean;
+  /** Raw bodies that are an input of this model, by media type; each is read whole. */
+  readonly bodies: Readonly<Record<string, BodyForm>>;
   /**
    * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
    */

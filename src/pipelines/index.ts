@@ -8,6 +8,7 @@ import { describeVoiceActivity } from './voice-activity/schema.ts';
 export {
   EncodedOutput,
   type Graphs,
+  InvalidFieldError,
   InvalidInputError,
   InvalidMediaError,
   type MediaField,

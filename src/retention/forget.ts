@@ -1,7 +1,7 @@
 import { payloadKeys } from '../contract/payload.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { deliveryId, receiversOf } from '../contract/webhook.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
+import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { leaveTombstone, type Tombstone } from './tombstones.ts';
 
@@ -15,8 +15,14 @@ export async function forgetPrediction(
   { store, engine }: { readonly store: PayloadStore; readonly engine: PredictionEngine },
 ): Promise<void> {
   const { id } = accepted;
-  await leaveTombstone(accepted, reason, store);
-  await store.delete(payloadKeys.prediction(id));
+  try {
+    await leaveTombstone(accepted, reason, store);
+  } catch (error) {
+    if (!(error instanceof StorageError && error.isFull)) throw error;
+    await store.delete(payloadKeys.prediction(accepted)); // which makes room for it
+    await leaveTombstone(accepted, reason, store);
+  }
+  await store.delete(payloadKeys.prediction(accepted));
   const receivers = ended === null ? [] : receiversOf(accepted, ended);
   const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
   // Once more in the end: it may have been starting them when it was looked at.

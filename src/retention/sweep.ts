@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
 import { isPredictionId } from '../contract/ids.ts';
 import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
-import { payloadKeys } from '../contract/payload.ts';
+import { type Owner, payloadKeys } from '../contract/payload.ts';
 import { resultTtlOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -99,17 +99,24 @@ async function sweepOrphans(
 ): Promise<ReadonlySet<string>> {
   const { engine, store, logger } = dependencies;
   const keys = await store.list(payloadKeys.predictions);
-  const ids = new Set(keys.map((key) => key.split('/')[1] ?? '').filter(isPredictionId));
+  const owners = new Map(keys.map(ownerOf).map((owner) => [owner.id, owner]));
   const orphans = new Set<string>();
-  for (const id of ids) {
+  for (const [id, owner] of owners) {
+    if (!isPredictionId(id)) continue; // none of ours
     if (stop.aborted) break;
     if ((await engine.find(id)) !== null) continue;
     if (suspects.has(id)) {
-      await store.delete(payloadKeys.prediction(id));
+      await store.delete(payloadKeys.prediction(owner));
       logger.info({ prediction: id }, 'payloads of no prediction were removed');
     } else orphans.add(id);
   }
   return orphans;
+}
+
+/** Whose a key is: `predictions/<tenant>/<id>/…`. */
+function ownerOf(key: string): Owner {
+  const [, tenant = '', id = ''] = key.split('/');
+  return { tenant, id };
 }
 
 /** Over at once when `stop` aborts. */

@@ -1,8 +1,10 @@
 /* What is left of a prediction whose data is gone: that it was there. */
+import { z } from 'zod';
 import { DAY_MS } from '../contract/duration.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
-import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
+import { readText } from '../storage/claims.ts';
+import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** So long a tombstone says that there was a prediction; then nobody knows. */
@@ -27,29 +29,39 @@ export async function leaveTombstone(
   await store.put(payloadKeys.tombstone(id), body, { mediaType: JSON_MEDIA_TYPE });
 }
 
-/** Null: there is none. */
+/** Null: there is none, or what lies in its place is none. */
 export async function findTombstone(id: string, store: PayloadStore): Promise<Tombstone | null> {
-  return await readTombstone(payloadKeys.tombstone(id), store);
+  const found = await readTombstone(payloadKeys.tombstone(id), store);
+  return found === 'none of ours' || found?.id !== id ? null : found;
 }
 
-/** Removes those that have stood long enough. */
+/** Removes those that have stood long enough, and what only lies in the place of one. */
 export async function removeOldTombstones(store: PayloadStore, logger: Logger): Promise<void> {
   for (const key of await store.list(payloadKeys.tombstones)) {
-    try {
-      const tombstone = await readTombstone(key, store);
-      const ageMs = Date.now() - Date.parse(tombstone?.deleted_at ?? '');
-      if (ageMs > TOMBSTONE_TTL_MS) await store.delete(key);
-    } catch (error) {
-      logger.warn({ err: error, key }, 'a tombstone cannot be read');
-    }
+    const tombstone = await readTombstone(key, store);
+    if (tombstone === null) continue;
+    if (tombstone === 'none of ours') logger.warn({ key }, 'removing what is no tombstone');
+    else if (Date.now() - Date.parse(tombstone.deleted_at) <= TOMBSTONE_TTL_MS) continue;
+    await store.delete(key);
   }
 }
 
-async function readTombstone(key: string, store: PayloadStore): Promise<Tombstone | null> {
+async function readTombstone(
+  key: string,
+  store: PayloadStore,
+): Promise<Tombstone | 'none of ours' | null> {
   try {
-    return JSON.parse((await store.get(key)).toString('utf8')) as Tombstone;
+    return tombstoneSchema.parse(JSON.parse(await readText(store, key)));
   } catch (error) {
     if (error instanceof PayloadNotFoundError) return null;
-    throw error;
+    if (error instanceof StorageError) throw error;
+    return 'none of ours';
   }
 }
+
+const tombstoneSchema = z.object({
+  id: z.string(),
+  tenant: z.string(),
+  reason: z.enum(['deleted', 'expired']),
+  deleted_at: z.iso.datetime(),
+}) satisfies z.ZodType<Tombstone>;

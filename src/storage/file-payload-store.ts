@@ -5,10 +5,12 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
+import { makeFolder } from './make-folder.ts';
 import {
   PayloadNotFoundError,
   type PayloadStore,
@@ -34,10 +36,15 @@ export class FilePayloadStore implements PayloadStore {
     this.#incoming = join(folder, '.incoming');
   }
 
-  /** Opens (and makes) the store in `folder`. Several processes may share it. */
+  /**
+   * Opens (and makes) the store in `folder`. Several processes may share it. Throws `StorageError`, but
+   * not when the disk is full: what is there can still be read and deleted.
+   */
   static async open(folder: string): Promise<FilePayloadStore> {
     const store = new FilePayloadStore(folder);
-    await store.check();
+    await store.check().catch((error: unknown) => {
+      if (!(error instanceof StorageError && error.isFull)) throw error;
+    });
     await store.#removeStaleTemporaries();
     return store;
   }
@@ -78,13 +85,11 @@ export class FilePayloadStore implements PayloadStore {
     const temporary = join(this.#incoming, randomBytes(12).toString('hex'));
     try {
       const written = await writeSynced(temporary, body, maxBytes);
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       return await commit(temporary, path, written);
     } catch (error) {
-      await rm(temporary, { force: true });
-      throw isSystemError(error)
-        ? new StorageError(`cannot store ${key}: ${error.message}`, { cause: error })
-        : error;
+      await rm(temporary, { force: true }).catch(() => {}); // what went wrong is said already
+      throw isSystemError(error) ? storageError(`cannot store ${key}`, error) : error;
     }
   }
 
@@ -117,20 +122,36 @@ export class FilePayloadStore implements PayloadStore {
     );
   }
 
+  async measure(folder: string): Promise<number> {
+    let bytes = 0;
+    for (const key of await this.list(folder)) {
+      const found = await stat(this.#path(key)).catch(() => null); // deleted since
+      bytes += found?.size ?? 0;
+    }
+    return bytes;
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folder).catch((error: unknown) =>
+      rethrow(error, 'the payload folder'),
+    );
+    return bavail * bsize;
+  }
+
   async check(): Promise<void> {
     try {
-      await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
+      await makeFolder(this.#incoming);
       const probe = join(this.#incoming, `probe.${randomBytes(6).toString('hex')}`);
       await writeSynced(probe, Buffer.from('ok'), undefined);
       await rm(probe);
     } catch (error) {
-      throw new StorageError(`cannot write to ${this.#folder}: ${String(error)}`, { cause: error });
+      throw storageError(`cannot write to ${this.#folder}`, error);
     }
   }
 
   async #removeStaleTemporaries(): Promise<void> {
     const oldest = Date.now() - STALE_TEMPORARY_MS;
-    for (const name of await readdir(this.#incoming)) {
+    for (const name of await readdir(this.#incoming).catch(() => [])) {
       const path = join(this.#incoming, name);
       const found = await stat(path).catch(() => null);
       if (found !== null && found.mtimeMs < oldest) await rm(path, { force: true });
@@ -173,7 +194,14 @@ function rethrow(error: unknown, key: string): never {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'EISDIR') {
       throw new PayloadNotFoundError(key, { cause: error });
     }
-    throw new StorageError(`cannot use ${key}: ${error.message}`, { cause: error });
+    throw storageError(`cannot use ${key}`, error);
   }
   throw error;
+}
+
+const FULL_CODES = new Set(['ENOSPC', 'EDQUOT']);
+
+function storageError(what: string, cause: unknown): StorageError {
+  const isFull = isSystemError(cause) && FULL_CODES.has(cause.code ?? '');
+  return new StorageError(`${what}: ${messageOf(cause)}`, { cause, isFull });
 }

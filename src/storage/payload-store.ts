@@ -31,6 +31,10 @@ export interface PayloadStore {
   list(folder: string): Promise<readonly string[]>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
+  /** How many bytes lie below a key that is a folder. */
+  measure(folder: string): Promise<number>;
+  /** How many more bytes the store could take. */
+  freeBytes(): Promise<number>;
   /** Throws when the store cannot be written. */
   check(): Promise<void>;
 }
@@ -51,7 +55,30 @@ export class PayloadTooLargeError extends Error {
   }
 }
 
+/** What lies in the store is not what was stored: it was changed, cut or made longer since. */
+export class PayloadCorruptError extends Error {
+  override readonly name = 'PayloadCorruptError';
+  constructor(key: string, what: string) {
+    super(`the payload ${key} is damaged: ${what}`);
+  }
+}
+
+/** The tenant has stored as much as it may. */
+export class StorageLimitError extends Error {
+  override readonly name = 'StorageLimitError';
+  constructor(maxBytes: number) {
+    const advice = 'delete predictions that are no longer needed, or wait until they expire';
+    super(`the payloads of your predictions may take ${maxBytes} bytes together: ${advice}`);
+  }
+}
+
 /** The store itself failed: disk full, no permission, no connection. */
 export class StorageError extends Error {
   override readonly name = 'StorageError';
+  /** There is no room; what is there can still be read and deleted. */
+  readonly isFull: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly isFull?: boolean } = {}) {
+    super(message, options);
+    this.isFull = options.isFull ?? false;
+  }
 }

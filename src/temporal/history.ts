@@ -19,7 +19,7 @@ const TIMEOUTS = [
 ];
 
 /**
- * In their order. Temporal writes an attempt down when its activity has come to an end: of those
+ * In the order of time. Temporal writes an attempt down when its activity has come to an end: of those
  * before it, only the number and the latest failure are known.
  */
 export function historyEntries(
@@ -41,7 +41,8 @@ export function historyEntries(
   });
   // One that waits for its first attempt has been told of: it is queued.
   const news = pending.filter(({ event, attempt }) => event !== 'retry_scheduled' || attempt !== 1);
-  return [...told, ...news];
+  // Temporal writes the start of an attempt down with its end: what came in between lies before it.
+  return [...told, ...news].toSorted(byTime);
 }
 
 function entryOf(event: Event, attempts: Map<string, number>): readonly HistoryEntry[] {
@@ -93,6 +94,13 @@ function errorOf(failure: Failure): HistoryEntry['error'] {
     failure.applicationFailureInfo?.type ??
     (timeout === undefined || timeout === null ? 'internal' : (TIMEOUTS[timeout] ?? 'timeout'));
   return { code, message: cutMessage(failure.message ?? '') };
+}
+
+/** What has no time yet comes last; what happened at the same time stays in Temporal's order. */
+function byTime({ at: a }: HistoryEntry, { at: b }: HistoryEntry): number {
+  if (a === b) return 0;
+  if (a === null || b === null) return a === null ? 1 : -1;
+  return a < b ? -1 : 1;
 }
 
 /** Null: Temporal does not say. */

@@ -74,8 +74,11 @@ export interface QueueState {
   readonly backlog: number | null;
 }
 
-/** Which predictions are meant: a tenant's, or a model version's. */
-export type PredictionFilter = { readonly tenant: string } | { readonly model: ModelRef };
+/** Which predictions are meant: a tenant's, a model version's, or a tenant's of a model version. */
+export interface PredictionFilter {
+  readonly tenant?: string;
+  readonly model?: ModelRef;
+}
 
 export type CountQuery = PredictionFilter & {
   /** Only those that have not ended. */
@@ -315,8 +318,9 @@ function countClauses(query: CountQuery): readonly string[] {
   const timestamp = (ms: number) => `'${new Date(ms).toISOString()}'`;
   return [
     `WorkflowType = '${PREDICTION_WORKFLOW}'`,
-    ...('tenant' in query
-      ? [`${tenant.name} = '${query.tenant}'`]
+    ...(query.tenant === undefined ? [] : [`${tenant.name} = '${query.tenant}'`]),
+    ...(query.model === undefined
+      ? []
       : [
           `${model.name} = '${query.model.name}'`,
           `${version.name} = '${query.model.version}'`,

@@ -23,7 +23,7 @@ export class EngineUnavailableError extends Error {
 }
 
 /** Temporal has answered that it will not do this, however often it is asked. */
-class EngineRefusedError extends EngineUnavailableError {
+export class EngineRefusedError extends EngineUnavailableError {
   override readonly name = 'EngineRefusedError';
 }
 

@@ -3,9 +3,17 @@
  * A sealed text names its key, so that keys can be changed, and is bound to the place it was sealed
  * for, so that one tenant's cannot be put into another's.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../storage/make-folder.ts';
 
 const CIPHER = 'aes-256-gcm';
 const KEY_BYTES = 32;
@@ -24,6 +32,10 @@ export interface SecretBox {
   seal(text: string, place: string): Buffer;
   /** Throws `SecretBoxError`. */
   open(sealed: Uint8Array, place: string): string;
+  /** A signature (HMAC-SHA256) of what clients bring back to us. */
+  sign(bytes: Uint8Array): Buffer;
+  /** Whether a signature, or the beginning of one, was made with any of the keys. */
+  isSigned(bytes: Uint8Array, signature: Uint8Array): boolean;
 }
 
 /** It was sealed with a key that is not here, or is not what was sealed. */
@@ -68,8 +80,18 @@ export function createSecretBox(keys: readonly Buffer[]): SecretBox {
         throw new SecretBoxError(`${place} is damaged`, { cause: error });
       }
     },
+    sign: (bytes) => signature(current, bytes),
+    isSigned: (bytes, given) =>
+      given.length > 0 &&
+      keys.some((key) => {
+        const expected = signature(key, bytes).subarray(0, given.length);
+        return expected.length === given.length && timingSafeEqual(expected, given);
+      }),
   };
 }
+
+const signature = (key: Buffer, bytes: Uint8Array): Buffer =>
+  createHmac('sha256', key).update('buzzer cursor').update(bytes).digest();
 
 /** Names a key without telling anything of it. */
 const keyId = (key: Buffer): string =>
@@ -88,7 +110,7 @@ async function localKey(dataDir: string): Promise<Buffer> {
   const file = join(dataDir, KEY_FILE);
   const found = await readKey(file);
   if (found !== null) return found;
-  await mkdir(dataDir, { recursive: true });
+  await makeFolder(dataDir);
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
   await writeFile(temporary, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600 });
   await link(temporary, file).catch((error: NodeJS.ErrnoException) => {

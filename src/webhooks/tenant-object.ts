@@ -14,6 +14,7 @@ const TRIES = 50; // others change it at the same time: each time one of us has 
 /** Older generations are removed. A writer that slept through so many changes has to begin again. */
 const KEPT_GENERATIONS = 8;
 const GENERATION_DIGITS = 10;
+const GENERATION = /^\d{10}$/;
 
 export interface TenantObjects {
   readonly store: PayloadStore;
@@ -80,7 +81,8 @@ export class TenantObject<T> {
 
   async #generations(tenant: string): Promise<readonly number[]> {
     const keys = await this.#objects.store.list(payloadKeys.tenantObject(tenant, this.#name));
-    return keys.map((key) => Number(key.slice(key.lastIndexOf('/') + 1)));
+    const names = keys.map((key) => key.slice(key.lastIndexOf('/') + 1));
+    return names.filter((name) => GENERATION.test(name)).map(Number); // others are not ours
   }
 
   #key(tenant: string, generation: number): string {

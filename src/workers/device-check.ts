@@ -4,6 +4,7 @@ import { messageOf } from '../contract/failure.ts';
 import { inferOnce } from '../model/one-inference.ts';
 import { affineGraph } from '../model/example-graphs.ts';
 import { ModelRepository } from '../model/repository.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { SetupError } from './run-worker.ts';
 
@@ -44,7 +45,7 @@ export async function chooseDevice(options: DeviceCheckOptions): Promise<string>
 }
 
 async function tryDevice({ device, dataDir, environment }: DeviceCheckOptions): Promise<void> {
-  await mkdir(dataDir, { recursive: true });
+  await makeFolder(dataDir);
   const folder = await mkdtemp(join(dataDir, 'device-check-')); // another worker may be at it too
   try {
     await mkdir(join(folder, 'check', '1'), { recursive: true });

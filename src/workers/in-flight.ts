@@ -16,18 +16,29 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { ActivityNotFoundError, ApplicationFailure, type Client } from '@temporalio/client';
+import {
+  ActivityNotFoundError,
+  ApplicationFailure,
+  type Client,
+  isGrpcServiceError,
+} from '@temporalio/client';
+import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
 import type { FailureCode } from '../contract/failure.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 const OWNER_FILE = 'owner.json';
 const SOCKET = 'alive';
 const SCAN_INTERVAL_MS = 2000;
 const REPORT_DEADLINE_MS = 4000;
+/** Larger than any that we write. */
+const MAX_FILE_BYTES = 64 * 1024;
+/** A status of gRPC. */
+const INVALID_ARGUMENT = 3;
 
 export interface InFlightOptions {
   /** `<data>/workers`. */
@@ -42,17 +53,16 @@ export interface InFlightOptions {
   readonly onDead: (identity: string) => Promise<void>;
 }
 
-interface Owner {
-  readonly bootId: string;
-  readonly address: string;
-  readonly namespace: string;
-  readonly identity: string;
-}
+const ownerSchema = z.object({
+  bootId: z.string(),
+  address: z.string(),
+  namespace: z.string(),
+  identity: z.string().regex(/^[\w.@-]{1,300}$/), // it becomes part of a key
+});
+type Owner = z.infer<typeof ownerSchema>;
 
-interface Token {
-  readonly prediction: string;
-  readonly token: string;
-}
+const tokenSchema = z.object({ prediction: z.string(), token: z.base64().min(1) });
+type Token = z.infer<typeof tokenSchema>;
 
 /** Starts recording and reporting; `close` it when the last attempt has ended. */
 export async function openInFlight(
@@ -61,15 +71,16 @@ export async function openInFlight(
   const bootId = await readBootId();
   if (bootId === null) return { enter: async () => async () => {}, close: async () => {} };
   const own = join(options.folder, randomUUID());
-  await mkdir(own, { recursive: true, mode: 0o700 });
+  await makeFolder(own);
   const socket = await listen(own); // F2
   const { address, namespace, identity } = options;
   const owner: Owner = { bootId, address, namespace, identity };
   await writeFile(join(own, OWNER_FILE), JSON.stringify(owner), { mode: 0o600 });
   let isOpen = true;
   let timer: NodeJS.Timeout | undefined;
+  const said = new Set<string>();
   const scan = async () => {
-    await reportTheDead(options, owner, own);
+    await reportTheDead(options, owner, own, said);
     if (isOpen) timer = setTimeout(() => (scanning = scan()), SCAN_INTERVAL_MS);
   };
   let scanning = scan();
@@ -96,8 +107,16 @@ export async function openInFlight(
   };
 }
 
-async function reportTheDead(options: InFlightOptions, owner: Owner, own: string): Promise<void> {
-  for (const name of await readdir(options.folder).catch(() => [])) {
+/** `said`: the folders of whose problem the log has told already. */
+async function reportTheDead(
+  options: InFlightOptions,
+  owner: Owner,
+  own: string,
+  said: Set<string>,
+): Promise<void> {
+  const names: string[] = await readdir(options.folder).catch(() => []);
+  for (const name of said) if (!names.includes(name)) said.delete(name);
+  for (const name of names) {
     const folder = join(options.folder, name);
     if (folder === own) continue;
     try {
@@ -108,6 +127,8 @@ async function reportTheDead(options: InFlightOptions, owner: Owner, own: string
       await options.onDead(other.identity);
     } catch (error) {
       // A sibling may be at it, the server may be away: the next look will tell.
+      if (said.has(name)) continue;
+      said.add(name);
       options.logger.warn({ err: error, folder }, 'cannot report the attempts of a dead worker');
     }
   }
@@ -118,8 +139,13 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
   const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
   for (const name of names) {
     const path = join(folder, name);
-    const found = await readJson<Token>(path);
-    if (found === null) continue; // it died while writing it: the heartbeat timeout will tell
+    const found = await readJson(path, tokenSchema);
+    // It died while writing it, or somebody else wrote it: the heartbeat timeout will tell.
+    if (found === null) {
+      logger.warn({ path }, 'removing what is no token of an attempt');
+      await rm(path, { recursive: true, force: true });
+      continue;
+    }
     const { prediction, token } = found;
     const failure = ApplicationFailure.create({
       type: 'worker_lost' satisfies FailureCode,
@@ -133,7 +159,7 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
       );
       logger.warn({ prediction }, 'reported an attempt of a worker that died');
     } catch (error) {
-      if (!(error instanceof ActivityNotFoundError)) throw error; // F4
+      if (!(error instanceof ActivityNotFoundError) && !isRefused(error)) throw error; // F4
     }
     await rm(path, { force: true });
   }
@@ -141,16 +167,23 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
 }
 
 const readOwner = async (folder: string): Promise<Owner | null> =>
-  await readJson<Owner>(join(folder, OWNER_FILE));
+  await readJson(join(folder, OWNER_FILE), ownerSchema);
 
-/** Null for what is not there, or was not written to its end. */
-async function readJson<T>(path: string): Promise<T | null> {
+/** Null for what is not there, was not written to its end, or is something else. */
+async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    if ((await stat(path)).size > MAX_FILE_BYTES) return null;
+    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return null;
   }
 }
+
+/** The server says that it is no token at all. */
+const isRefused = (error: unknown): boolean =>
+  error instanceof Error &&
+  isGrpcServiceError(error.cause) &&
+  (error.cause.code as number) === INVALID_ARGUMENT;
 
 const isSameEngine = (a: Owner, b: Owner): boolean =>
   a.bootId === b.bootId && a.address === b.address && a.namespace === b.namespace; // F3

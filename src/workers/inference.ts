@@ -1,4 +1,5 @@
 /* The inference worker: one device, one Temporal Worker per model version, activities only. */
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
@@ -7,6 +8,7 @@ import { InputBudget } from '../activities/input-budget.ts';
 import type { Config } from '../config.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import { inferenceQueue } from '../contract/task-queues.ts';
+import { missingIn, probeConfinement } from '../model/confinement.ts';
 import { removeDeadCgroups } from '../model/memory-limit.ts';
 import { slotsOf } from '../model/model-pool.ts';
 import { ProcessModelRuntime } from '../model/process-runtime.ts';
@@ -98,7 +100,23 @@ async function openRuntime({ config, logger }: WorkerContext) {
   const device = await chooseDevice(wanted);
   removeDeadCgroups();
   const metrics = new InferenceMetrics(config.device, device);
-  const options = { device, environment, logger, observer: metrics, maxPixels, maxOutputBytes };
+  const confinement = await probeConfinement(
+    config.modelFolders.filter((folder) => existsSync(folder)),
+    environment['PATH'] ?? '',
+  );
+  const missing = missingIn(confinement);
+  if (missing !== null) {
+    logger.warn(`this machine does not let us keep model processes from these: ${missing}`);
+  }
+  const options = {
+    device,
+    environment,
+    logger,
+    observer: metrics,
+    maxPixels,
+    maxOutputBytes,
+    confinement,
+  };
   const runtime = new ProcessModelRuntime(options);
   metrics.watch(runtime);
   return { runtime, metrics };
@@ -136,14 +154,15 @@ async function createWorker(
   });
 }
 
-/** Model processes get the environment without our settings and secrets, and see one GPU. */
+/** What a model process may know of the environment: no setting of ours, and nobody's secrets. */
+const KEPT_ENVIRONMENT =
+  /^(?:PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|(?:CUDA|CUDNN|NVIDIA|OMP|KMP|MKL|OPENBLAS|VK|DAWN)_\w+)$/;
+
 function modelEnvironment(config: Config): Record<string, string | undefined> {
-  const kept = Object.entries(config.environment).filter(
-    ([name]) => !name.startsWith('BUZZER_') && !name.startsWith('TEMPORAL_'),
-  );
+  const kept = Object.entries(config.environment).filter(([name]) => KEPT_ENVIRONMENT.test(name));
   const [, gpu] = config.device.split('cuda:');
   return {
     ...Object.fromEntries(kept),
-    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }),
+    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }), // it sees one
   };
 }

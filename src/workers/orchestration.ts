@@ -13,6 +13,7 @@ import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/ta
 import { createGuardedClient } from '../outbound/guarded-client.ts';
 import { sweepUntil } from '../retention/sweep.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
@@ -90,7 +91,7 @@ async function createWorkers(
     activities: createInputActivities({
       ...config,
       client: http,
-      store,
+      store: new LimitedPayloadStore(store, config.storage),
       agent: AGENT,
       turns,
       logger,

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/worker';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
+import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 
 /** Most of our workers run workflows or activities; predictions may fail; a receiver may be slow. */
@@ -91,7 +92,7 @@ function reportFatal(error: unknown, logger: Logger): number {
 }
 
 const stopsForGood = (error: unknown): error is Error =>
-  error instanceof ConfigError || error instanceof SetupError;
+  error instanceof ConfigError || error instanceof SetupError || error instanceof StorageError;
 
 function installRuntime(logger: Logger): void {
   const write = ({ level, message, meta }: LogEntry) => {

@@ -14,8 +14,9 @@ export async function fetchInputs({
   if (sources.length === 0) return {};
   const remainingMs = Math.max(1, Date.parse(accepted.deadline_at) - Date.now());
   const fetchInput = fetchWithin(remainingMs, heartbeatTimeoutMs);
+  const { id, tenant } = accepted;
   const fetched = sources.map(async ({ field, source }) => {
-    return [field, await fetchInput({ id: accepted.id, field, source })] as const;
+    return [field, await fetchInput({ id, tenant, field, source })] as const;
   });
   return Object.fromEntries(await Promise.all(fetched));
 }

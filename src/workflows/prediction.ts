@@ -98,7 +98,7 @@ async function infer(terms: Terms, fetched: Fetched): Promise<Ended> {
     if (latest !== null) upsertMemo({ [MEMO_ATTEMPTS]: latest.attempt }); // Temporal counts anew
     const attempt = inferOn(modelRefOf(accepted), terms.schedule({ hasStarted: latest !== null }));
     try {
-      return succeeded(accepted, await attempt(inferRequest(accepted, fetched, latest)));
+      return succeeded(await attempt(inferRequest(accepted, fetched, latest)));
     } catch (error) {
       latest = latestIn(error, latest);
       if (CancellationScope.current().consideredCancelled) return canceledEnd(latest);
@@ -121,9 +121,10 @@ function inferRequest(
   fetched: Fetched,
   latest: LatestAttempt | null,
 ): InferRequest {
-  const { id, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
+  const { id, tenant, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
   return {
     id,
+    tenant,
     model,
     version,
     input: storedInput(accepted, fetched),
@@ -155,15 +156,12 @@ const earlierOf = ({ attempt, deaths, alone = false }: LatestAttempt): EarlierAt
   alone,
 });
 
-function succeeded(accepted: Accepted, { output, report, metrics }: InferResult): Ended {
-  const totalMs = Date.now() - Date.parse(startsAt(accepted));
-  return {
-    status: 'succeeded',
-    output,
-    ...end(report),
-    metrics: { ...metrics, total_ms: totalMs },
-  };
-}
+const succeeded = ({ output, report, metrics }: InferResult): Ended => ({
+  status: 'succeeded',
+  output,
+  ...end(report),
+  metrics,
+});
 
 function failed(error: unknown, latest: LatestAttempt | null): Ended {
   if (isDeadline(error)) return deadlineEnd(latest);

@@ -24,6 +24,7 @@ afterAll(async () => await Runtime.instance().shutdown());
 
 const request: InferRequest = {
   id: 'pred_00000000000000000000000000',
+  tenant: 'default',
   model: 'm',
   version: 1,
   input: {},
@@ -36,7 +37,7 @@ const request: InferRequest = {
 const inference: Inference = {
   output: Buffer.from(JSON.stringify('x'.repeat(100))),
   mediaType: 'application/json',
-  startedAtMs: Date.now(),
+  loadMs: null,
   inferenceMs: 1,
   batchSize: 1,
   device: 'cpu',

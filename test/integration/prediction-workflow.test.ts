@@ -118,7 +118,16 @@ function report(request: InferRequest): AttemptReport {
 const result = (request: InferRequest): InferResult => ({
   output: { inline: 'done' },
   report: report(request),
-  metrics: { queue_ms: 1, inference_ms: 1, batch_size: 1, device: 'cpu', worker: 'test' },
+  metrics: {
+    queue_ms: 1,
+    load_ms: null,
+    wait_ms: 0,
+    inference_ms: 1,
+    total_ms: 3,
+    batch_size: 1,
+    device: 'cpu',
+    worker: 'test',
+  },
 });
 
 const failure = (request: InferRequest, code: FailureCode, isRetried: boolean) =>

@@ -227,13 +227,13 @@ export class Service {
 
   /** The inputs of a prediction that lie in the store. */
   uploads(id: string): string[] {
-    return readdirSync(join(this.dataDir, 'payloads', 'predictions', id, 'input'));
+    return readdirSync(join(this.dataDir, 'payloads', 'predictions', 'default', id, 'input'));
   }
 
   /** Every payload of a prediction in the store. */
   payloads(): string[] {
     try {
-      return readdirSync(join(this.dataDir, 'payloads', 'predictions'));
+      return readdirSync(join(this.dataDir, 'payloads', 'predictions', 'default'));
     } catch {
       return [];
     }

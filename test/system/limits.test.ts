@@ -215,7 +215,9 @@ test('a body that does not fit beside the others is refused, and takes no memory
     const headers = await tenant('large');
     const slow = new AbortController();
     const body = new ReadableStream({
-      start: (controller) => controller.enqueue(new TextEncoder().encode('{"model": "other"')),
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode(`{"model": "other"${' '.repeat(500_000)}`));
+      },
     });
     const holding = fetch(`${service.url}/v1/predictions`, {
       method: 'POST',
@@ -225,7 +227,8 @@ test('a body that does not fit beside the others is refused, and takes no memory
       signal: slow.signal,
     }).catch(() => {});
     await until('no room', async () => {
-      const { status, body: problem } = await post(service, headers, { model: 'other' });
+      const large = { model: 'other', pad: 'x'.repeat(50_000) };
+      const { status, body: problem } = await post(service, headers, large);
       return status === 503 && problem.code === 'overloaded' ? true : undefined;
     });
     slow.abort();

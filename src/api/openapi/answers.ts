@@ -71,9 +71,11 @@ export const predictionAnswer = z
       .nullable(),
     metrics: z
       .strictObject({
-        queue_ms: z.number(),
+        queue_ms: z.number().describe('From acceptance to the start of the attempt.'),
+        load_ms: z.number().nullable().describe('Waited for the model to be loaded; null: it was.'),
+        wait_ms: z.number().describe('In the worker, before and after the run.'),
         inference_ms: z.number(),
-        total_ms: z.number(),
+        total_ms: z.number().describe('The sum of these.'),
         batch_size: z.int().min(1),
         device: z.string(),
         worker: z.string(),
@@ -89,6 +91,8 @@ export const predictionAnswer = z
       output: z.string(),
       cancel: z.string(),
       events: z.string(),
+      history: z.string(),
+      retry: z.string(),
       webhook: z.string(),
     }),
   })

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { DescribePipeline } from '../definition.ts';
+import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { imageField } from '../shared/image-header.ts';
 
 /** The files an `ocr` manifest must name. */
@@ -39,6 +39,7 @@ export const describeOcr: DescribePipeline = (manifest) => {
     throw new Error(`files: the ocr pipeline also needs ${missing.join(', ')}`);
   }
   return {
+    ...PLAIN_INPUT,
     input: z.strictObject({
       image: z
         .string()

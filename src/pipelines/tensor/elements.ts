@@ -53,7 +53,9 @@ function integerProblem(
 ): string | null {
   // JSON numbers beyond 2^53 lose digits when parsed: larger ones come as strings of digits.
   if (typeof element === 'number' && Number.isSafeInteger(element)) {
-    return element >= min && element <= max ? null : `is outside the range of ${datatype}`;
+    return element >= Number(min) && element <= Number(max)
+      ? null
+      : `is outside the range of ${datatype}`;
   }
   if (typeof element === 'string' && /^-?\d{1,20}$/.test(element)) {
     const value = BigInt(element);

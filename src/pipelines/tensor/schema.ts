@@ -7,21 +7,24 @@ import {
   type GraphSignature,
   type TensorSpec,
 } from '../../contract/tensor.ts';
-import type { DescribePipeline } from '../definition.ts';
-import { type PackedTensor, readHeader } from '../../contract/packed-tensors.ts';
+import { type BodyForm, type DescribePipeline, InvalidFieldError } from '../definition.ts';
+import {
+  type PackedTensor,
+  packTensors,
+  readHeader,
+  TENSORS_MEDIA_TYPE,
+} from '../../contract/packed-tensors.ts';
 import { elementBytes, splitStrings } from './codec.ts';
 import { elementProblem, flatten, textElementProblem } from './elements.ts';
+import { MAX_RANK, toProtocolForm } from './forms.ts';
+import { NPY_MEDIA_TYPE, readNpy } from './npy.ts';
 
-const MAX_RANK = 32;
 const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
 
 const tensorSchema = z.strictObject({
   name: z.string(),
   datatype: z.enum(DATATYPES),
-  shape: z
-    .array(z.unknown())
-    .max(MAX_RANK)
-    .pipe(z.array(z.int().min(0).max(MAX_DIMENSION))),
+  shape: z.array(z.int().min(0).max(MAX_DIMENSION)).max(MAX_RANK),
   // In JSON always an array; the API may hand over bytes that arrived as bytes.
   data: z.unknown().meta({ type: 'array', description: 'Row-major, flat or nested as the shape.' }),
 });
@@ -45,7 +48,7 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
   if (manifest.files[TENSOR_FILE] === undefined || graph === undefined) {
     throw new Error(`files: the tensor pipeline needs ${TENSOR_FILE}, an .onnx file`);
   }
-  const tensors = z
+  const inputs = z
     .array(tensorSchema)
     .superRefine((tensors, context) =>
       checkTensors(tensors, graph, (path, message) =>
@@ -53,13 +56,6 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
       ),
     )
     .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
-  const count = graph.inputs.length;
-  const names = graph.inputs.map(({ name }) => name).join(', ');
-  // Counted before any is looked at: a body of a million tensors must not cost more than one.
-  const inputs = z
-    .array(z.unknown())
-    .max(count, `this model takes ${count} tensor${count === 1 ? '' : 's'}: ${names}`)
-    .pipe(tensors);
   const output = z.object({
     outputs: z
       .array(tensorSchema)
@@ -70,9 +66,29 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     input: z.strictObject({ inputs }),
     options: optionsSchema,
     media: {},
+    normalize: (given) => toProtocolForm(given, graph),
+    isLarge: (path) => path.at(-1) === 'data',
+    bodies:
+      graph.inputs.length === 1 ? { [NPY_MEDIA_TYPE]: (bytes) => npyInput(bytes, graph) } : {},
     batchKey: batches(graph) ? ({ inputs: given }) => keyOf(given) : null,
   };
 };
+
+/** The one input of a graph as numpy saved it. */
+function npyInput(bytes: Uint8Array, { inputs: [spec] }: GraphSignature): ReturnType<BodyForm> {
+  let tensor: PackedTensor;
+  try {
+    tensor = { name: spec?.name ?? '', ...readNpy(bytes) };
+  } catch (error) {
+    throw new InvalidFieldError([], messageOf(error));
+  }
+  if (tensor.datatype !== spec?.datatype) {
+    const detail = `the .npy file holds ${tensor.datatype}, and ${tensor.name} must be ${spec?.datatype}: save array.astype(…)`;
+    throw new InvalidFieldError([], detail);
+  }
+  const encode = () => packTensors([tensor]);
+  return { input: { inputs: [tensor] }, field: 'inputs', encode, mediaType: TENSORS_MEDIA_TYPE };
+}
 
 /** A graph whose inputs and outputs all begin with the same axis, of any size. */
 function batches({ inputs, outputs }: GraphSignature): boolean {
@@ -144,8 +160,8 @@ function checkTensor(
     issue(['data'], `${spec.name} has ${flat.length} elements, but the shape holds ${expected}`);
     return;
   }
-  for (const [index, element] of flat.entries()) {
-    const problem = elementProblem(element, tensor.datatype);
+  for (let index = 0; index < flat.length; index++) {
+    const problem = elementProblem(flat[index], tensor.datatype);
     if (problem !== null) {
       issue(['data', index], `${spec.name} ${problem}`);
       return;

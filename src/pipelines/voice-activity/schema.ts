@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { DescribePipeline } from '../definition.ts';
+import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { audioField } from './audio-header.ts';
 
 /** The one graph of a `voice-activity` model. */
@@ -54,6 +54,7 @@ export const describeVoiceActivity: DescribePipeline = (manifest, graphs) => {
     throw new Error(`files.${VOICE_FILE}: is no Silero network: it takes ${found}`);
   }
   return {
+    ...PLAIN_INPUT,
     input: z.strictObject({
       audio: z.string().describe('A WAV, FLAC or MP3 file, as a data URL or an https URL.'),
     }),

@@ -26,6 +26,8 @@ const ended: Ended = {
   completed_at: '2026-01-01T00:00:02.000Z',
   metrics: {
     queue_ms: 1,
+    load_ms: null,
+    wait_ms: 0,
     inference_ms: 2,
     total_ms: 3,
     batch_size: 1,

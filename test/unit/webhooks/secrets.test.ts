@@ -82,6 +82,8 @@ test('a writer that slept through many changes does not undo them', async () => 
     open: async (key) => await store.open(key),
     list: async (key) => await store.list(key),
     delete: async (key) => await store.delete(key),
+    measure: async (key) => await store.measure(key),
+    freeBytes: async () => await store.freeBytes(),
     check: async () => await store.check(),
     async create(...args) {
       const changes = isFirst ? 12 : 0;

@@ -1,0 +1,15 @@
+/** Answers from memory for so long; concurrent calls share one reading. A failure is not kept. */
+export function remember<T>(read: () => Promise<T>, freshMs: number): () => Promise<T> {
+  let value: Promise<T> | null = null;
+  let readAtMs = 0;
+  return async () => {
+    if (value === null || Date.now() - readAtMs > freshMs) {
+      readAtMs = Date.now();
+      value = read();
+      value.catch(() => {
+        value = null;
+      });
+    }
+    return await value;
+  };
+}

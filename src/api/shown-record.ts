@@ -1,0 +1,53 @@
+/* How much of a record is shown: large values as references in lists and events, none to whoever may not read. */
+import { createHash } from 'node:crypto';
+import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import type { InputReference, Prediction } from '../contract/prediction.ts';
+
+/** More JSON than this fills a terminal. */
+const MAX_SHOWN_BYTES = 256;
+
+export const INCLUDABLE = ['input', 'output'] as const;
+/** The members whose values are wanted whole. */
+export type Included = readonly (typeof INCLUDABLE)[number][];
+
+/** The record with each input value and the output as `{url, bytes, …}` when it is large. */
+export function abridged(record: Prediction, included: Included): Prediction {
+  const input = included.includes('input') ? record.input : shownInput(record, MAX_SHOWN_BYTES);
+  const base = { ...record, input };
+  if (base.status !== 'succeeded' || included.includes('output')) return base;
+  const url = base.urls.output;
+  const isWhole = base.output_url === null && sizeOf(base.output) <= MAX_SHOWN_BYTES;
+  if (isWhole || (base.output === null && base.output_url !== null)) return base;
+  const output = isReference(base.output, url) ? base.output : referenceTo(base.output, url);
+  return { ...base, output: output as unknown as Json, output_url: url };
+}
+
+/** The record for whoever may not read: where the values are, and nothing of what they are. */
+export const withoutValues = (record: Prediction): Prediction =>
+  withoutOutput({ ...record, input: shownInput(record, 0) });
+
+export const withoutOutput = (record: Prediction): Prediction =>
+  record.status === 'succeeded'
+    ? { ...record, output: null, output_url: record.urls.output }
+    : record;
+
+const shownInput = ({ input, urls }: Prediction, maxBytes: number): Prediction['input'] =>
+  Object.fromEntries(
+    Object.entries(input).map(([field, value]) => {
+      const url = `${urls.get}/input/${field}`;
+      const isShown = isReference(value, url) || sizeOf(value as Json) <= maxBytes;
+      return [field, isShown ? value : referenceTo(value as Json, url)];
+    }),
+  );
+
+const sizeOf = (value: Json): number => Buffer.byteLength(JSON.stringify(value));
+
+/** What lies in the store is a reference already. */
+const isReference = (value: Json | InputReference, url: string): boolean =>
+  typeof value === 'object' && value !== null && 'url' in value && value.url === url;
+
+function referenceTo(value: Json, url: string): InputReference {
+  const text = JSON.stringify(value);
+  const sha256 = createHash('sha256').update(text).digest('hex');
+  return { url, bytes: Buffer.byteLength(text), sha256, media_type: JSON_MEDIA_TYPE };
+}

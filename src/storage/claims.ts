@@ -1,0 +1,92 @@
+/*
+ * What a claim points at, read and checked: the bytes must be as many as the claim says, and have its
+ * hash. Whoever can write to the store could otherwise change what is inferred, or what is served
+ * under the name of an earlier result.
+ */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Claim } from '../contract/payload.ts';
+import { PayloadCorruptError, type PayloadStore } from './payload-store.ts';
+
+/** Up to this size a payload is read at once; hashing it takes a millisecond. */
+const SMALL_BYTES = 1024 ** 2;
+
+/**
+ * A small object of our own by its key, as text; throws `PayloadNotFoundError`, and
+ * `PayloadCorruptError` when it is larger than any that we write.
+ */
+export async function readText(store: PayloadStore, key: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > SMALL_BYTES) throw new PayloadCorruptError(key, `it has over ${SMALL_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The whole payload; throws `PayloadNotFoundError` and `PayloadCorruptError`. */
+export async function readClaim(store: PayloadStore, claim: Claim): Promise<Buffer> {
+  if (claim.bytes <= SMALL_BYTES) {
+    const bytes = await store.get(claim.key);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    requireSame(claim, { bytes: bytes.length, sha256 });
+    return bytes;
+  }
+  const chunks: Uint8Array[] = [];
+  await check(store, claim, (chunk) => chunks.push(chunk));
+  return Buffer.concat(chunks);
+}
+
+/**
+ * The payload as a stream of exactly the claim's bytes, which have been checked before; throws
+ * `PayloadNotFoundError` and `PayloadCorruptError`.
+ */
+export async function openClaim(store: PayloadStore, claim: Claim): Promise<Readable> {
+  if (claim.bytes <= SMALL_BYTES) return Readable.from([await readClaim(store, claim)]);
+  await check(store, claim, () => {});
+  const body = await store.open(claim.key);
+  return Readable.from(exactly(body, claim));
+}
+
+/** Reads it piece by piece, so that hashing a large one holds nobody up. */
+async function check(
+  store: PayloadStore,
+  claim: Claim,
+  take: (chunk: Uint8Array) => void,
+): Promise<void> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of (await store.open(claim.key)) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > claim.bytes) break; // it may be any length
+    hash.update(chunk);
+    take(chunk);
+  }
+  requireSame(claim, { bytes, sha256: hash.digest('hex') });
+}
+
+/** It may have changed since it was checked: never more bytes than the claim's, nor fewer without an error. */
+async function* exactly(
+  body: AsyncIterable<Uint8Array>,
+  { key, bytes }: Claim,
+): AsyncGenerator<Uint8Array> {
+  let left = bytes;
+  for await (const chunk of body) {
+    yield chunk.subarray(0, left);
+    left -= Math.min(left, chunk.length);
+    if (left === 0) return;
+  }
+  throw new PayloadCorruptError(key, `it ends ${left} bytes too early`);
+}
+
+function requireSame(claim: Claim, found: Pick<Claim, 'bytes' | 'sha256'>): void {
+  if (found.bytes !== claim.bytes) {
+    const what = found.bytes > claim.bytes ? 'more' : 'fewer';
+    throw new PayloadCorruptError(claim.key, `it has ${what} than the ${claim.bytes} bytes stored`);
+  }
+  if (found.sha256 !== claim.sha256) {
+    throw new PayloadCorruptError(claim.key, `its sha256 is ${found.sha256}, not ${claim.sha256}`);
+  }
+}

@@ -1,0 +1,166 @@
+/*
+ * A payload store that takes the inputs of predictions only as long as there is room: for their
+ * tenant, and on the disk, which the engine's database may share. Everything else passes through:
+ * reading, deleting, and the small objects that deleting leaves behind.
+ *
+ * How much a tenant has stored is measured now and then, not at each request; what is stored here
+ * since is added. What other processes store is seen at the next measuring.
+ */
+import type { Readable } from 'node:stream';
+import { type Claim, payloadKeys, tenantOfKey } from '../contract/payload.ts';
+import {
+  type PayloadStore,
+  type PutOptions,
+  StorageError,
+  StorageLimitError,
+} from './payload-store.ts';
+
+const MEASURE_EVERY_MS = 60_000;
+/** A measurement that is older is made again before anybody is refused. */
+const MEASURED_BEFORE_REFUSING_MS = 1000;
+const LOOK_AT_DISK_EVERY_MS = 1000;
+
+export interface StorageLimits {
+  /** Null: as much as there is. */
+  readonly tenantBytes: number | null;
+  /** Free bytes of the disk that inputs do not take. */
+  readonly reserveBytes: number;
+}
+
+interface Usage {
+  measured: number;
+  /** Stored here since the latest measuring began, and on its way. */
+  since: number;
+  arriving: number;
+  /** Null: never yet. */
+  measuredAtMs: number | null;
+  measuring: Promise<void> | null;
+}
+
+export class LimitedPayloadStore implements PayloadStore {
+  readonly #store: PayloadStore;
+  readonly #limits: StorageLimits;
+  readonly #usages = new Map<string, Usage>();
+  #freeBytes = Number.POSITIVE_INFINITY;
+  #lookedAtMs = 0;
+
+  constructor(store: PayloadStore, limits: StorageLimits) {
+    this.#store = store;
+    this.#limits = limits;
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<Claim> {
+    const tenant = tenantOfKey(key);
+    if (tenant === null) return await this.#store.put(key, body, options);
+    const usage = this.#usageOf(tenant);
+    let arrived = 0;
+    const admit = async (bytes: number) => {
+      await this.#requireRoom(tenant, usage, bytes);
+      arrived += bytes;
+      usage.arriving += bytes;
+    };
+    try {
+      const pieces = body instanceof Uint8Array ? [body] : body;
+      const claim = await this.#store.put(key, counted(pieces, admit), options);
+      usage.since += arrived;
+      return claim;
+    } finally {
+      usage.arriving -= arrived;
+    }
+  }
+
+  async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
+    return await this.#store.create(key, body, options);
+  }
+
+  async get(key: string): Promise<Buffer> {
+    return await this.#store.get(key);
+  }
+
+  async open(key: string): Promise<Readable> {
+    return await this.#store.open(key);
+  }
+
+  async list(folder: string): Promise<readonly string[]> {
+    return await this.#store.list(folder);
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#store.delete(key);
+    const usage = this.#usages.get(tenantOfKey(key) ?? '');
+    if (usage !== undefined) usage.measuredAtMs = 0; // the next look measures anew
+  }
+
+  async measure(folder: string): Promise<number> {
+    return await this.#store.measure(folder);
+  }
+
+  async freeBytes(): Promise<number> {
+    return await this.#store.freeBytes();
+  }
+
+  async check(): Promise<void> {
+    await this.#store.check();
+  }
+
+  #usageOf(tenant: string): Usage {
+    let usage = this.#usages.get(tenant);
+    if (usage === undefined) {
+      usage = { measured: 0, since: 0, arriving: 0, measuredAtMs: null, measuring: null };
+      this.#usages.set(tenant, usage);
+    }
+    return usage;
+  }
+
+  async #requireRoom(tenant: string, usage: Usage, bytes: number): Promise<void> {
+    await this.#requireDisk(bytes);
+    const { tenantBytes } = this.#limits;
+    if (tenantBytes === null) return;
+    if (usage.measuredAtMs === null) await this.#measure(tenant, usage);
+    const ageMs = Date.now() - (usage.measuredAtMs ?? 0);
+    const isOver = () => usage.measured + usage.since + usage.arriving + bytes > tenantBytes;
+    if (isOver() && ageMs > MEASURED_BEFORE_REFUSING_MS) await this.#measure(tenant, usage);
+    else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next one asks again
+    if (isOver()) throw new StorageLimitError(tenantBytes);
+  }
+
+  async #measure(tenant: string, usage: Usage): Promise<void> {
+    usage.measuring ??= (async () => {
+      const before = usage.since;
+      const measured = await this.#store.measure(payloadKeys.tenantPredictions(tenant));
+      usage.measured = measured;
+      usage.since -= before; // what came meanwhile may be in it or not
+      usage.measuredAtMs = Date.now();
+    })().finally(() => {
+      usage.measuring = null;
+    });
+    await usage.measuring;
+  }
+
+  async #requireDisk(bytes: number): Promise<void> {
+    const { reserveBytes } = this.#limits;
+    const nowMs = Date.now();
+    if (nowMs - this.#lookedAtMs > LOOK_AT_DISK_EVERY_MS) {
+      this.#lookedAtMs = nowMs;
+      this.#freeBytes = await this.#store.freeBytes();
+    }
+    this.#freeBytes -= bytes;
+    if (this.#freeBytes >= reserveBytes) return;
+    const detail = `less than ${reserveBytes} bytes of disk are free (BUZZER_STORAGE_RESERVE)`;
+    throw new StorageError(`${detail}: inputs are not taken until there is room`, { isFull: true });
+  }
+}
+
+async function* counted(
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  admit: (bytes: number) => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    await admit(chunk.length);
+    yield chunk;
+  }
+}
