@@ -8,7 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { OcrOutput } from '../src/pipelines/ocr/schema.ts';
-import { editsBetween } from '../test/support/edits.ts';
+import { editsBetween } from '../src/contract/edit-distance.ts';
 import { infer, openRuntime, versionOf } from './port.ts';
 
 const PLACE = resolve('.buzzer/ocr-bench');

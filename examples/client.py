@@ -5,6 +5,7 @@ Needs nothing but Python's standard library.
 
 import json
 import sys
+import urllib.error
 import urllib.request
 
 image = sys.argv[1] if len(sys.argv) > 1 else "examples/page.png"
@@ -13,8 +14,13 @@ url = sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8080"
 
 def call(target, data=None, headers=None):
     request = urllib.request.Request(target, data=data, headers=headers or {})
-    with urllib.request.urlopen(request) as response:  # raises on 4xx and 5xx
-        return json.load(response)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:  # every 4xx and 5xx is a problem with a detail
+        sys.exit(f"{error.code}: {json.load(error)['detail']}")
+    except urllib.error.URLError as error:
+        sys.exit(f"{url} cannot be reached: {error.reason}")
 
 
 with open(image, "rb") as file:

@@ -6,6 +6,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { DAY_MS } from './contract/duration.ts';
+import { editsBetween } from './contract/edit-distance.ts';
 import { messageOf } from './contract/failure.ts';
 import { DEFAULT_SCHEDULE } from './contract/delivery-schedule.ts';
 import {
@@ -28,6 +29,7 @@ const MAX_ENGINE_INLINE_LIMIT = 6 * 1024;
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 const INFERENCE_METRICS_PORT = 9092;
+const MAX_TYPING_ERRORS = 3;
 /** What a tenant may store where there are several. */
 const TENANT_BYTES = 10 * 1024 ** 3;
 
@@ -184,6 +186,17 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   });
 }
 
+/** A name that is hardly another is a typing error. */
+function unknownSetting(name: string): string {
+  const known = Object.keys(environmentSchema.shape).map(
+    (each) => [each, editsBetween(name, each)] as const,
+  );
+  const [nearest, distance] = known.reduce((best, each) => (each[1] < best[1] ? each : best));
+  const advice =
+    distance <= MAX_TYPING_ERRORS ? `did you mean ${nearest}?` : 'see docs/configuration.md';
+  return `${name} is no setting: ${advice}`;
+}
+
 /** What inputs may take of the payload store. */
 const storageLimits = (env: Environment) => ({
   /** Of the payloads of one tenant's predictions; null: no limit. */
@@ -199,7 +212,7 @@ function parseEnvironment(environment: NodeJS.ProcessEnv) {
   const unknown = Object.keys(environment).filter(
     (name) => name.startsWith('BUZZER_') && !(name in environmentSchema.shape),
   );
-  if (unknown.length > 0) throw new ConfigError(`${unknown.join(', ')}: no such setting`);
+  if (unknown.length > 0) throw new ConfigError(unknown.map(unknownSetting).join('; '));
   const parsed = environmentSchema.safeParse(environment);
   if (!parsed.success) {
     throw new ConfigError(

@@ -5,7 +5,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { type ApiKey, hasExpired, type Scope } from '../access/api-key.ts';
 import type { KnownKeys } from '../access/known-keys.ts';
-import { methodsAt, operationOf } from './operations.ts';
+import { methodsAt, operationOf, requireKnownQuery } from './operations.ts';
 import { Problem } from './problems.ts';
 
 /** Whose everything is where there are no keys. */
@@ -49,6 +49,7 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       const stopWatching = keys.watch(key.id, () => response.emit(REVOKED));
       response.once('close', stopWatching);
     }
+    requireKnownQuery(operation, request.query);
     next();
   };
 }
@@ -109,7 +110,10 @@ function ownPages({
     if (!isLoopback) return;
     const host = request.get('Host') ?? '';
     if (!isOwn(host)) {
-      throw new Problem('forbidden', `without API keys this is not answered for the host ${host}`);
+      throw new Problem(
+        'forbidden',
+        `without API keys this is answered for hosts of this machine only, and not for ${host} (BUZZER_PUBLIC_URL names another)`,
+      );
     }
     const origin = request.get('Origin');
     if (origin === undefined || corsOrigins.includes(origin)) return;

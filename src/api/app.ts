@@ -112,6 +112,10 @@ export function createApp(dependencies: AppDependencies): Express {
   app.get('/v1', (_request, response) => {
     response.json(index(publicUrl));
   });
+  app.get('/', (request, response) => {
+    if (request.accepts(['json', 'html']) === 'html') response.redirect('/docs');
+    else response.json(index(publicUrl));
+  });
   app.use('/v2', v2Router(common));
   app.use(healthRouter({ engine, store, logger }));
   app.use(docsRouter({ ...dependencies, needsKeys: dependencies.keys !== null }));

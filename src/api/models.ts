@@ -23,7 +23,7 @@ export function modelsRouter(dependencies: ModelsDependencies): Router {
   router.get('/models', async (_request, response) => {
     const served = await Promise.all(repository.all().map(toResource));
     const data = [...served, ...repository.broken().map(brokenResource)];
-    response.json(listOf(data));
+    response.json({ ...listOf(data), problems: repository.problems() });
   });
   router.get('/models/:model', async (request, response) => {
     const ref = parseModelRef(request.params.model);

@@ -66,6 +66,7 @@ export const OPERATIONS = [
   { id: 'getOpenApi', method: 'GET', path: '/openapi.json', scope: null },
   { id: 'getDocs', method: 'GET', path: '/docs', scope: null },
   { id: 'getDocsAsset', method: 'GET', path: '/docs/{asset}', scope: null },
+  { id: 'getRoot', method: 'GET', path: '/', scope: null },
   { id: 'getIndex', method: 'GET', path: '/v1', scope: null },
   { id: 'v2Infer', method: 'POST', path: '/v2/models/{model}/infer', scope: 'predict' },
   {
@@ -117,6 +118,37 @@ export function operationOf({ method, path }: Pick<Request, 'method' | 'path'>):
   throw new Problem('method_not_allowed', `${path} takes ${allowed}`, {
     headers: { Allow: allowed },
   });
+}
+
+/** The query parameters of the operations that have any; their routes say what they may be. */
+const QUERIES: Readonly<Partial<Record<string, readonly string[]>>> = {
+  createPrediction: ['wait'],
+  createModelPrediction: ['wait', 'request'],
+  retryPrediction: ['wait'],
+  getPrediction: ['wait'],
+  watchPrediction: ['include'],
+  listPredictions: [
+    'cursor',
+    'limit',
+    'status',
+    'model',
+    'tag',
+    'created_after',
+    'created_before',
+    'include',
+  ],
+  listEndpointDeliveries: ['cursor', 'limit'],
+} satisfies Partial<Record<OperationId, readonly string[]>>;
+
+/** Throws a problem when a query has a parameter that its operation does not know: it is a mistake. */
+export function requireKnownQuery({ id, scope }: Operation, query: object): void {
+  if (scope === null) return;
+  const known = QUERIES[id] ?? [];
+  const unknown = Object.keys(query).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const what = known.length === 0 ? 'no parameters' : known.join(', ');
+  const detail = `in the query, ${unknown.slice(0, 100)} is not known here; this takes ${what}`;
+  throw new Problem('malformed_request', detail);
 }
 
 /** What a path takes, as the header `Allow` says it; empty when nothing is there. */

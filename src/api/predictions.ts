@@ -27,7 +27,6 @@ import { parsePredictionId, requireJson } from './requests.ts';
 import {
   INPUT,
   modelRequestSchema,
-  noQuerySchema,
   parseBody,
   parseQuery,
   requestSchema,
@@ -99,7 +98,6 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   router.post('/predictions/:id/cancel', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
-    parseQuery(noQuerySchema, request.query);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await engine.cancel(id);
     const record = withoutOutput(await reader.read(id, tenant));

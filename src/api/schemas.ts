@@ -111,16 +111,18 @@ export const endpointChangesSchema = z.strictObject({
 
 /** `GET /v1/webhook_endpoints/{id}/deliveries` */
 export const pageQuerySchema = z.strictObject({
-  cursor: z.base64url().max(MAX_CURSOR_CHARS).optional(),
+  cursor: z
+    .base64url()
+    .max(MAX_CURSOR_CHARS)
+    .optional()
+    .describe('`next_cursor` of the page before, with the same filters.'),
   limit: z
     .string()
     .regex(/^(?:[1-9]\d?|100)$/, 'must be 1 to 100')
     .default('20')
-    .transform(Number),
+    .transform(Number)
+    .describe('How many, 1 to 100.'),
 });
-
-/** Where a query can only be a mistake. */
-export const noQuerySchema = z.strictObject({});
 
 /** `POST /v1/webhook_secret/rotate`: how long the secrets before the new one stay valid. */
 export const rotateSchema = z.strictObject({
@@ -168,7 +170,8 @@ const includeSchema = z
     if (names.every((name) => known.some((each) => each === name))) return known;
     context.addIssue(`must be one or both of ${INCLUDABLE.join(',')}`);
     return z.NEVER;
-  });
+  })
+  .describe('`input`, `output` or both: whole, where larger values are references otherwise.');
 
 /** `GET /v1/predictions/{id}/events` */
 export const eventsQuerySchema = z.strictObject({ include: includeSchema });
@@ -189,10 +192,10 @@ export const listQuerySchema = pageQuerySchema.extend({
     })
     .optional()
     .describe('`active` has what is queued, processing or canceling.'),
-  model: z.string().max(MAX_MODEL_CHARS).optional(),
-  tag: tagSchema.optional(),
-  created_after: timeSchema.optional(),
-  created_before: timeSchema.optional(),
+  model: z.string().max(MAX_MODEL_CHARS).optional().describe('`ocr`, or a version: `ocr@1`.'),
+  tag: tagSchema.optional().describe('Only what has this tag.'),
+  created_after: timeSchema.optional().describe('RFC 3339.'),
+  created_before: timeSchema.optional().describe('RFC 3339.'),
 });
 
 /** `?wait=` of a prediction that is read or submitted, in seconds. */

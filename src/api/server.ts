@@ -19,6 +19,7 @@ import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
+import { answerClientError } from './client-errors.ts';
 
 /** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
 const KEEP_ALIVE_MS = 75_000;
@@ -27,6 +28,7 @@ const KEEP_ALIVE_MS = 75_000;
 const SILENCE_MS = 120_000;
 const CLOSE_IDLE_EVERY_MS = 50;
 
+process.umask(0o077); // what we put into the data folder is for its owner
 let logger = createLogger('api', 'info');
 process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
 try {
@@ -83,6 +85,7 @@ async function serve(): Promise<void> {
     limits: config,
   });
   const server = createServer(app);
+  server.on('clientError', answerClientError);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = SILENCE_MS;
   const idle = idleConnections(server);

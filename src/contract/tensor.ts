@@ -40,6 +40,8 @@ export interface TensorSpec {
 export interface GraphSignature {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  /** Outputs that are not served since they are no tensors, each with its reason; absent: none. */
+  readonly skipped?: readonly string[];
 }
 
 /** A shape as people write it: `[batch, 784]`. */

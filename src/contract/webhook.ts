@@ -32,6 +32,8 @@ export interface RequestedWebhook {
 /** A registered endpoint, as it was when the prediction was accepted. */
 export interface MatchingEndpoint {
   readonly id: string;
+  /** Where it is, for people; the rest of its URL may be a secret. */
+  readonly host?: string;
   readonly events: readonly PredictionEvent[];
 }
 
@@ -44,7 +46,8 @@ export interface Receivers {
 }
 
 /** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
-export type Receiver = { readonly url: string } | { readonly endpoint: string };
+export type Receiver =
+  { readonly url: string } | { readonly endpoint: string; readonly host?: string };
 
 /** Those that want to be told how a prediction ended. */
 export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Receiver[] {
@@ -53,7 +56,10 @@ export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Rec
   const event = eventOf(ended);
   const own = webhook?.events.includes(event) === true ? [{ url: webhook.url }] : [];
   const matching = endpoints.filter(({ events }) => events.includes(event));
-  return [...own, ...matching.map(({ id }) => ({ endpoint: id }))];
+  return [
+    ...own,
+    ...matching.map(({ id, host }) => ({ endpoint: id, ...(host === undefined ? {} : { host }) })),
+  ];
 }
 
 /** The id of a delivery's workflow. */
@@ -177,6 +183,17 @@ export type DeliverRequest = Pick<DeliveryRequest, 'tenant' | 'event' | 'receive
 export const MEMO_DELIVERY = 'delivery';
 export const DELIVERY_WORKFLOW = 'webhookDeliveryWorkflow';
 
+/** What tells a delivery apart in the Web UI: `→ hooks.example.com, attempt 3`. */
+export function deliverySummary({ receiver }: DeliveryRequest, attempt: number): string {
+  const host = 'url' in receiver ? hostOf(receiver.url) : (receiver.host ?? receiver.endpoint);
+  return `→ ${host.slice(0, MAX_HOST_CHARS)}, attempt ${attempt}`;
+}
+
+const MAX_HOST_CHARS = 150;
+
+/** Of a URL that was checked. (Workflows have no URL class.) */
+const hostOf = (url: string): string => /^https?:\/\/([^/?#]+)/.exec(url)?.[1] ?? url;
+
 /** How a delivery's workflow is started, whoever does it. */
 export const deliveryStart = (request: DeliveryRequest) =>
   ({
@@ -190,7 +207,7 @@ export const deliveryStart = (request: DeliveryRequest) =>
         ? { [SEARCH_ATTRIBUTES.endpoint.name]: [request.receiver.endpoint] }
         : {}),
     },
-    staticSummary: request.event.type,
+    staticSummary: deliverySummary(request, (request.earlier.at(-1)?.number ?? 0) + 1),
     workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
   }) as const;
 

@@ -1,8 +1,10 @@
 /* What must be true before `npm start` starts anything. */
-import { open, readFile, rm } from 'node:fs/promises';
+import { chmod, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { messageOf } from '../contract/failure.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 
 /** Something that a person has to change first; the message says what. */
 export class LaunchError extends Error {
@@ -41,6 +43,26 @@ export async function checkPorts(config: Config): Promise<void> {
     await new Promise((resolve) => {
       server.close(resolve);
     });
+  }
+}
+
+/**
+ * Makes the data folder, and finds out whether it can hold what we put there. What lies in it is for
+ * its owner only, also what an earlier version has left readable for others.
+ */
+export async function checkDataFolder(dataDir: string): Promise<void> {
+  const probe = join(dataDir, `probe.${process.pid}`);
+  try {
+    await makeFolder(dataDir);
+    await writeFile(probe, 'ok', { flush: true });
+    await rm(probe);
+  } catch (error) {
+    throw new LaunchError(
+      `BUZZER_DATA_DIR=${dataDir} cannot hold data (${messageOf(error)}): choose a folder on a disk that this user can write to.`,
+    );
+  }
+  for (const name of await readdir(dataDir)) {
+    if (name.startsWith('temporal.db')) await chmod(join(dataDir, name), 0o600);
   }
 }
 

@@ -1,11 +1,12 @@
 /* What `npm start` runs once everything is built: the whole stack on this machine. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { DAY_MS } from '../contract/duration.ts';
 import { createPrinter } from './log-lines.ts';
-import { checkPorts, LaunchError, lockDataFolder } from './preflight.ts';
+import { ModelRepository } from '../model/repository.ts';
+import { banner } from './banner.ts';
+import { checkDataFolder, checkPorts, LaunchError, lockDataFolder } from './preflight.ts';
 import { ManagedProcess } from './processes.ts';
 import { findTemporal, TemporalMissingError } from './temporal-binary.ts';
 import { prepareNamespace, temporalServerCommand } from './temporal-server.ts';
@@ -21,6 +22,10 @@ const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * DAY_MS;
 const LOOPBACK_OVER_HTTP = 'http://127.0.0.0/8,http://[::1]';
 const SERVER_PATIENCE_MS = 30_000;
 const PARENT_CHECK_MS = 1000;
+/** What SQLite says, through Temporal, of a file that it cannot read any more. */
+const DAMAGED_DATABASE = /database disk image is malformed|file is not a database/i;
+/** A terminal and npm both pass the same Ctrl-C on. */
+const SAME_SIGNAL_MS = 500;
 const STOP_MARGIN_MS = 5000; // beyond the grace time that each process grants its work
 
 try {
@@ -36,9 +41,8 @@ try {
 
 async function launch(config: Config): Promise<void> {
   const { environment, temporal } = config;
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw new LaunchError(`BUZZER_DATA_DIR=${config.dataDir} cannot be made: ${String(error)}`);
-  });
+  process.umask(0o077); // what we put into the data folder is for its owner
+  await checkDataFolder(config.dataDir);
   await checkPorts(config);
   const unlock = await lockDataFolder(config.dataDir);
   const binary = temporal.isExternal ? null : await findTemporal(environment['PATH'] ?? '');
@@ -49,23 +53,17 @@ async function launch(config: Config): Promise<void> {
   const patienceMs = config.shutdownGraceMs + STOP_MARGIN_MS;
   const { stopAll, isStopping } = stopper(running, patienceMs, unlock, isUnderNpm);
   const start = (name: string, command: { file: string; args: readonly string[] }) => {
+    const print = printer(name);
     const managed = new ManagedProcess({
       command,
-      environment: {
-        ...environment,
-        TEMPORAL_ADDRESS: temporal.connection.address,
-        TEMPORAL_NAMESPACE: temporal.namespace,
-        ...(config.uiUrl === null && binary !== null
-          ? { BUZZER_UI_URL: `http://127.0.0.1:${config.uiPort}` }
-          : {}),
-        ...(config.isLoopback &&
-        config.keysFile === null &&
-        environment['BUZZER_OUTBOUND_ALLOW'] === undefined
-          ? { BUZZER_OUTBOUND_ALLOW: LOOPBACK_OVER_HTTP }
-          : {}),
-      },
+      environment: processEnvironment(config, binary !== null),
       saysReady: name in ENTRIES,
-      print: printer(name),
+      print: (line) => {
+        print(line);
+        if (name !== 'temporal' || !DAMAGED_DATABASE.test(line) || isStopping()) return;
+        console.error(damagedAdvice(config));
+        void stopAll(1);
+      },
       onFatal: () => void stopAll(1),
     });
     running.push(managed);
@@ -90,13 +88,33 @@ async function launch(config: Config): Promise<void> {
     return start(name, { file: process.execPath, args: [path] });
   });
   await Promise.all(started.map(async (managed) => await managed.ready));
-  console.log(banner(config));
+  const repository = await ModelRepository.open(config.modelFolders);
+  console.log(banner(config, repository.find('ocr', null) !== undefined));
+}
+
+/** What each process is told beside what we were told ourselves. */
+function processEnvironment(config: Config, hasOwnServer: boolean) {
+  const { environment, temporal, uiUrl, uiPort, isLoopback, keysFile } = config;
+  const mayReachLoopback =
+    isLoopback && keysFile === null && environment['BUZZER_OUTBOUND_ALLOW'] === undefined;
+  return {
+    ...environment,
+    TEMPORAL_ADDRESS: temporal.connection.address,
+    TEMPORAL_NAMESPACE: temporal.namespace,
+    ...(uiUrl === null && hasOwnServer ? { BUZZER_UI_URL: `http://127.0.0.1:${uiPort}` } : {}),
+    ...(mayReachLoopback ? { BUZZER_OUTBOUND_ALLOW: LOOPBACK_OVER_HTTP } : {}),
+  };
 }
 
 function serverCommand(binary: string, { dataDir, temporalPort, uiPort }: Config) {
   const databaseFile = join(dataDir, 'temporal.db');
   return temporalServerCommand({ binary, databaseFile, port: temporalPort, uiPort });
 }
+
+const damagedAdvice = ({ dataDir }: Config): string => {
+  const file = join(dataDir, 'temporal.db');
+  return `The engine's database ${file} is damaged: restore it from a backup, or move ${file}* away to begin anew without what was accepted.`;
+};
 
 /** Stops everything in order, last started first; asked again, at once. Listens to signals. */
 function stopper(
@@ -106,6 +124,7 @@ function stopper(
   isUnderNpm: boolean,
 ): { stopAll: (exitCode: number) => Promise<void>; isStopping: () => boolean } {
   let stopping: Promise<void> | null = null;
+  let firstAtMs: number | null = null;
   const stop = async (exitCode: number) => {
     for (const managed of running) managed.retire();
     for (const managed of running.toReversed()) await managed.stop(patienceMs);
@@ -115,6 +134,9 @@ function stopper(
   const stopAll = async (exitCode: number) => await (stopping ??= stop(exitCode));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
+      const nowMs = Date.now();
+      if (firstAtMs !== null && nowMs - firstAtMs < SAME_SIGNAL_MS) return;
+      firstAtMs ??= nowMs;
       console.log(stopping === null ? 'Stopping; once more stops at once …' : 'Stopping at once.');
       if (stopping !== null) for (const managed of running) managed.kill();
       void stopAll(0);
@@ -127,24 +149,4 @@ function stopper(
     }, PARENT_CHECK_MS);
   }
   return { stopAll, isStopping: () => stopping !== null };
-}
-
-function banner({ publicUrl, temporal, uiPort }: Config): string {
-  const ui = temporal.isExternal
-    ? `the one of ${temporal.connection.address}`
-    : `http://127.0.0.1:${uiPort}/namespaces/${temporal.namespace}/workflows`;
-  return `
-Buzzer is ready.
-
-  API              ${publicUrl}/v1
-  Temporal Web UI  ${ui}
-
-Read a page:
-
-  curl -s ${publicUrl}/v1/models/ocr/predictions -H 'Prefer: wait' -H 'Content-Type: image/png' --data-binary @examples/page.png
-
-Webhooks are signed with this secret:  curl -s ${publicUrl}/v1/webhook_secret
-
-Ctrl-C stops it. What was accepted is kept, and goes on at the next start.
-`;
 }

@@ -64,10 +64,10 @@ export function missingIn({ hasNoNetwork, readOnly, hasNoCapabilities }: Confine
   return missing.length === 0 ? null : missing.join(', ');
 }
 
-/** Mounts each of "$@" up to `--` read-only over itself, and becomes what follows. */
+/** Mounts each folder of "$@" up to `--` read-only over itself, and becomes what follows. */
 const MOUNTS = `
 while [ "$1" != -- ]; do
-  mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 1
+  if [ -d "$1" ]; then mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 1; fi
   shift
 done
 shift

@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
 import type { Manifest } from '../contract/model.ts';
 import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
-import { readGraphSignature } from './onnx-file.ts';
+import { onnxFileIn } from './layout.ts';
+import { readGraphSignature, UnsupportedGraphError } from './onnx-file.ts';
 
 /** Without a limit of its own a process may take this much, and more for large weights. */
 const DEFAULT_MEMORY_MB = 1024;
@@ -106,13 +107,18 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
 
 async function readGraph(path: string, name: string): Promise<Graphs[string]> {
   return await readGraphSignature(path).catch((error: unknown) => {
+    if (error instanceof UnsupportedGraphError) throw new Error(`${name}: ${error.message}`);
     throw new Error(`${name} is not a whole ONNX file: ${messageOf(error)}`, { cause: error });
   });
 }
 
 /** The manifest as far as it can be read; what is wrong goes into `problems`. */
 async function readManifest(folder: string, problems: string[]) {
-  let json: unknown = { pipeline: 'tensor' }; // a lone model.onnx
+  const graph = onnxFileIn(await readdir(folder).catch(() => []));
+  let json: unknown = {
+    pipeline: 'tensor',
+    ...(graph ? { files: { model: { path: graph } } } : {}),
+  };
   try {
     const text = await readFile(join(folder, 'model.json'), 'utf8');
     json = JSON.parse(text.replace(/^\uFEFF/, '')); // some editors begin a file so

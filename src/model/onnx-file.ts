@@ -21,7 +21,18 @@ const ONNX = protobuf.Root.fromJSON({
     ValueInfoProto: {
       fields: { name: { type: 'string', id: 1 }, type: { type: 'TypeProto', id: 2 } },
     },
-    TypeProto: { fields: { tensorType: { type: 'TensorType', id: 1 } } },
+    TypeProto: {
+      fields: {
+        tensorType: { type: 'TensorType', id: 1 },
+        sequenceType: { type: 'ElementType', id: 4 },
+        mapType: { type: 'MapType', id: 5 },
+        optionalType: { type: 'ElementType', id: 9 },
+      },
+    },
+    ElementType: { fields: { elemType: { type: 'TypeProto', id: 1 } } },
+    MapType: {
+      fields: { keyType: { type: 'int32', id: 1 }, valueType: { type: 'TypeProto', id: 2 } },
+    },
     TensorType: {
       fields: { elemType: { type: 'int32', id: 1 }, shape: { type: 'ShapeProto', id: 2 } },
     },
@@ -33,16 +44,21 @@ const ONNX = protobuf.Root.fromJSON({
   },
 });
 
-interface ValueInfo {
-  readonly name: string;
-  readonly type?: {
-    readonly tensorType?: {
-      readonly elemType: number;
-      readonly shape?: {
-        readonly dim: readonly { readonly dimValue?: number; readonly dimParam?: string }[];
-      };
+interface TypeProto {
+  readonly tensorType?: {
+    readonly elemType: number;
+    readonly shape?: {
+      readonly dim: readonly { readonly dimValue?: number; readonly dimParam?: string }[];
     };
   };
+  readonly sequenceType?: { readonly elemType?: TypeProto };
+  readonly mapType?: { readonly keyType: number; readonly valueType?: TypeProto };
+  readonly optionalType?: { readonly elemType?: TypeProto };
+}
+
+interface ValueInfo {
+  readonly name: string;
+  readonly type?: TypeProto;
 }
 
 interface OnnxModel {
@@ -71,28 +87,62 @@ const DATATYPES: Readonly<Record<number, Datatype>> = {
   16: 'BF16',
 };
 
-/** The signature of the graph in the file at `path`; throws when it holds none that we can take. */
+/** ONNX's own names of the elements, for messages. */
+const ELEMENT_NAMES =
+  '? float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64 ? ? bfloat16'.split(
+    ' ',
+  );
+
+/** It is an ONNX file, of a graph that cannot be served; the message says what to do. */
+export class UnsupportedGraphError extends Error {
+  override readonly name = 'UnsupportedGraphError';
+}
+
+/**
+ * The signature of the graph in the file at `path`; throws when it holds none that we can take. Outputs
+ * that are no tensors are left out, as long as there are others.
+ */
 export async function readGraphSignature(path: string): Promise<GraphSignature> {
   const type = ONNX.lookupType('ModelProto');
   const message = type.decode(await readFile(path));
   const { graph } = type.toObject(message, { longs: Number, arrays: true }) as OnnxModel;
   if (graph === undefined || graph.output.length === 0) throw new Error('it holds no ONNX graph');
   const weights = new Set(graph.initializer.map((tensor) => tensor.name));
+  const inputs = graph.input.filter((value) => !weights.has(value.name));
+  const [otherInput] = inputs.filter((value) => !isTensor(value));
+  if (otherInput !== undefined) throw new UnsupportedGraphError(typeOf(otherInput));
+  const outputs = graph.output.filter(isTensor);
+  const skipped = graph.output.filter((value) => !isTensor(value)).map(typeOf);
+  if (outputs.length === 0) throw new UnsupportedGraphError(skipped.join('; '));
   return {
-    inputs: graph.input.filter((value) => !weights.has(value.name)).map(toTensorSpec),
-    outputs: graph.output.map(toTensorSpec),
+    inputs: inputs.map(toTensorSpec),
+    outputs: outputs.map(toTensorSpec),
+    ...(skipped.length === 0 ? {} : { skipped }),
   };
 }
 
-function toTensorSpec({ name, type }: ValueInfo): TensorSpec {
-  const tensor = type?.tensorType;
-  const datatype = DATATYPES[tensor?.elemType ?? 0];
-  if (tensor === undefined || datatype === undefined) {
-    throw new Error(`${name} is not a tensor of a known datatype`);
-  }
-  return {
-    name,
-    datatype,
-    shape: (tensor.shape?.dim ?? []).map((size) => size.dimValue ?? size.dimParam ?? null),
-  };
+const isTensor = ({ type }: ValueInfo): boolean =>
+  DATATYPES[type?.tensorType?.elemType ?? 0] !== undefined;
+
+/** What an input or output is that is no tensor, and how to have it as one. */
+function typeOf({ name, type }: ValueInfo): string {
+  const text = `${name} is ${nameOf(type)}, and only tensors are served`;
+  const isOfMaps = type?.sequenceType?.elemType?.mapType !== undefined;
+  return isOfMaps ? `${text}: export with zipmap=False (skl2onnx)` : text;
 }
+
+function nameOf(type: TypeProto | undefined): string {
+  const element = (number: number) => ELEMENT_NAMES[number] ?? '?';
+  if (type?.tensorType) return element(type.tensorType.elemType);
+  if (type?.sequenceType) return `sequence<${nameOf(type.sequenceType.elemType)}>`;
+  if (type?.optionalType) return `optional<${nameOf(type.optionalType.elemType)}>`;
+  if (!type?.mapType) return 'of an unknown type';
+  return `map<${element(type.mapType.keyType)},${nameOf(type.mapType.valueType)}>`;
+}
+
+/** Of what `isTensor` says is one. */
+const toTensorSpec = ({ name, type }: ValueInfo): TensorSpec => ({
+  name,
+  datatype: DATATYPES[type?.tensorType?.elemType ?? 0] ?? 'FP32',
+  shape: (type?.tensorType?.shape?.dim ?? []).map((size) => size.dimValue ?? size.dimParam ?? null),
+});

@@ -1,18 +1,13 @@
 /*
- * The model repository: folders of `<name>/<version>/model.json`, or of a lone model.onnx that the
+ * The model repository: folders of `<name>/<version>/model.json`, or of a lone .onnx file that the
  * tensor pipeline serves with defaults. It finds, validates and documents models; it loads none.
  * What cannot be served is kept with its reasons, and looked at again when it changes.
  */
-import { type Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
-import {
-  formatModelRef,
-  isModelName,
-  type ModelRef,
-  parseModelVersion,
-} from '../contract/model.ts';
+import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import { readLayout } from './layout.ts';
 import {
   findFile,
   ManifestError,
@@ -50,7 +45,7 @@ export class ModelRepository {
   readonly #folders: readonly string[];
   /** By name, the newest first. */
   #versions: ReadonlyMap<string, readonly Version[]> = new Map();
-  #folderProblems: readonly string[] = [];
+  #problems: readonly string[] = [];
 
   private constructor(folders: readonly string[]) {
     this.#folders = folders;
@@ -73,9 +68,9 @@ export class ModelRepository {
     return this.#everything().filter(isBroken);
   }
 
-  /** Folders of the repository that cannot be looked into, each with its reason. */
-  folderProblems(): readonly string[] {
-    return this.#folderProblems;
+  /** What is there and no version: folders that cannot be read, models in the wrong place. */
+  problems(): readonly string[] {
+    return this.#problems;
   }
 
   /** The versions of one model that can be served, newest first; empty when there is none. */
@@ -102,11 +97,12 @@ export class ModelRepository {
     const found: Version[] = [];
     const problems: string[] = [];
     const unread: string[] = [];
-    const versions = await this.#findVersions((path, error) => {
+    const layout = await readLayout(this.#folders, (path, error) => {
       problems.push(`${path} cannot be read: ${messageOf(error)}`);
       unread.push(path);
     });
-    for (const { ref, folder } of versions) {
+    problems.push(...layout.problems);
+    for (const { ref, folder } of layout.versions) {
       const label = formatModelRef(ref);
       const twin = found.find((version) => formatModelRef(version.ref) === label);
       const latest = known.get(folder);
@@ -117,10 +113,12 @@ export class ModelRepository {
     const isUnread = (version: Version) =>
       unread.some((path) => `${version.folder}/`.startsWith(`${path}/`));
     found.push(...before.filter((version) => isUnread(version) && !found.includes(version)));
-    this.#folderProblems = problems;
+    const hadProblems = this.#problems.join();
+    this.#problems = problems;
     this.#versions = byName(found);
     const after = this.#everything();
-    return after.length !== before.length || after.some((version) => !before.includes(version));
+    const isOther = after.length !== before.length || after.some((each) => !before.includes(each));
+    return isOther || problems.join() !== hadProblems;
   }
 
   /** Looks again every two seconds, and tells of changes. Returns what stops it. */
@@ -144,26 +142,7 @@ export class ModelRepository {
     const all = [...this.#versions.values()].flat();
     return all.toSorted((a, b) => a.ref.name.localeCompare(b.ref.name));
   }
-
-  async #findVersions(onUnread: OnUnread): Promise<{ ref: ModelRef; folder: string }[]> {
-    const found: { ref: ModelRef; folder: string }[] = [];
-    for (const folder of this.#folders) {
-      for (const name of await foldersIn(folder, onUnread)) {
-        if (!isModelName(name)) continue;
-        for (const versionName of await foldersIn(join(folder, name), onUnread)) {
-          const version = parseModelVersion(versionName);
-          const path = join(folder, name, versionName);
-          if (version === null || !(await holdsModel(path, onUnread))) continue;
-          found.push({ ref: { name, version }, folder: path });
-        }
-      }
-    }
-    return found;
-  }
 }
-
-/** Told of a folder that is there but cannot be read now. */
-type OnUnread = (path: string, error: unknown) => void;
 
 /** Reads a version, unless nothing of it has changed since `latest`. Never throws. */
 async function readVersion(
@@ -216,34 +195,10 @@ async function namedFacts(folder: string, references: readonly string[]): Promis
 const factsOf = ({ ino, size, mtimeMs }: { ino: number; size: number; mtimeMs: number }): string =>
   `${ino} ${size} ${mtimeMs}`;
 
-async function holdsModel(folder: string, onUnread: OnUnread): Promise<boolean> {
-  const names = (await entriesOf(folder, onUnread)).map(({ name }) => name);
-  return names.includes('model.json') || names.includes('model.onnx');
-}
-
 function byName(versions: readonly Version[]): ReadonlyMap<string, readonly Version[]> {
   const found = new Map<string, Version[]>();
   for (const version of versions.toSorted((a, b) => b.ref.version - a.ref.version)) {
     found.set(version.ref.name, [...(found.get(version.ref.name) ?? []), version]);
   }
   return found;
-}
-
-/** Folders below `folder`, and links to such. */
-async function foldersIn(folder: string, onUnread: OnUnread): Promise<string[]> {
-  return (await entriesOf(folder, onUnread))
-    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-    .map(({ name }) => name)
-    .sort();
-}
-
-/** What is in a folder; nothing when it does not exist. */
-async function entriesOf(folder: string, onUnread: OnUnread): Promise<Dirent[]> {
-  return await readdir(folder, { withFileTypes: true }).catch(
-    (error: NodeJS.ErrnoException): Dirent[] => {
-      const isAbsent = error.code === 'ENOENT' || error.code === 'ENOTDIR';
-      if (!isAbsent) onUnread(folder, error);
-      return [];
-    },
-  );
 }

@@ -53,16 +53,18 @@ export async function openSession(path: string, options: SessionOptions): Promis
     interOpNumThreads: 1,
     logSeverityLevel: 3, // errors only: its warnings are for the authors of graphs
   });
+  const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor);
   const signature: GraphSignature = {
     inputs: session.inputMetadata.map(toSpec),
-    outputs: session.outputMetadata.map(toSpec),
+    outputs: tensors.map(toSpec),
   };
   checkSignature(signature, options.graph);
   const [input = ''] = session.inputNames;
-  const [output = ''] = session.outputNames;
+  const outputs = tensors.map(({ name }) => name);
+  const [output = ''] = outputs;
   return {
-    run: async (inputs) => await session.run(inputs),
-    runOne: async (tensor) => (await session.run({ [input]: tensor }))[output] as Tensor,
+    run: async (inputs) => await session.run(inputs, outputs),
+    runOne: async (tensor) => (await session.run({ [input]: tensor }, outputs))[output] as Tensor,
   };
 }
 

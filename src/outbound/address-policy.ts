@@ -9,6 +9,8 @@ import ipaddr from 'ipaddr.js';
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 const MAX_URL_CHARS = 2048;
+/** The operator may want it. */
+const WAY_OUT = '(BUZZER_OUTBOUND_ALLOW opens more)';
 const HTTPS_PORTS: readonly number[] = [443, 8443];
 
 /** Azure's wire server answers on an address of the public range (ipaddr.js: `unicast`). */
@@ -50,17 +52,19 @@ export class AddressPolicy {
     const literal = addressLiteral(url.hostname);
     if (literal !== null) {
       if (this.permits(literal, url)) return url;
-      throw new ForbiddenUrlError(`${url.host} is not an address that requests may go to`);
+      throw new ForbiddenUrlError(
+        `${url.host} is not an address that requests may go to ${WAY_OUT}`,
+      );
     }
     const opened = this.#entries.filter(
-      (entry) => opensPort(entry, url) && ('range' in entry.target || isNamed(entry, url)),
+      (entry) => opensPort(entry, url) && (mayLeadInto(entry, url) || isNamed(entry, url)),
     );
     if (url.protocol !== 'https:' && !opened.some(({ allowsHttp }) => allowsHttp)) {
-      throw new ForbiddenUrlError('the URL must begin with https://');
+      throw new ForbiddenUrlError(`the URL must begin with https:// ${WAY_OUT}`);
     }
     if (opened.length === 0 && !HTTPS_PORTS.includes(portOf(url))) {
       throw new ForbiddenUrlError(
-        `port ${portOf(url)} is not one that requests may go to (${HTTPS_PORTS.join(', ')})`,
+        `port ${portOf(url)} is not one that requests may go to, as ${HTTPS_PORTS.join(' and ')} are ${WAY_OUT}`,
       );
     }
     return url;
@@ -167,6 +171,15 @@ function isNamed({ target }: AllowEntry, url: URL): boolean {
     ? hostname.endsWith(target.name.slice(1))
     : hostname === target.name;
 }
+
+/** Whether a name may turn out to be of a range. Only a name of this machine is of its loopback range. */
+function mayLeadInto({ target }: AllowEntry, url: URL): boolean {
+  if (!('range' in target)) return false;
+  const isLoopback = target.range[0].range() === 'loopback';
+  return !isLoopback || LOOPBACK_NAME.test(url.hostname);
+}
+
+const LOOPBACK_NAME = /^(?:[^.]+\.)*localhost\.?$/i;
 
 function isInRange({ target }: AllowEntry, address: Address): boolean {
   if (!('range' in target)) return false;

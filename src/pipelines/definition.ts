@@ -60,6 +60,8 @@ export interface PipelineSchema {
   readonly input: z.ZodObject;
   readonly options: z.ZodObject;
   readonly output: z.ZodType;
+  /** A small input that the model takes; null when there is none to show. */
+  readonly example: Readonly<Record<string, unknown>> | null;
   /** The media fields of `input`, by name. */
   readonly media: Readonly<Record<string, MediaField>>;
   /**

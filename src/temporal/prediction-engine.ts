@@ -40,6 +40,7 @@ import { listExecutions } from './visibility.ts';
 const CHECK_DEADLINE_MS = 2000;
 const COUNT_DEADLINE_MS = 500; // a request waits for it, and for more after it
 const MAX_RUNS = 100; // of one prediction: each reset makes one
+const MAX_SUMMARY_CHARS = 200;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
 /** There was a prediction of this id before. */
@@ -127,7 +128,7 @@ export class PredictionEngine {
         },
         priority: { priorityKey: priority, fairnessKey: accepted.tenant },
         ...(delayMs > 0 ? { startDelay: delayMs } : {}),
-        staticSummary: formatModelRef(modelRefOf(accepted)),
+        staticSummary: summaryOf(accepted),
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
@@ -308,6 +309,12 @@ export class PredictionEngine {
     await this.#timely(call, CHECK_DEADLINE_MS);
   }
 }
+
+/** What tells it apart in the Web UI. */
+const summaryOf = (accepted: Accepted): string =>
+  [formatModelRef(modelRefOf(accepted)), accepted.tenant, ...(accepted.tags ?? [])]
+    .join(' · ')
+    .slice(0, MAX_SUMMARY_CHARS);
 
 const snakeCase = (name: string) =>
   name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

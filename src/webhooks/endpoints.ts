@@ -53,7 +53,7 @@ export class WebhookEndpoints {
   /** The enabled ones, as a prediction that is accepted now remembers them. */
   async matching(tenant: string): Promise<readonly MatchingEndpoint[]> {
     const enabled = (await this.list(tenant)).filter((endpoint) => endpoint.enabled);
-    return enabled.map(({ id, events }) => ({ id, events }));
+    return enabled.map(({ id, url, events }) => ({ id, host: new URL(url).host, events }));
   }
 
   /** Throws `TooManyEndpointsError`. */

@@ -1,5 +1,4 @@
 /* The inference worker: one device, one Temporal Worker per model version, activities only. */
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
@@ -28,6 +27,10 @@ const MAX_INPUT_BYTES = 512 * 1024 ** 2; // beside the model processes, which ha
 const LONGEST_RUN = '48h'; // timeouts.run_s is at most a day
 const LAST_REPORTS_MS = 3000; // for telling Temporal of attempts that were cut off
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
+
+/** What a model process may know of the environment: no setting of ours, and nobody's secrets. */
+const KEPT_ENVIRONMENT =
+  /^(?:PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|(?:CUDA|CUDNN|NVIDIA|OMP|KMP|MKL|OPENBLAS|VK|DAWN)_\w+)$/;
 
 await runWorkerProcess('inference', hostname(), async (context) => {
   const { config, logger, identity, stop } = context;
@@ -100,10 +103,7 @@ async function openRuntime({ config, logger }: WorkerContext) {
   const device = await chooseDevice(wanted);
   removeDeadCgroups();
   const metrics = new InferenceMetrics(config.device, device);
-  const confinement = await probeConfinement(
-    config.modelFolders.filter((folder) => existsSync(folder)),
-    environment['PATH'] ?? '',
-  );
+  const confinement = await probeConfinement(config.modelFolders, environment['PATH'] ?? '');
   const missing = missingIn(confinement);
   if (missing !== null) {
     logger.warn(`this machine does not let us keep model processes from these: ${missing}`);
@@ -153,10 +153,6 @@ async function createWorker(
     shutdownGraceTime: LONGEST_RUN,
   });
 }
-
-/** What a model process may know of the environment: no setting of ours, and nobody's secrets. */
-const KEPT_ENVIRONMENT =
-  /^(?:PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|(?:CUDA|CUDNN|NVIDIA|OMP|KMP|MKL|OPENBLAS|VK|DAWN)_\w+)$/;
 
 function modelEnvironment(config: Config): Record<string, string | undefined> {
   const kept = Object.entries(config.environment).filter(([name]) => KEPT_ENVIRONMENT.test(name));

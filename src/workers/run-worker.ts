@@ -17,6 +17,8 @@ const EXPECTED_WARNING =
   /^No (?:workflows|activities) registered|^Workflow failed|Workflow task duration exceeded/;
 const CONNECT_PATIENCE_MS = 60_000;
 const CONNECT_RETRY_MS = 250;
+const SAY_WAITING_MS = 1500;
+const SAY_WAITING_EVERY_MS = 10_000;
 
 /** Something a person must change before this process can do its work; one line. */
 export class SetupError extends Error {
@@ -42,6 +44,7 @@ export async function runWorkerProcess(
   work: (context: WorkerContext) => Promise<void>,
 ): Promise<void> {
   let logger = createLogger(kind, 'info');
+  process.umask(0o077); // what we put into the data folder is for its owner
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -109,13 +112,22 @@ function installRuntime(logger: Logger): void {
   });
 }
 
-/** Waits for a server that is not there yet, since all of it may be starting at once. */
+/** Waits for a server that is not there yet, since all of it may be starting at once; and says so. */
 async function connect(config: Config, logger: Logger, stop: AbortSignal) {
   const { connection, namespace } = config.temporal;
   const options = connection as NativeConnectionOptions;
-  const giveUpAtMs = Date.now() + CONNECT_PATIENCE_MS;
+  const wanted = `a Temporal server with namespace ${namespace} at ${options.address}`;
+  const sinceMs = Date.now();
+  let saidAtMs = sinceMs + SAY_WAITING_MS - SAY_WAITING_EVERY_MS;
   for (;;) {
     let native: NativeConnection | undefined;
+    const saying = setTimeout(
+      () => {
+        logger.info(`waiting for ${wanted} (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE)`);
+        saidAtMs = Date.now();
+      },
+      Math.max(0, saidAtMs + SAY_WAITING_EVERY_MS - Date.now()),
+    );
     try {
       native = await NativeConnection.connect(options);
       await native.workflowService.describeNamespace({ namespace });
@@ -123,15 +135,15 @@ async function connect(config: Config, logger: Logger, stop: AbortSignal) {
     } catch (error) {
       await native?.close();
       stop.throwIfAborted();
-      if (Date.now() > giveUpAtMs) {
-        throw new Error(`no Temporal server with namespace ${namespace} at ${options.address}`, {
-          cause: error,
-        });
+      if (Date.now() - sinceMs > CONNECT_PATIENCE_MS) {
+        throw new Error(`there is no ${wanted.slice(2)}`, { cause: error });
       }
-      logger.debug({ err: error }, 'waiting for the Temporal server');
+      logger.debug({ err: error }, 'no Temporal server yet');
       await new Promise((resolve) => {
         setTimeout(resolve, CONNECT_RETRY_MS);
       });
+    } finally {
+      clearTimeout(saying);
     }
   }
 }

@@ -59,9 +59,9 @@ export class ServedModels {
       const { ref, folder, problems } = version;
       logger.error({ model: formatModelRef(ref), folder, problems }, 'cannot be served');
     }
-    const folderProblems = this.#repository.folderProblems();
-    for (const problem of folderProblems) if (!this.#reported.has(problem)) logger.error(problem);
-    this.#reported = new Set<unknown>([...broken, ...folderProblems]);
+    const misplaced = this.#repository.problems();
+    for (const problem of misplaced) if (!this.#reported.has(problem)) logger.warn(problem);
+    this.#reported = new Set<unknown>([...broken, ...misplaced]);
     const gone = new Set(this.#versions.keys());
     for (const version of this.#repository.all()) {
       const label = formatModelRef(version.ref);

@@ -11,6 +11,7 @@ import {
   type DeliverResult,
   type DeliveryRequest,
   type DeliveryState,
+  deliverySummary,
   MAX_KEPT_ATTEMPTS,
   MEMO_DELIVERY,
   newDelivery,
@@ -26,7 +27,8 @@ export async function webhookDeliveryWorkflow(
   let delayMs = scheduleMs[0] ?? 0;
   let made = 0;
   for (;;) {
-    if (delayMs > 0) await sleep(delayMs);
+    const attempt = (state.attempts.at(-1)?.number ?? 0) + 1;
+    if (delayMs > 0) await sleep(delayMs, { summary: deliverySummary(request, attempt) });
     const result = await deliver({ tenant, event, receiver });
     const isBusy = 'busy_ms' in result;
     const step: NextStep = isBusy

@@ -198,6 +198,12 @@ export const modelAnswer = z
   })
   .meta({ id: 'Model' });
 
+export const modelsAnswer = pageOf(modelAnswer).extend({
+  problems: z
+    .array(z.string())
+    .describe('What lies in the folders of models and is served by nobody, and why.'),
+});
+
 export const indexAnswer = z.strictObject({
   name: z.literal('buzzer'),
   urls: z.record(z.string(), z.string()),

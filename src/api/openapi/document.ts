@@ -33,7 +33,8 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
         description: 'Durable asynchronous inference. docs/api.md walks through it.',
       },
       servers: [{ url: publicUrl }],
-      paths: { ...(withModels ? modelPaths(repository, needsKeys) : {}), ...paths(needsKeys) },
+      tags: TAGS.map((name) => ({ name })),
+      paths: { ...paths(needsKeys), ...(withModels ? modelPaths(repository, needsKeys) : {}) },
       webhooks: {
         prediction: {
           post: {
@@ -49,6 +50,9 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
   );
 }
 
+/** In the order in which a reader meets them. */
+const TAGS = ['Predictions', 'Webhooks', 'Service', 'Open Inference Protocol', 'Models'];
+
 const KEY = { type: 'http', scheme: 'bearer', description: 'An API key: `bz_…`' } as const;
 
 function paths(needsKeys: boolean): ZodOpenApiPathsObject {
@@ -56,7 +60,15 @@ function paths(needsKeys: boolean): ZodOpenApiPathsObject {
   for (const operation of OPERATIONS) {
     const { id, method, path } = operation;
     if (!isDocumented(id)) continue;
-    const described = { operationId: id, ...DOCUMENTED[id], ...secured(operation, needsKeys) };
+    const own = DOCUMENTED[id];
+    const { description: needs, ...security } = secured(operation, needsKeys);
+    const description = [own.description, needs].filter((text) => text !== undefined).join(' ');
+    const described = {
+      operationId: id,
+      ...own,
+      ...security,
+      ...(description === '' ? {} : { description }),
+    };
     found[path] = { ...found[path], [method.toLowerCase()]: described };
   }
   return found;
@@ -64,7 +76,10 @@ function paths(needsKeys: boolean): ZodOpenApiPathsObject {
 
 const isDocumented = (id: string): id is DocumentedId => Object.hasOwn(DOCUMENTED, id);
 
-const secured = ({ scope }: Operation, needsKeys: boolean) =>
+const secured = (
+  { scope }: Operation,
+  needsKeys: boolean,
+): { readonly security?: { key: never[] }[]; readonly description?: string } =>
   scope === null || !needsKeys
     ? {}
     : { security: [{ key: [] }], description: `Needs a key with the scope \`${scope}\`.` };
@@ -93,7 +108,10 @@ function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: bool
   const body = { ...request, properties } as oas31.SchemaObject;
   const media = Object.values(schema.media);
   const binary = { schema: { type: 'string', format: 'binary' } };
-  const raw = media.length === 1 ? [...(media[0]?.accept ?? []), 'application/octet-stream'] : [];
+  const raw = [
+    ...(media.length === 1 ? [...(media[0]?.accept ?? []), 'application/octet-stream'] : []),
+    ...Object.keys(schema.bodies),
+  ];
   const file = { type: 'string', format: 'binary' } as const;
   const files = Object.fromEntries(Object.keys(schema.media).map((name) => [name, file]));
   const rest = { type: 'string', description: 'The rest, as JSON.' } as const;
@@ -106,7 +124,10 @@ function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: bool
     requestBody: {
       required: true,
       content: {
-        'application/json': { schema: body },
+        'application/json': {
+          schema: body,
+          ...(schema.example === null ? {} : { example: { input: schema.example } }),
+        },
         ...Object.fromEntries(raw.map((type) => [type, binary])),
         ...(media.length === 0 ? {} : { 'multipart/form-data': form }),
       },

@@ -9,10 +9,16 @@ import type { OperationId } from '../operations.ts';
 import { problemAnswer } from './answers.ts';
 
 /** These are about the API itself. */
-export type DocumentedId = Exclude<OperationId, 'getOpenApi' | 'getDocs' | 'getDocsAsset'>;
+export type DocumentedId = Exclude<
+  OperationId,
+  'getOpenApi' | 'getDocs' | 'getDocsAsset' | 'getRoot'
+>;
 export type Documented = Omit<ZodOpenApiOperationObject, 'operationId' | 'security'>;
 
-export const bodyOf = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
+/** `example` can be sent as it is. */
+export const bodyOf = (schema: z.ZodType, example: object = {}) => ({
+  content: { 'application/json': { schema, example } },
+});
 export const answer = (
   description: string,
   schema: z.ZodType,
@@ -28,6 +34,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   401: 'An API key is needed, or this one is no longer valid',
   403: 'The API key may not do this',
   404: 'There is no such thing',
+  408: 'The body came too slowly',
   409: 'Not in this state',
   410: 'It has expired or was deleted',
   413: 'The body is too large',
@@ -45,14 +52,17 @@ export function answers(
   problems: readonly number[],
   mediaType = 'application/problem+json',
 ): ZodOpenApiResponsesObject {
-  const all = problems.map((status): [string, ZodOpenApiResponseObject] => [
-    String(status),
-    {
-      description: PROBLEMS[status] ?? '',
-      content: { [mediaType]: { schema: problemAnswer } },
-      ...(status === 429 || status === 503 ? { headers: retryLater } : {}),
-    },
-  ]);
+  const isRead = problems.includes(413); // what has a body that is read may be slow, too
+  const all = [...problems, ...(isRead ? [408] : [])].map(
+    (status): [string, ZodOpenApiResponseObject] => [
+      String(status),
+      {
+        description: PROBLEMS[status] ?? '',
+        content: { [mediaType]: { schema: problemAnswer } },
+        ...(status === 429 || status === 503 ? { headers: retryLater } : {}),
+      },
+    ],
+  );
   return { ...own, ...Object.fromEntries(all) };
 }
 

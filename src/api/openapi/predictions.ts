@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { PREDICTION_ID } from '../../contract/ids.ts';
 import {
+  eventsQuerySchema,
   listQuerySchema,
   modelRequestSchema,
   predictionChangesSchema,
@@ -18,7 +19,7 @@ const predictionId = z
   .meta({ example: 'pred_01kb6v0x3dq2m8c5n7w9t4hjre' });
 const model = z
   .string()
-  .meta({ description: '`ocr`, or a version of it: `ocr@1`', example: 'ocr' });
+  .meta({ description: '`affine`, or a version of it: `affine@1`', example: 'affine' });
 const ofPrediction = { path: z.object({ id: predictionId }) };
 
 const idempotency = z.string().min(1).max(255).optional().meta({
@@ -60,8 +61,11 @@ const bytes = {
 export const predictions = {
   createPrediction: {
     summary: 'Submit a prediction',
-    requestParams: { header: submission },
-    requestBody: { required: true, ...bodyOf(requestSchema) },
+    requestParams: { header: submission, query: waitQuerySchema },
+    requestBody: {
+      required: true,
+      ...bodyOf(requestSchema, { model: 'affine', input: { x: [[1, 2, 3]] } }),
+    },
     responses: submissionAnswers,
   },
   createModelPrediction: {
@@ -69,7 +73,7 @@ export const predictions = {
     requestParams: {
       header: submission,
       path: z.object({ model }),
-      query: z.object({
+      query: waitQuerySchema.extend({
         request: z
           .string()
           .optional()
@@ -79,7 +83,7 @@ export const predictions = {
     requestBody: {
       required: true,
       content: {
-        'application/json': { schema: modelRequestSchema },
+        'application/json': { schema: modelRequestSchema, example: { input: { x: [[1, 2, 3]] } } },
         'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
         'multipart/form-data': {
           schema: {
@@ -107,6 +111,8 @@ export const predictions = {
   },
   listPredictions: {
     summary: 'Find predictions',
+    description:
+      'The latest first, by the time of acceptance. Large values are references: see `include`.',
     requestParams: { query: listQuerySchema },
     responses: answers({ '200': answer('A page', pageOf(predictionAnswer)) }, GUARDED),
   },
@@ -118,7 +124,7 @@ export const predictions = {
   changePrediction: {
     summary: 'Give a prediction that waits another priority, queue_ttl or deadline',
     requestParams: ofPrediction,
-    requestBody: { required: true, ...bodyOf(predictionChangesSchema) },
+    requestBody: { required: true, ...bodyOf(predictionChangesSchema, { priority: 1 }) },
     responses: answers(
       { '200': answer('The record, with the new terms', predictionAnswer, polled) },
       [...GUARDED, 404, 409, 410, 413, 415, 422],
@@ -139,6 +145,7 @@ export const predictions = {
     summary: 'The same input once more, as a new prediction',
     requestParams: {
       ...ofPrediction,
+      query: waitQuerySchema,
       header: submission.pick({ 'Idempotency-Key': true, Prefer: true }),
     },
     responses: answers(
@@ -171,7 +178,7 @@ export const predictions = {
   },
   watchPrediction: {
     summary: 'Follow a prediction: server-sent events',
-    requestParams: ofPrediction,
+    requestParams: { ...ofPrediction, query: eventsQuerySchema },
     responses: answers(
       {
         '200': {
@@ -185,7 +192,11 @@ export const predictions = {
   getHistory: {
     summary: 'What has happened: attempts, workers, failures',
     requestParams: ofPrediction,
-    responses: answers({ '200': answer('In its order', historyAnswer) }, [...GUARDED, 404, 410]),
+    responses: answers({ '200': answer('In the order of time', historyAnswer) }, [
+      ...GUARDED,
+      404,
+      410,
+    ]),
   },
   getDeliveries: {
     summary: 'Who was told of its end, and how that went',
@@ -208,6 +219,7 @@ export const predictions = {
       413,
       415,
       422,
+      429,
     ]),
   },
 } satisfies Partial<Record<DocumentedId, Documented>>;

@@ -1,6 +1,12 @@
 /* The operations on models and on the service itself. */
 import { z } from 'zod';
-import { healthAnswer, indexAnswer, modelAnswer, pageOf, readinessAnswer } from './answers.ts';
+import {
+  healthAnswer,
+  indexAnswer,
+  modelAnswer,
+  modelsAnswer,
+  readinessAnswer,
+} from './answers.ts';
 import { answer, answers, type Documented, type DocumentedId, GUARDED } from './parts.ts';
 
 const model = z
@@ -10,7 +16,7 @@ const model = z
 export const service = {
   listModels: {
     summary: 'The models that are served',
-    responses: answers({ '200': answer('All of them', pageOf(modelAnswer)) }, GUARDED),
+    responses: answers({ '200': answer('All of them', modelsAnswer) }, GUARDED),
   },
   getModel: {
     summary: 'A model: its schemas, its workers, its state',

@@ -26,7 +26,7 @@ export const webhooks = {
   },
   createEndpoint: {
     summary: 'Register a webhook endpoint',
-    requestBody: { required: true, ...bodyOf(endpointSchema) },
+    requestBody: { required: true, ...bodyOf(endpointSchema, { url: 'https://example.com/hook' }) },
     responses: answers(
       { '201': answer('Registered', endpointAnswer, z.object({ Location: z.string() })) },
       [...GUARDED, 413, 415, 422],
@@ -40,7 +40,7 @@ export const webhooks = {
   changeEndpoint: {
     summary: 'Change a webhook endpoint',
     requestParams: ofEndpoint,
-    requestBody: { required: true, ...bodyOf(endpointChangesSchema) },
+    requestBody: { required: true, ...bodyOf(endpointChangesSchema, { enabled: true }) },
     responses: answers({ '200': answer('As it is now', endpointAnswer) }, [
       ...GUARDED,
       404,
@@ -67,19 +67,23 @@ export const webhooks = {
         '200': answer('It was tried', deliveryAnswer),
         '202': answer('It is still being tried', deliveryAnswer),
       },
-      [...GUARDED, 404],
+      [...GUARDED, 404, 429],
     ),
   },
   redeliverToEndpoint: {
     summary: 'Tell an endpoint again what has failed since a time',
     requestParams: ofEndpoint,
-    requestBody: { required: true, ...bodyOf(redeliverSinceSchema) },
+    requestBody: {
+      required: true,
+      ...bodyOf(redeliverSinceSchema, { since: '2026-01-01T00:00:00Z' }),
+    },
     responses: answers({ '202': answer('So many are being told again', redeliveryAnswer) }, [
       ...GUARDED,
       404,
       413,
       415,
       422,
+      429,
     ]),
   },
   getSecret: {

@@ -33,6 +33,10 @@ const outputSchema = z.object({
 export type OcrOptions = z.infer<typeof optionsSchema>;
 export type OcrOutput = z.infer<typeof outputSchema>;
 
+/** A white PNG image of 64 × 32 pixels. */
+const EMPTY_PAGE =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAAAgCAAAAACH9iFYAAAAH0lEQVR42mP4TyFgGDVg1IBRA0YNGDVg1IBRA4abAQBtz/hqtjT8QgAAAABJRU5ErkJggg==';
+
 export const describeOcr: DescribePipeline = (manifest) => {
   const missing = OCR_FILES.filter((role) => manifest.files[role] === undefined);
   if (missing.length > 0) {
@@ -40,6 +44,7 @@ export const describeOcr: DescribePipeline = (manifest) => {
   }
   return {
     ...PLAIN_INPUT,
+    example: { image: EMPTY_PAGE },
     input: z.strictObject({
       image: z
         .string()

@@ -19,6 +19,7 @@ import { elementProblem, flatten, textElementProblem } from './elements.ts';
 import { MAX_RANK, toProtocolForm } from './forms.ts';
 import { NPY_MEDIA_TYPE, readNpy } from './npy.ts';
 
+const MAX_SHOWN_ELEMENTS = 1024;
 const MAX_DIMENSION = 2 ** 31 - 1; // more than any tensor that fits into memory
 
 const tensorSchema = z.strictObject({
@@ -57,14 +58,13 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     )
     .describe(`The graph's inputs: ${graph.inputs.map(describeTensorSpec).join('; ')}.`);
   const output = z.object({
-    outputs: z
-      .array(tensorSchema)
-      .describe(`The graph's outputs: ${graph.outputs.map(describeTensorSpec).join('; ')}.`),
+    outputs: z.array(tensorSchema).describe(describeOutputs(graph)),
   });
   return {
     output,
     input: z.strictObject({ inputs }),
     options: optionsSchema,
+    example: exampleOf(graph),
     media: {},
     normalize: (given) => toProtocolForm(given, graph),
     isLarge: (path) => path.at(-1) === 'data',
@@ -73,6 +73,28 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     batchKey: batches(graph) ? ({ inputs: given }) => keyOf(given) : null,
   };
 };
+
+/** Zeros of the shapes that the graph asks for; null when they are too many to show. */
+function exampleOf({ inputs }: GraphSignature): Readonly<Record<string, unknown>> | null {
+  const shapes = inputs.map(({ shape }) =>
+    shape.map((size) => (typeof size === 'number' ? size : 1)),
+  );
+  if (shapes.some((shape) => elementCount(shape) > MAX_SHOWN_ELEMENTS)) return null;
+  const values = inputs.map(({ name, datatype }, index) => {
+    const zero = datatype === 'BOOL' ? false : datatype === 'BYTES' ? '' : 0;
+    const nested = (shape: readonly number[]): unknown => {
+      const [size, ...rest] = shape;
+      return size === undefined ? zero : Array.from({ length: size }, () => nested(rest));
+    };
+    return [name, nested(shapes[index] ?? [])];
+  });
+  return Object.fromEntries(values);
+}
+
+const describeOutputs = ({ outputs, skipped = [] }: GraphSignature): string =>
+  [`The graph's outputs: ${outputs.map(describeTensorSpec).join('; ')}`, ...skipped]
+    .map((sentence) => `${sentence}.`)
+    .join(' ');
 
 /** The one input of a graph as numpy saved it. */
 function npyInput(bytes: Uint8Array, { inputs: [spec] }: GraphSignature): ReturnType<BodyForm> {

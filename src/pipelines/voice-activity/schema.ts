@@ -43,6 +43,10 @@ export type VoiceActivityOutput = z.infer<typeof outputSchema>;
 
 const INPUTS = ['input', 'state', 'sr'];
 
+/** A hundredth of a second of it, as WAV. */
+const SILENCE =
+  'data:audio/wav;base64,UklGRnQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YVAAAACAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgA==';
+
 export const describeVoiceActivity: DescribePipeline = (manifest, graphs) => {
   const graph = graphs[VOICE_FILE];
   if (manifest.files[VOICE_FILE] === undefined || graph === undefined) {
@@ -55,6 +59,7 @@ export const describeVoiceActivity: DescribePipeline = (manifest, graphs) => {
   }
   return {
     ...PLAIN_INPUT,
+    example: { audio: SILENCE },
     input: z.strictObject({
       audio: z.string().describe('A WAV, FLAC or MP3 file, as a data URL or an https URL.'),
     }),

@@ -113,7 +113,7 @@ test('a folder that cannot be read is told, and the others are served', async ()
   await symlink('loop', join(folder, 'loop')); // a folder whose reading fails, for root as well
   const repository = await ModelRepository.open([folder, join(folder, 'loop')]);
 
-  expect(repository.folderProblems()).toEqual(
+  expect(repository.problems()).toEqual(
     expect.arrayContaining([expect.stringContaining('cannot be read')]),
   );
   expect(repository.find('a', 1)).toBeDefined();
@@ -125,7 +125,7 @@ test('the same version in two folders is served from the first', async () => {
   const repository = await ModelRepository.open([join(folder, 'one'), join(folder, 'two')]);
 
   expect(repository.find('a', 1)?.folder).toBe(join(folder, 'one', 'a', '1'));
-  expect(repository.folderProblems()[0]).toContain(`a@1 is already in ${folder}`);
+  expect(repository.problems()[0]).toContain(`a@1 is already in ${folder}`);
 });
 
 test('what changes is seen: a new version, a repaired one, one that is gone', async () => {

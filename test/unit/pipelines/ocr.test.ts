@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import sharp from 'sharp';
 import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
 import type { OcrOutput } from '../../../src/pipelines/ocr/schema.ts';
-import { editsBetween } from '../../support/edits.ts';
+import { editsBetween } from '../../../src/contract/edit-distance.ts';
 import { inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { messageOf } from '../../../src/contract/failure.ts';
 import type { Manifest } from '../../../src/contract/model.ts';
 import { describeTensor } from '../../../src/pipelines/tensor/schema.ts';
 
@@ -24,8 +25,14 @@ const schema = describeTensor(manifest, {
 });
 const x = { name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] };
 const n = { name: 'n', datatype: 'INT64', shape: [1], data: [7] };
-const messages = (inputs: unknown) =>
-  schema.input.safeParse({ inputs }).error?.issues.map((issue) => issue.message) ?? [];
+function messages(inputs: unknown): readonly string[] {
+  try {
+    const input = schema.normalize?.({ inputs });
+    return schema.input.safeParse(input).error?.issues.map((issue) => issue.message) ?? [];
+  } catch (error) {
+    return [messageOf(error)];
+  }
+}
 
 test('tensors that fit the graph are accepted, nested data and large integers too', () => {
   expect(messages([x, n])).toEqual([]);

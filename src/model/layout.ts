@@ -1,0 +1,155 @@
+/*
+ * Where the versions of a repository lie: `<name>/<version>/` with a model.json, a model.onnx, or one
+ * .onnx file of any name. What looks like a model but lies elsewhere is told, with what was expected.
+ */
+import { type Dirent } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { isModelName, type ModelRef, parseModelVersion } from '../contract/model.ts';
+
+/** A log line for each of a thousand misplaced files would hide the rest. */
+const MAX_PROBLEMS = 50;
+
+export interface Layout {
+  readonly versions: readonly { readonly ref: ModelRef; readonly folder: string }[];
+  /** What is not served, each with its place and what was expected there. */
+  readonly problems: readonly string[];
+}
+
+/** Told of a folder that is there but cannot be read now. */
+type OnUnread = (path: string, error: unknown) => void;
+
+/** Looks through the folders of a repository; those that do not exist are empty. */
+export async function readLayout(folders: readonly string[], onUnread: OnUnread): Promise<Layout> {
+  const look = new Look(onUnread);
+  for (const folder of folders) await look.atRepository(folder);
+  const { versions, problems } = look;
+  return { versions, problems: problems.slice(0, MAX_PROBLEMS) };
+}
+
+class Look {
+  readonly versions: { ref: ModelRef; folder: string }[] = [];
+  readonly problems: string[] = [];
+  readonly #onUnread: OnUnread;
+
+  constructor(onUnread: OnUnread) {
+    this.#onUnread = onUnread;
+  }
+
+  async atRepository(folder: string): Promise<void> {
+    const { files, folders } = await this.#entriesOf(folder);
+    for (const file of files.filter(isOnnx)) {
+      const expected = join(folder, nameFor(basename(file, '.onnx')), '1', 'model.onnx');
+      this.problems.push(
+        `${join(folder, file)} is not in a folder of its own: put it into ${expected}`,
+      );
+    }
+    for (const name of folders) {
+      if (isModelName(name)) await this.#atModel(folder, name);
+      else await this.#atWrongName(folder, name);
+    }
+  }
+
+  async #atWrongName(folder: string, name: string): Promise<void> {
+    const path = join(folder, name);
+    const { files, folders } = await this.#entriesOf(path);
+    const isModel = files.some(isModelFile) || folders.some((each) => versionIn(each) !== null);
+    if (!isModel) return;
+    const advice = `lowercase letters, digits, . _ and -, such as ${nameFor(name)}`;
+    this.problems.push(`${path} is not served: the name of a model is of ${advice}`);
+  }
+
+  async #atModel(folder: string, name: string): Promise<void> {
+    const path = join(folder, name);
+    const { files, folders } = await this.#entriesOf(path);
+    for (const file of files.filter(isModelFile)) {
+      const expected = join(path, '1', isOnnx(file) ? 'model.onnx' : file);
+      this.problems.push(
+        `${join(path, file)} is not in the folder of a version: put it into ${expected}`,
+      );
+    }
+    if (files.includes('config.pbtxt')) {
+      const advice = `settings go into a model.json beside each model.onnx (docs/models.md)`;
+      this.problems.push(`${join(path, 'config.pbtxt')} is Triton's and is not read: ${advice}`);
+    }
+    for (const versionName of folders) await this.#atVersion(path, name, versionName);
+    if (folders.length > 0 || files.some(isModelFile)) return;
+    this.problems.push(`${path} has no version: expected ${join(path, '1', 'model.onnx')}`);
+  }
+
+  async #atVersion(modelPath: string, name: string, versionName: string): Promise<void> {
+    const path = join(modelPath, versionName);
+    const version = parseModelVersion(versionName);
+    const { files, isUnread } = await this.#entriesOf(path);
+    if (isUnread) return;
+    if (version === null) {
+      if (!files.some(isModelFile)) return;
+      const expected = join(modelPath, String(versionIn(versionName) ?? 1));
+      this.problems.push(
+        `${path} is not served: versions are whole numbers, so call it ${expected}`,
+      );
+      return;
+    }
+    if (isVersion(files)) this.versions.push({ ref: { name, version }, folder: path });
+    else this.problems.push(`${path} ${emptiness(files)}`);
+  }
+
+  /** What is in a folder, and links to such; hidden ones are nobody's models. */
+  async #entriesOf(folder: string) {
+    let isUnread = false;
+    const entries = await readdir(folder, { withFileTypes: true }).catch(
+      (error: NodeJS.ErrnoException): Dirent[] => {
+        isUnread = error.code !== 'ENOENT' && error.code !== 'ENOTDIR';
+        if (isUnread) this.#onUnread(folder, error);
+        return [];
+      },
+    );
+    const shown = entries.filter(({ name }) => !name.startsWith('.') && name !== 'node_modules');
+    const namesOf = (found: readonly Dirent[]) => found.map(({ name }) => name).sort();
+    return {
+      isUnread,
+      files: namesOf(shown.filter((entry) => entry.isFile() || isModelFile(entry.name))),
+      folders: namesOf(shown.filter((entry) => isFolder(entry) && !isModelFile(entry.name))),
+    };
+  }
+}
+
+const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
+/** By its name: that it is a pipe or a folder is found out, and said, when it is read. */
+const isModelFile = (name: string): boolean => isOnnx(name) || name === 'model.json';
+/** A link may lead to one: following it is left to whoever looks into it. */
+const isFolder = (entry: Dirent): boolean => entry.isDirectory() || entry.isSymbolicLink();
+
+const isVersion = (files: readonly string[]): boolean =>
+  files.includes('model.json') || onnxFileIn(files) !== null;
+
+/** The graph of a version without a model.json; null when it is not clear which. */
+export function onnxFileIn(files: readonly string[]): string | null {
+  if (files.includes('model.onnx')) return 'model.onnx';
+  const [only, ...others] = files.filter(isOnnx);
+  return only !== undefined && others.length === 0 ? only : null;
+}
+
+function emptiness(files: readonly string[]): string {
+  if (files.length === 0) return 'is empty: expected model.onnx or model.json in it';
+  const graphs = files.filter(isOnnx);
+  if (graphs.length === 0) return 'has no .onnx file: expected model.onnx or model.json in it';
+  const advice = 'call the one to be served model.onnx, or name it in a model.json';
+  return `has several .onnx files (${graphs.slice(0, 5).join(', ')}): ${advice}`;
+}
+
+/** `v1`, `V2` or `version3`: what was meant. */
+function versionIn(text: string): number | null {
+  const [, digits] = /^(?:v|version)?[ ._-]?0*(\d+)$/i.exec(text) ?? [];
+  return digits === undefined ? null : parseModelVersion(digits);
+}
+
+/** The nearest name that a model may have. */
+function nameFor(text: string): string {
+  const name = text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._-]+/g, '-')
+    .replaceAll(/^[._-]+|[._-]+$/g, '')
+    .slice(0, 64);
+  return isModelName(name) ? name : 'my-model';
+}
