@@ -109,9 +109,9 @@ export async function measureBurst(): Promise<void> {
 }
 
 /** Submits one prediction with little effort of its own. */
-function poster(url: string) {
+export function poster(url: string, order: object = { model: 'affine', input: affine() }) {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  const body = JSON.stringify({ model: 'affine', input: affine() });
+  const body = JSON.stringify(order);
   const headers = {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),

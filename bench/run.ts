@@ -5,6 +5,7 @@
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureAcceptance, measureBurst } from './acceptance.ts';
+import { measureDrain } from './drain.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
@@ -32,6 +33,7 @@ const PARTS = {
   listeners: measureListeners,
   acceptance: measureAcceptance,
   burst: measureBurst,
+  drain: measureDrain,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -53,6 +53,7 @@ const environmentSchema = z
     BUZZER_TENANT_RATE: optionalInteger,
     BUZZER_TENANT_IN_FLIGHT: integer(10_000),
     BUZZER_MODEL_BACKLOG: integer(20_000),
+    BUZZER_CACHED_WORKFLOWS: optionalInteger,
     BUZZER_MAX_WAITING: integer(1000),
     BUZZER_MAX_BUFFERED: bytes('256MiB'),
     BUZZER_TENANT_STORAGE: optionalBytes,
@@ -145,6 +146,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       /** Predictions of a model version that have not ended. */
       backlog: env.BUZZER_MODEL_BACKLOG,
     },
+    /** Workflows that an orchestration worker keeps; null: by the machine's memory. */
+    cachedWorkflows: env.BUZZER_CACHED_WORKFLOWS ?? null,
     /** Requests that wait for the end of a prediction, and event streams. */
     maxWaiting: env.BUZZER_MAX_WAITING,
     storage: storageLimits(env),
@@ -193,8 +196,8 @@ function unknownSetting(name: string): string {
   );
   const [nearest, distance] = known.reduce((best, each) => (each[1] < best[1] ? each : best));
   const advice =
-    distance <= MAX_TYPING_ERRORS ? `did you mean ${nearest}?` : 'see docs/configuration.md';
-  return `${name} is no setting: ${advice}`;
+    distance <= MAX_TYPING_ERRORS ? `did you mean ${nearest}?` : 'docs/configuration.md lists them';
+  return `${name}: no such setting; ${advice}`;
 }
 
 /** What inputs may take of the payload store. */

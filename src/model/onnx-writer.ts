@@ -24,6 +24,7 @@ export const ELEMENT = {
 } as const;
 const ATTRIBUTE_INT = 2;
 const ATTRIBUTE_GRAPH = 5;
+const ATTRIBUTE_INTS = 7;
 const LENGTH_DELIMITED = 2;
 
 const field = (id: number, wireType: number): number => (id << 3) | wireType;
@@ -50,12 +51,15 @@ const nested =
 
 interface Value {
   readonly name: string;
-  readonly type: number;
+  /** Of the elements of a tensor; or a type that is no tensor's, without a shape. */
+  readonly type: number | Message;
   readonly shape: readonly (number | string)[];
 }
 
 export interface Node {
   readonly op: string;
+  /** Absent: ONNX's own. */
+  readonly domain?: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes?: readonly Message[];
@@ -77,19 +81,21 @@ export interface Graph {
 }
 
 const valueInfo = (id: number, { name, type, shape }: Value): Message => {
+  if (typeof type !== 'number') return nested(id, text(1, name), nested(2, type));
   const sizes = shape.map((size) =>
     nested(1, typeof size === 'string' ? text(2, size) : int(1, size)),
   );
   return nested(id, text(1, name), nested(2, nested(1, int(1, type), nested(2, ...sizes))));
 };
 
-const node = ({ op, inputs, outputs, attributes = [] }: Node): Message =>
+const node = ({ op, domain, inputs, outputs, attributes = [] }: Node): Message =>
   nested(
     1,
     ...inputs.map((name) => text(1, name)),
     ...outputs.map((name) => text(2, name)),
     text(3, `${op}_${outputs.join('_')}`),
     text(4, op),
+    ...(domain === undefined ? [] : [text(7, domain)]),
     ...attributes.map((attribute) => nested(5, attribute)),
   );
 
@@ -105,11 +111,18 @@ const graphMessage = (id: number, graph: Graph): Message =>
     ...graph.outputs.map((value) => valueInfo(12, value)),
   );
 
-/** The bytes of a model file with this graph. */
-export function modelBytes(graph: Graph, opset = 17): Uint8Array {
+/** The bytes of a model file with this graph; `domains`: the versions of operators that are not ONNX's own. */
+export function modelBytes(
+  graph: Graph,
+  opset = 17,
+  domains: Readonly<Record<string, number>> = {},
+): Uint8Array {
   const writer = protobuf.Writer.create();
   const parts = [int(1, 8), text(2, 'buzzer'), graphMessage(7, graph)];
-  for (const part of [...parts, nested(8, text(1, ''), int(2, opset))]) part(writer);
+  const imports = Object.entries({ '': opset, ...domains }).map(([domain, version]) =>
+    nested(8, text(1, domain), int(2, version)),
+  );
+  for (const part of [...parts, ...imports]) part(writer);
   return writer.finish();
 }
 
@@ -121,6 +134,19 @@ export const integerAttribute =
     int(3, value)(writer);
     int(20, ATTRIBUTE_INT)(writer);
   };
+
+/** A list of integers as an attribute of a node. */
+export const integersAttribute =
+  (name: string, ...values: readonly number[]): Message =>
+  (writer) => {
+    text(1, name)(writer);
+    for (const value of values) int(8, value)(writer);
+    int(20, ATTRIBUTE_INTS)(writer);
+  };
+
+/** The type of a list of maps from keys to values. */
+export const sequenceOfMaps = (key: number, value: number): Message =>
+  nested(4, nested(1, nested(5, int(1, key), nested(2, nested(1, int(1, value))))));
 
 /** A graph as an attribute of a node: the body of a loop. */
 export const graphAttribute =

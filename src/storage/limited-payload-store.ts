@@ -59,9 +59,8 @@ export class LimitedPayloadStore implements PayloadStore {
     const usage = this.#usageOf(tenant);
     let arrived = 0;
     const admit = async (bytes: number) => {
-      await this.#requireRoom(tenant, usage, bytes);
+      await this.#takeRoom(tenant, usage, bytes);
       arrived += bytes;
-      usage.arriving += bytes;
     };
     try {
       const pieces = body instanceof Uint8Array ? [body] : body;
@@ -116,16 +115,19 @@ export class LimitedPayloadStore implements PayloadStore {
     return usage;
   }
 
-  async #requireRoom(tenant: string, usage: Usage, bytes: number): Promise<void> {
+  async #takeRoom(tenant: string, usage: Usage, bytes: number): Promise<void> {
     await this.#requireDisk(bytes);
-    const { tenantBytes } = this.#limits;
-    if (tenantBytes === null) return;
-    if (usage.measuredAtMs === null) await this.#measure(tenant, usage);
-    const ageMs = Date.now() - (usage.measuredAtMs ?? 0);
+    const tenantBytes = this.#limits.tenantBytes ?? Number.POSITIVE_INFINITY;
     const isOver = () => usage.measured + usage.since + usage.arriving + bytes > tenantBytes;
-    if (isOver() && ageMs > MEASURED_BEFORE_REFUSING_MS) await this.#measure(tenant, usage);
-    else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next one asks again
+    if (tenantBytes !== Number.POSITIVE_INFINITY) {
+      if (usage.measuredAtMs === null) await this.#measure(tenant, usage);
+      const ageMs = Date.now() - (usage.measuredAtMs ?? 0);
+      if (isOver() && ageMs > MEASURED_BEFORE_REFUSING_MS) await this.#measure(tenant, usage);
+      else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next one asks again
+    }
+    // From this look to its being taken nobody else has a turn.
     if (isOver()) throw new StorageLimitError(tenantBytes);
+    usage.arriving += bytes;
   }
 
   async #measure(tenant: string, usage: Usage): Promise<void> {

@@ -40,3 +40,20 @@ export function overBudget(
   }
   return problems.length === 0 ? null : problems.join('; ');
 }
+
+const CACHED_WORKFLOW_MB = 0.1;
+/** Of the machine's memory: every process of the service may be on it. */
+const CACHE_SHARE = 1 / 32;
+const LEAST_CACHED = 500;
+/** 0.8 GB: an orchestration worker stays below one. */
+const MOST_CACHED = 8000;
+
+/**
+ * How many workflows an orchestration worker keeps: one that falls out is replayed from its history when
+ * it goes on, which costs more than its turn.
+ */
+export const cachedWorkflows = ({ memoryMb }: Pick<MachineLimits, 'memoryMb'>): number =>
+  Math.min(
+    MOST_CACHED,
+    Math.max(LEAST_CACHED, Math.floor((memoryMb * CACHE_SHARE) / CACHED_WORKFLOW_MB)),
+  );

@@ -22,9 +22,9 @@ import { OriginTurns } from '../outbound/origin-turns.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/sender.ts';
+import { cachedWorkflows, machineLimits } from './budget.ts';
 import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 
-const CACHED_WORKFLOWS = 500; // about 0.1 MB each; a workflow that falls out is replayed
 const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250 receivers may hang, 4 times each
 /** How many requests one origin gets at once, of this worker. */
 const DELIVERIES_AT_ONCE = 4;
@@ -69,7 +69,7 @@ async function createWorkers(
     activities: createTermsActivities(engine),
     enableNonLocalActivities: false,
     ...WORKFLOWS,
-    maxCachedWorkflows: CACHED_WORKFLOWS,
+    maxCachedWorkflows: config.cachedWorkflows ?? cachedWorkflows(machineLimits()),
   });
   const deliveries = createWorker(context, {
     taskQueue: DELIVERY_QUEUE,

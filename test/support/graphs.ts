@@ -4,7 +4,9 @@ import {
   floats,
   integerAttribute,
   integers,
+  integersAttribute,
   modelBytes,
+  sequenceOfMaps,
 } from '../../src/model/onnx-writer.ts';
 import { WORK_WIDTH, workLoop, workWeights } from '../../src/model/example-graphs.ts';
 
@@ -106,4 +108,34 @@ export const futureGraph = (): Uint8Array =>
       weights: [],
     },
     9999,
+  );
+
+/** What sklearn's classifiers become by default: their probabilities once more, as a list of maps. */
+export const zipMapGraph = (isOnlyMaps = false): Uint8Array =>
+  modelBytes(
+    {
+      name: 'zip_map',
+      nodes: [
+        { op: 'Identity', inputs: ['X'], outputs: ['probabilities'] },
+        {
+          op: 'ZipMap',
+          domain: 'ai.onnx.ml',
+          inputs: ['probabilities'],
+          outputs: ['output_probability'],
+          attributes: [integersAttribute('classlabels_int64s', 0, 1)],
+        },
+      ],
+      inputs: [{ name: 'X', type: ELEMENT.FP32, shape: ['n', 2] }],
+      outputs: [
+        ...(isOnlyMaps ? [] : [{ name: 'probabilities', type: ELEMENT.FP32, shape: ['n', 2] }]),
+        {
+          name: 'output_probability',
+          type: sequenceOfMaps(ELEMENT.INT64, ELEMENT.FP32),
+          shape: [],
+        },
+      ],
+      weights: [],
+    },
+    17,
+    { 'ai.onnx.ml': 1 },
   );

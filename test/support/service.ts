@@ -294,7 +294,8 @@ const statFields = (pid: number): string[] => {
 
 const parentOf = (pid: number): number => Number(statFields(pid)[1]);
 
-function cpuTicks(pid: number): number {
+/** CPU time that a process has used, in hundredths of a second; 0 when it is gone. */
+export function cpuTicks(pid: number): number {
   try {
     const fields = statFields(pid);
     return Number(fields[11]) + Number(fields[12]);

@@ -245,6 +245,40 @@ describe('headers', () => {
   });
 });
 
+describe('a client that sends everything before it reads gets its answer', () => {
+  const large = (path: string, more: readonly string[] = []) =>
+    [`POST ${path} HTTP/1.1`, 'Content-Type: application/json', ...more].join('\r\n');
+  test.each<[string, string, number]>([
+    ['413 for a body beyond the limit', large('/v1/predictions'), 413],
+    ['404 for a path that is not there', large('/v1/nothing'), 404],
+    ['405 for a method', large('/v1/models'), 405],
+    ['400 for a query', large('/v1/predictions?a=1'), 400],
+    ['415 for an encoding', large('/v1/predictions', ['Content-Encoding: zstd']), 415],
+    ['404 for a model', large('/v2/models/nothing/infer'), 404],
+    ['431 for its headers', large('/v1/predictions', [`X-Long: ${'x'.repeat(100_000)}`]), 431],
+    ['400 for what is no HTTP', 'NONSENSE', 400],
+  ])('%s', async (_what, head, status) => {
+    const socket = await dial();
+    const body = Buffer.alloc(30_000_000, ' ');
+    socket.pause();
+    const wasReset = new Promise<boolean>((resolve) => {
+      socket.once('error', () => resolve(true));
+      socket.write(`${head}\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`);
+      socket.write(body, () => resolve(false));
+    });
+    expect(await wasReset).toBe(false);
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+    });
+    socket.resume();
+    await until('an answer', () => (text.includes('\r\n\r\n') ? true : undefined));
+    expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(text).toContain('application/problem+json');
+    socket.destroy();
+  });
+});
+
 describe('slow ones', () => {
   test('a hundred bodies that never end keep nobody from being served', async () => {
     const sockets = await Promise.all(Array.from({ length: 100 }, dial));

@@ -15,8 +15,12 @@ interface Event {
   readonly data: Prediction & { fraction?: number };
 }
 
+/** With everything in it, as a read record has it. */
 const connect = async (id: string, signal?: AbortSignal) =>
-  await fetch(`${service.url}/v1/predictions/${id}/events`, signal === undefined ? {} : { signal });
+  await fetch(
+    `${service.url}/v1/predictions/${id}/events?include=input,output`,
+    signal === undefined ? {} : { signal },
+  );
 
 /** Every event until the server closes. */
 async function eventsOf(response: Response): Promise<Event[]> {

@@ -263,3 +263,48 @@ test('a noisy neighbour delays nobody: tenants take turns', async () => {
     await service.close();
   }
 });
+
+test('announced bodies that drip shut nobody out, and are cut', async () => {
+  const service = await Service.start(settings({ BUZZER_MAX_BUFFERED: '1MiB' }), ['api'], temporal);
+  try {
+    const [idle, busy] = [await tenant('idle'), await tenant('busy')];
+    const { hostname, port } = new URL(service.url);
+    const lines = [
+      'POST /v1/predictions HTTP/1.1',
+      'Host: localhost',
+      'Content-Type: application/json',
+      'Content-Length: 1000000',
+    ];
+    const head = [...lines, `Authorization: ${idle['Authorization']}`, '', '{'].join('\r\n');
+    const answers = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const socket = connect(Number(port), hostname);
+        await new Promise((resolve) => socket.once('connect', resolve));
+        socket.on('error', () => {}).write(head);
+        const dripping = setInterval(() => socket.write(' '), 500);
+        let text = '';
+        socket.on('data', (chunk) => {
+          text += chunk.toString();
+        });
+        const closed = new Promise((resolve) => socket.once('close', resolve));
+        return {
+          end: async () => {
+            await closed;
+            clearInterval(dripping);
+            return text;
+          },
+        };
+      }),
+    );
+    const statuses = new Set<number>();
+    for (let sent = 0; sent < 50; sent++) {
+      statuses.add((await post(service, busy, { model: 'other' })).status);
+    }
+    expect([...statuses]).toEqual([202]);
+    expect((await post(service, idle, { model: 'other' })).status).toBe(202);
+    for (const { end } of answers)
+      expect(await end()).toMatch(/^HTTP\/1\.1 408 [^]*request_timeout/);
+  } finally {
+    await service.close();
+  }
+});

@@ -1,14 +1,16 @@
 /* `npm start` as a person uses it, on an already built clone. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { affineGraph } from '../../src/model/example-graphs.ts';
 import { until } from '../support/conditions.ts';
 import { addModel } from '../support/runtimes.ts';
-import { affine, isAlive } from '../support/service.ts';
-import { freePort, temporalBinary } from '../support/temporal.ts';
+import type { Prediction } from '../../src/contract/prediction.ts';
+import { TestKeys } from '../support/keys.ts';
+import { affine, burn, isAlive } from '../support/service.ts';
+import { freePort, startTemporal, temporalBinary } from '../support/temporal.ts';
 
 let folder: string;
 let environment: Record<string, string>;
@@ -18,10 +20,13 @@ class Launcher {
   readonly child: ChildProcess;
   output = '';
 
-  constructor(more: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, ['scripts/start.js'], {
+  constructor(more: Record<string, string> = {}, inTerminal = false) {
+    const command = inTerminal
+      ? ['python3', 'test/support/terminal.py', 'npm', 'start']
+      : [process.execPath, 'scripts/start.js'];
+    this.child = spawn(command[0] ?? '', command.slice(1), {
       env: { ...environment, ...more },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [inTerminal ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
@@ -35,6 +40,11 @@ class Launcher {
     await until(`"${text}" in ${this.output.slice(-500)}`, () =>
       this.output.includes(text) ? true : undefined,
     );
+  }
+
+  /** As a person does it in a terminal. */
+  typeCtrlC(): void {
+    this.child.stdin?.write('Ctrl-C\n');
   }
 
   async ends(): Promise<number | null> {
@@ -222,4 +232,165 @@ test('a manifest that is wrong is named in the log, and the others are served', 
     ['well', 'idle'],
     ['broken', 'unavailable'],
   ]);
+});
+
+describe('Ctrl-C in a terminal, with a run under way', () => {
+  const url = () => `http://127.0.0.1:${environment['BUZZER_PORT']}/v1`;
+  async function running(seconds: number): Promise<Launcher> {
+    const launcher = new Launcher({}, true);
+    await launcher.says('Buzzer is ready.');
+    const answer = await fetch(`${url()}/models/burn/predictions`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ input: burn(seconds) }),
+    });
+    const { id } = (await answer.json()) as Prediction;
+    latest = id;
+    await until('it to run', async () =>
+      (await recordOf(id)).started_at === null ? undefined : true,
+    );
+    return launcher;
+  }
+  const recordOf = async (id: string): Promise<Prediction> =>
+    (await (await fetch(`${url()}/predictions/${id}`)).json()) as Prediction;
+  let latest = '';
+
+  test('once, the run has its grace time, and its result is kept', async () => {
+    const launcher = await running(5);
+    launcher.typeCtrlC();
+    await launcher.ends();
+    expect(launcher.output).toContain('Stopping; once more stops at once');
+    expect(launcher.output).not.toContain('Stopping at once.');
+    const again = new Launcher();
+    await again.says('Buzzer is ready.');
+    const record = await until('its end', async () => {
+      const found = await recordOf(latest);
+      return found.completed_at === null ? undefined : found;
+    });
+    expect(record).toMatchObject({ status: 'succeeded', attempt: 1 });
+  });
+
+  test('twice, half a second apart, it stops at once', async () => {
+    const launcher = await running(60);
+    launcher.typeCtrlC();
+    await launcher.says('Stopping; once more stops at once');
+    await new Promise((resolve) => setTimeout(resolve, 600)); // what a person needs to think again
+    const at = Date.now();
+    launcher.typeCtrlC();
+    await launcher.ends();
+    expect(launcher.output).toContain('Stopping at once.');
+    expect(Date.now() - at).toBeLessThan(10_000); // the grace time is 30 s
+  });
+});
+
+test('what lies in the data folder is for its owner only, also what was there before', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'buzzer-owner-'));
+  await writeFile(join(own, 'temporal.db-wal'), '', { mode: 0o644 });
+  await rm(join(own, 'temporal.db-wal'));
+  const launcher = new Launcher({ BUZZER_DATA_DIR: own });
+  await launcher.says('Buzzer is ready.');
+  const image = await readFile('examples/page.png');
+  await fetch(`http://127.0.0.1:${environment['BUZZER_PORT']}/v1/models/ocr/predictions?wait=60`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'image/png' },
+    body: image,
+  });
+  const entries = await readdir(own, { recursive: true });
+  const modes = await Promise.all(
+    entries.map(async (name) => [name, (await stat(join(own, name))).mode & 0o077] as const),
+  );
+  expect(entries).toContain('temporal.db');
+  expect(entries.length).toBeGreaterThan(8);
+  expect(modes.filter(([, mode]) => mode !== 0)).toEqual([]);
+});
+
+test('a database that is damaged ends it with advice, not with restarts for ever', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'buzzer-damaged-'));
+  await writeFile(join(own, 'temporal.db'), Buffer.alloc(100_000, 'not a database'), {
+    mode: 0o644,
+  });
+  const launcher = new Launcher({ BUZZER_DATA_DIR: own });
+  expect(await launcher.ends()).toBe(1);
+  const advice = launcher.output.split('\n').filter((line) => line.includes('is damaged'));
+  expect(advice).toEqual([expect.stringContaining(`${own}/temporal.db is damaged: restore it`)]);
+});
+
+test.each([
+  ['a pseudo file system', '/proc/buzzer', 'cannot hold data'],
+  ['a file', join(process.cwd(), 'package.json', 'data'), 'cannot hold data'],
+])('a data folder on %s ends it with one line', async (_what, path, message) => {
+  const launcher = new Launcher({ BUZZER_DATA_DIR: path });
+  expect(await launcher.ends()).toBe(1);
+  expect(launcher.output.trim().split('\n')).toEqual([expect.stringContaining(message)]);
+});
+
+test.each(['api/server.js', 'workers/inference.js'])(
+  'dist/%s ends with one line where it cannot keep its data',
+  async (file) => {
+    const temporal = await startTemporal();
+    try {
+      const env = {
+        ...environment,
+        TEMPORAL_ADDRESS: temporal.address,
+        BUZZER_DATA_DIR: '/proc/buzzer',
+      };
+      const child = spawn(process.execPath, [`dist/${file}`], {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let output = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      const lines = output.trim().split('\n');
+      expect([code, lines.length]).toEqual([78, 1]);
+      expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+        level: 'fatal',
+        msg: expect.stringContaining('/proc/buzzer') as string,
+      });
+    } finally {
+      await temporal.close();
+    }
+  },
+);
+
+test('a worker without a server says what it waits for', async () => {
+  const env = { ...environment, TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` };
+  const child = spawn(process.execPath, ['dist/workers/inference.js'], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    const expected = `waiting for a Temporal server with namespace buzzer at ${env.TEMPORAL_ADDRESS}`;
+    // Four times the 3 s that are promised.
+    await until(expected, () => (output.includes(expected) ? true : undefined), 12_000);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
+test('with keys the banner shows commands that work with one', async () => {
+  const keys = await TestKeys.create();
+  const { headers } = await keys.add('acme', ['predict', 'read', 'admin']);
+  try {
+    const launcher = new Launcher({ BUZZER_KEYS_FILE: keys.path });
+    await launcher.says('Ctrl-C stops it.');
+    expect(launcher.output).toContain('/docs');
+    expect(launcher.output).toContain('npm run keys -- create');
+    const commands = [...launcher.output.matchAll(/curl -s .*$/gm)].map(([command]) => command);
+    expect(commands).toHaveLength(2);
+    const BUZZER_KEY = headers.Authorization.slice('Bearer '.length);
+    for (const command of commands) {
+      const env = { ...process.env, BUZZER_KEY };
+      const answer = execFileSync('sh', ['-c', command], { encoding: 'utf8', env });
+      expect(answer).toMatch(/The kitchen closed|whsec_/);
+    }
+  } finally {
+    await keys.close();
+  }
 });

@@ -48,7 +48,7 @@ test.each([
   [{ BUZZER_OUTBOUND_ALLOW: '10.0.0.0/99' }, '10.0.0.0/99 is not a host or a range'],
   [{ BUZZER_WEBHOOK_SCHEDULE: '0s,soon' }, 'BUZZER_WEBHOOK_SCHEDULE=0s,soon: must be at most 20'],
   [{ BUZZER_WEBHOOK_SCHEDULE: '0s,25h' }, 'none over 24h'],
-  [{ BUZZER_PROT: '1' }, 'BUZZER_PROT: no such setting'],
+  [{ BUZZER_PROT: '1' }, 'BUZZER_PROT: no such setting; did you mean BUZZER_PORT?'],
   [{ BUZZER_HOST: '192.0.2.1' }, 'BUZZER_HOST=192.0.2.1: 192.0.2.1 is not a loopback address'],
 ])('%j is refused with a line that names it', (environment, message) => {
   expect(() => readConfig(environment)).toThrow(ConfigError);

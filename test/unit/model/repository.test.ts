@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/example-graphs.ts';
 import { ModelRepository } from '../../../src/model/repository.ts';
+import { zipMapGraph } from '../../support/graphs.ts';
 
 let folder: string;
 
@@ -39,7 +40,7 @@ test('a folder with only a model.onnx is served by the tensor pipeline', async (
 
 test('versions are numbers: the highest is the default', async () => {
   for (const version of ['2', '10', '9']) await write(`a/${version}/model.onnx`, affineGraph());
-  await write('a/latest/model.onnx', affineGraph()); // no version: ignored
+  await write('a/latest/model.onnx', affineGraph()); // no version: not served
   const repository = await ModelRepository.open([folder]);
 
   expect(repository.find('a', null)?.ref.version).toBe(10);
@@ -147,4 +148,52 @@ test('what changes is seen: a new version, a repaired one, one that is gone', as
   expect(await repository.refresh()).toBe(true);
   expect(repository.find('a', 1)).toBeUndefined();
   expect(problemsOf(repository, 'b')).toHaveLength(1);
+});
+
+test.each<[string, string, string]>([
+  ['beside the versions', 'x/model.onnx', 'put it into {folder}/x/1/model.onnx'],
+  ['in no folder', 'My Model.onnx', 'put it into {folder}/my-model/1/model.onnx'],
+  ['in a version called v1', 'x/v1/model.onnx', 'so call it {folder}/x/1'],
+  ['in a version called latest', 'x/latest/model.onnx', 'versions are whole numbers'],
+  ['under a name in capitals', 'Iris/1/model.onnx', 'such as iris'],
+  ['as Triton has it', 'x/config.pbtxt', "config.pbtxt is Triton's and is not read"],
+  ['in another format', 'x/1/model.pt', '{folder}/x/1 has no .onnx file: expected model.onnx'],
+])('a model %s is named, with what was expected', async (_where, path, expected) => {
+  await write(path, affineGraph());
+  const problems = (await ModelRepository.open([folder])).problems();
+  expect(problems.join('\n')).toContain(expected.replace('{folder}', folder));
+  expect(problems.join('\n')).toContain(folder);
+});
+
+test('an empty version, an empty model and two graphs in one version are named', async () => {
+  await mkdir(join(folder, 'empty', '1'), { recursive: true });
+  await mkdir(join(folder, 'bare'));
+  await write('two/1/a.onnx', affineGraph());
+  await write('two/1/b.onnx', affineGraph());
+  await mkdir(join(folder, '.git', '1'), { recursive: true }); // nobody's model
+  expect((await ModelRepository.open([folder])).problems()).toEqual([
+    `${folder}/bare has no version: expected ${folder}/bare/1/model.onnx`,
+    `${folder}/empty/1 is empty: expected model.onnx or model.json in it`,
+    expect.stringContaining('two/1 has several .onnx files (a.onnx, b.onnx)'),
+  ]);
+});
+
+test('a single graph of another name in a version is simply taken', async () => {
+  await write('x/1/iris-v3.onnx', affineGraph());
+  await write('x/config.pbtxt', 'name: "x"');
+  const version = (await ModelRepository.open([folder])).find('x', 1);
+  expect(version?.manifest.files).toEqual({ model: { path: 'iris-v3.onnx' } });
+});
+
+test('outputs that are no tensors are left out, or the whole graph is refused with what it gives', async () => {
+  await write('both/1/model.onnx', zipMapGraph());
+  await write('maps/1/model.onnx', zipMapGraph(true));
+  const repository = await ModelRepository.open([folder]);
+  expect(repository.find('both', 1)?.graphs['model']).toMatchObject({
+    outputs: [{ name: 'probabilities', datatype: 'FP32' }],
+    skipped: [expect.stringContaining('sequence<map<int64,float>>')],
+  });
+  expect(repository.findBroken('maps', 1)?.problems).toEqual([
+    'files.model: model.onnx: output_probability is sequence<map<int64,float>>, and only tensors are served: export with zipmap=False (skl2onnx)',
+  ]);
 });

@@ -30,3 +30,12 @@ test('the machine has cores and memory', () => {
   expect(machineLimits().cores).toBeGreaterThan(0);
   expect(machineLimits().memoryMb).toBeGreaterThan(100);
 });
+
+test.each([
+  [256, 500],
+  [4096, 1280],
+  [24_576, 7680],
+  [1_000_000, 8000],
+])('with %i MB an orchestration worker keeps %i workflows', (memoryMb, count) => {
+  expect(cachedWorkflows({ memoryMb })).toBe(count);
+});
