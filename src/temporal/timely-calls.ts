@@ -13,8 +13,10 @@ import {
 
 /** The status of a raw call for what is not there. */
 export const GRPC_NOT_FOUND = 5;
+/** And for what could never be right. */
+export const GRPC_INVALID_ARGUMENT = 3;
 /** Invalid argument, permission denied, unimplemented. */
-const GRPC_REFUSALS = [3, 7, 12];
+const GRPC_REFUSALS: readonly number[] = [GRPC_INVALID_ARGUMENT, 7, 12];
 const CALL_DEADLINE_MS = 4000; // answers "the engine is down" within five seconds
 
 /** Temporal did not answer, or not in time. */

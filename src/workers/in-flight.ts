@@ -19,17 +19,13 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import {
-  ActivityNotFoundError,
-  ApplicationFailure,
-  type Client,
-  isGrpcServiceError,
-} from '@temporalio/client';
+import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
 import type { FailureCode } from '../contract/failure.ts';
 import { makeFolder } from '../storage/make-folder.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
 const OWNER_FILE = 'owner.json';
 const SOCKET = 'alive';
@@ -37,8 +33,6 @@ const SCAN_INTERVAL_MS = 2000;
 const REPORT_DEADLINE_MS = 4000;
 /** Larger than any that we write. */
 const MAX_FILE_BYTES = 64 * 1024;
-/** A status of gRPC. */
-const INVALID_ARGUMENT = 3;
 
 export interface InFlightOptions {
   /** `<data>/workers`. */
@@ -147,20 +141,10 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
       continue;
     }
     const { prediction, token } = found;
-    const failure = ApplicationFailure.create({
-      type: 'worker_lost' satisfies FailureCode,
-      message: 'its worker died',
-      category: 'BENIGN',
-    });
-    try {
-      await client.withDeadline(
-        Date.now() + REPORT_DEADLINE_MS,
-        async () => await client.activity.fail(Buffer.from(token, 'base64'), failure),
-      );
+    const outcome = await reportLost(Buffer.from(token, 'base64'), client);
+    if (outcome === 'taken')
       logger.warn({ prediction }, 'reported an attempt of a worker that died');
-    } catch (error) {
-      if (!(error instanceof ActivityNotFoundError) && !isRefused(error)) throw error; // F4
-    }
+    if (outcome === 'no token') logger.warn({ path }, 'removing what is no token of an attempt');
     await rm(path, { force: true });
   }
   await rm(folder, { recursive: true, force: true });
@@ -179,11 +163,39 @@ async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null
   }
 }
 
-/** The server says that it is no token at all. */
-const isRefused = (error: unknown): boolean =>
-  error instanceof Error &&
-  isGrpcServiceError(error.cause) &&
-  (error.cause.code as number) === INVALID_ARGUMENT;
+/**
+ * Fails an attempt, so that the next one starts. Throws when the server does not answer. (The SDK's own
+ * call does not tell a server that is away from a token that is none.)
+ */
+async function reportLost(
+  taskToken: Uint8Array,
+  client: Client,
+): Promise<'taken' | 'not known any more' | 'no token'> {
+  const { namespace, identity, loadedDataConverter } = client.options;
+  const { failureConverter, payloadConverter } = loadedDataConverter;
+  const lost = ApplicationFailure.create({
+    type: 'worker_lost' satisfies FailureCode,
+    message: 'its worker died',
+    category: 'BENIGN',
+  });
+  const failure = failureConverter.errorToFailure(lost, payloadConverter);
+  const report = async () =>
+    await client.workflowService.respondActivityTaskFailed({
+      namespace,
+      identity,
+      taskToken,
+      failure,
+    });
+  try {
+    await client.withDeadline(Date.now() + REPORT_DEADLINE_MS, report);
+    return 'taken';
+  } catch (error) {
+    const { code } = error as { code?: number };
+    if (code === GRPC_NOT_FOUND) return 'not known any more'; // F4
+    if (code === GRPC_INVALID_ARGUMENT) return 'no token';
+    throw error;
+  }
+}
 
 const isSameEngine = (a: Owner, b: Owner): boolean =>
   a.bootId === b.bootId && a.address === b.address && a.namespace === b.namespace; // F3

@@ -1,6 +1,6 @@
 /*
  * A model process that misbehaves as its input says: `x` is 0 (answer), 1 (crash), 2 (never end),
- * 3 (take memory without end), 4 (take half a second). Its model is a tensor model with one number.
+ * 3 (take memory without end), 4 (take half a second), 5 (not even take the input). Its model is a tensor model with one number.
  */
 const MIB = 1024 ** 2;
 const hoard = [];
@@ -13,6 +13,8 @@ process.on('message', (message) => {
     return;
   }
   const wanted = message.inputs.flatMap(numbersOf);
+  if (wanted.includes(5)) return;
+  process.send({ type: 'taken' });
   if (wanted.includes(1)) process.kill(process.pid, 'SIGSEGV');
   if (wanted.includes(2)) for (;;) Math.sqrt(2);
   if (wanted.includes(3)) for (;;) hoard.push(Buffer.alloc(8 * MIB, 1));

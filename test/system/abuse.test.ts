@@ -253,7 +253,6 @@ describe('a client that sends everything before it reads gets its answer', () =>
     ['404 for a path that is not there', large('/v1/nothing'), 404],
     ['405 for a method', large('/v1/models'), 405],
     ['400 for a query', large('/v1/predictions?a=1'), 400],
-    ['415 for an encoding', large('/v1/predictions', ['Content-Encoding: zstd']), 415],
     ['404 for a model', large('/v2/models/nothing/infer'), 404],
     ['431 for its headers', large('/v1/predictions', [`X-Long: ${'x'.repeat(100_000)}`]), 431],
     ['400 for what is no HTTP', 'NONSENSE', 400],
@@ -274,7 +273,7 @@ describe('a client that sends everything before it reads gets its answer', () =>
     socket.resume();
     await until('an answer', () => (text.includes('\r\n\r\n') ? true : undefined));
     expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
-    expect(text).toContain('application/problem+json');
+    expect(text).toMatch(/Content-Type: application\/(?:problem\+)?json/);
     socket.destroy();
   });
 });

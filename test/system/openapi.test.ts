@@ -44,7 +44,7 @@ test('an independent validator finds it valid', async () => {
 test('every operation is in it, and each that needs a key says so', async () => {
   const { paths } = await read();
   for (const { id, method, path, scope } of OPERATIONS) {
-    if (['getOpenApi', 'getDocs', 'getDocsAsset'].includes(id)) continue;
+    if (['getOpenApi', 'getDocs', 'getDocsAsset', 'getRoot'].includes(id)) continue;
     const described = paths[path]?.[method.toLowerCase()];
     expect([path, described?.operationId]).toEqual([path, id]);
     expect([path, described?.security !== undefined]).toEqual([path, scope !== null]);

@@ -186,7 +186,7 @@ describe('files of strangers', () => {
       (await readdir(folder)).includes('00000000-0000-4000-8000-000000000000') ? undefined : true,
     );
     const { output } = service.inference;
-    expect(output.split('no token of an attempt').length - 1).toBe(3);
+    expect(output.split('no token of an attempt').length - 1).toBe(4);
     expect(output).not.toContain('cannot report');
   });
 

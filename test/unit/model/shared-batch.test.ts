@@ -18,7 +18,7 @@ import { modelProcesses } from '../../support/service.ts';
 
 const BATCHING = { batching: { max_size: 4, max_delay_ms: 100 } };
 const HOSTILE = { processFile: resolve('test/support/hostile-process.mjs') };
-const [ANSWER, CRASH, ENDLESS, HOARD, SLOW] = [0, 1, 2, 3, 4];
+const [ANSWER, CRASH, ENDLESS, HOARD, SLOW, NOT_TAKEN] = [0, 1, 2, 3, 4, 5];
 
 let folder: string;
 let runtime: ProcessModelRuntime;
@@ -72,6 +72,16 @@ test.each([
     await expect(Promise.all(bystanders)).resolves.toHaveLength(10);
   },
 );
+
+test('a process that does not take its input is replaced, and nothing counts against the input', async () => {
+  await addModel(folder, 'hostile', affineGraph(), { timeouts: { run_s: 60 } });
+  runtime = await openRuntime([folder], { ...HOSTILE, takePatienceMs: 300 });
+  const first = inferOn(runtime, 'hostile', row(NOT_TAKEN));
+
+  await expect(first).rejects.toThrow('did not take its input, and was replaced');
+  await expect(first).rejects.toBeInstanceOf(ModelUnavailableError);
+  await expect(inferOn(runtime, 'hostile', row(ANSWER))).resolves.toBeDefined();
+});
 
 test('one that is canceled in a batch is dropped; the process goes on for the others', async () => {
   await addModel(folder, 'hostile', affineGraph(), BATCHING);

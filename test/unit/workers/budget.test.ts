@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { ModelRepository, type ModelVersion } from '../../../src/model/repository.ts';
-import { machineLimits, overBudget } from '../../../src/workers/budget.ts';
+import { cachedWorkflows, machineLimits, overBudget } from '../../../src/workers/budget.ts';
 
 async function ocrWith(resources: object): Promise<ModelVersion> {
   const version = (await ModelRepository.open([resolve('models')])).find('ocr', 1);
