@@ -111,10 +111,11 @@ function serverCommand(binary: string, { dataDir, temporalPort, uiPort }: Config
   return temporalServerCommand({ binary, databaseFile, port: temporalPort, uiPort });
 }
 
-const damagedAdvice = ({ dataDir }: Config): string => {
+function damagedAdvice({ dataDir }: Config): string {
   const file = join(dataDir, 'temporal.db');
-  return `The engine's database ${file} is damaged: restore it from a backup, or move ${file}* away to begin anew without what was accepted.`;
-};
+  const advice = `restore it from a backup, or move ${file}* away to begin anew without what was accepted`;
+  return `The engine's database ${file} is damaged: ${advice}.`;
+}
 
 /** Stops everything in order, last started first; asked again, at once. Listens to signals. */
 function stopper(

