@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { link, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { link, lstat, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
@@ -122,11 +122,17 @@ export class FilePayloadStore implements PayloadStore {
     );
   }
 
+  /** One folder after the other: there may be very many, and nobody waits for it. */
   async measure(folder: string): Promise<number> {
     let bytes = 0;
-    for (const key of await this.list(folder)) {
-      const found = await stat(this.#path(key)).catch(() => null); // deleted since
-      bytes += found?.size ?? 0;
+    const left = [this.#path(folder)];
+    for (let path = left.pop(); path !== undefined; path = left.pop()) {
+      // What is gone by now takes no room.
+      for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+        const entryPath = join(path, entry.name);
+        if (entry.isDirectory()) left.push(entryPath);
+        else bytes += (await lstat(entryPath).catch(() => null))?.size ?? 0;
+      }
     }
     return bytes;
   }
