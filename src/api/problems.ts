@@ -140,11 +140,7 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
 }
 
 /** What a person must look into. */
-const LOUD: ReadonlySet<ProblemCode> = new Set([
-  'internal',
-  'payload_corrupt',
-  'storage_unavailable',
-]);
+const LOUD: ReadonlySet<ProblemCode> = new Set(['internal', 'payload_corrupt']);
 
 /** Express's last handler: every error leaves as problem+json. */
 export const problemHandler =

@@ -126,6 +126,7 @@ describe('files of strangers', () => {
     ['something huge', ' '.repeat(5_000_000)],
   ])('a worker state that is %s is skipped, said once and removed', async (_what, content) => {
     const file = payloads('workers', 'stranger.json');
+    await mkdir(payloads('workers'), { recursive: true });
     await writeFile(file, content);
     await until('it to be removed', async () => {
       const paths: [string, string][] = [
