@@ -46,7 +46,10 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       response.locals['tenant'] = key.tenant;
       response.locals['key'] = key.id;
       response.locals['mayRead'] = key.scopes.includes('read');
-      const stopWatching = keys.watch(key.id, () => response.emit(REVOKED));
+      const stopWatching = keys.watch(key.id, () => {
+        const isHeard = response.emit(REVOKED);
+        if (!isHeard && response.headersSent) response.destroy(); // a download, say
+      });
       response.once('close', stopWatching);
     }
     requireKnownQuery(operation, request.query);

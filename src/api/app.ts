@@ -24,7 +24,7 @@ import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
 import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
-import { lastHandler, problemHandler, sendProblem } from './problems.ts';
+import { cutOff, lastHandler, problemHandler } from './problems.ts';
 import { QuotaKeeper, type Quotas } from './quotas.ts';
 import { Rate } from './rate.ts';
 import { requestLog, type WorkflowUrl } from './request-log.ts';
@@ -96,7 +96,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
-  app.use(requireAccess(dependencies), cutSlowBodies(sendProblem));
+  app.use(requireAccess(dependencies), cutSlowBodies(cutOff));
   app.use('/v1', predictionsRouter(common)); // the busiest first
   app.use('/v1', payloadsRouter(common));
   const watches = new Watches({ reader, engine, logger });

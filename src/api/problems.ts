@@ -172,8 +172,34 @@ export const MAX_ERRORS = 20;
 const cut = (text: string, maxChars: number): string =>
   text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
 
+/** Answers with a problem and gives up the rest of a body, with whoever is reading it. */
+export function cutOff(request: Request, response: Response, problem: Problem): void {
+  const body = beginProblem(request, response, problem);
+  response.set('Connection', 'close');
+  response.write(body, () => request.destroy());
+}
+
 /** Answers with a problem, also while the request's body is still coming. */
-export function sendProblem(request: Request, response: Response, problem: Problem): void {
+function sendProblem(request: Request, response: Response, problem: Problem): void {
+  const body = beginProblem(request, response, problem);
+  if (request.complete) {
+    response.end(body);
+    return;
+  }
+  // The body has not been read, so the connection cannot be used again. It is read on for a
+  // while: closing at once would make the client's kernel throw our answer away.
+  response.set('Connection', 'close');
+  response.write(body);
+  const finish = () => {
+    clearTimeout(timer);
+    response.end(); // which also ends the connection
+  };
+  const timer = setTimeout(finish, LINGER_MS);
+  request.once('end', finish).once('close', finish).resume();
+}
+
+/** Sets the status and the headers of a problem; returns its body. */
+function beginProblem(request: Request, response: Response, problem: Problem): string {
   const [status, title] = describeCode(problem.code);
   const { errors, members, headers } = problem.options;
   const isV2 = request.originalUrl.startsWith('/v2');
@@ -193,20 +219,7 @@ export function sendProblem(request: Request, response: Response, problem: Probl
   response.setHeader('Content-Type', isV2 ? 'application/json' : 'application/problem+json');
   response.status(status).set({ ...headers, ...(status === 503 ? RETRY_LATER : {}) });
   response.set('Content-Length', String(Buffer.byteLength(body)));
-  if (request.complete) {
-    response.end(body);
-    return;
-  }
-  // The body has not been read, so the connection cannot be used again. It is read on for a
-  // while: closing at once would make the client's kernel throw our answer away.
-  response.set('Connection', 'close');
-  response.write(body);
-  const finish = () => {
-    clearTimeout(timer);
-    response.end(); // which also ends the connection
-  };
-  const timer = setTimeout(finish, LINGER_MS);
-  request.once('end', finish).once('close', finish).resume();
+  return body;
 }
 
 const cutError = ({ pointer, detail }: ProblemDetail): ProblemDetail => ({
