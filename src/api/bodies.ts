@@ -5,6 +5,7 @@
  * takes none.)
  */
 import type { Readable, Transform } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { NextFunction, Request, Response } from 'express';
 import { messageOf } from '../contract/failure.ts';
@@ -20,6 +21,9 @@ type Reader = <Params>(
   response: Response,
   next: NextFunction,
 ) => Promise<void>;
+
+/** Parsing more takes tens of milliseconds. */
+const LARGE_BYTES = 1024 ** 2;
 
 const DECODERS: Readonly<Record<string, () => Transform>> = {
   gzip: createGunzip,
@@ -45,7 +49,9 @@ export class Bodies {
       if (hasBody(request) && request.is(JSON_MEDIA_TYPE) !== false) {
         requireUtf8Charset(request);
         const bytes = await this.read(request as Request, response, maxJsonBytes);
+        await othersTurn(bytes);
         request.body = bytes.length === 0 ? {} : jsonOf(bytes);
+        await othersTurn(bytes);
       }
       next();
     };
@@ -123,6 +129,11 @@ async function collect(
       decoder.destroy();
     }
   }
+}
+
+/** What follows keeps the event loop busy when the body is large: others come before and after it. */
+async function othersTurn(bytes: Buffer): Promise<void> {
+  if (bytes.length > LARGE_BYTES) await setImmediate();
 }
 
 function jsonOf(bytes: Buffer): unknown {

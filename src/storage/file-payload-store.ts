@@ -20,6 +20,8 @@ import {
 } from './payload-store.ts';
 
 const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
+/** Hashing it takes a millisecond or two, in which nothing else happens. */
+const PIECE_BYTES = 1024 ** 2;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
 
 interface Written {
@@ -182,8 +184,11 @@ async function writeSynced(
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
       bytes += chunk.length;
       if (maxBytes !== undefined && bytes > maxBytes) throw new PayloadTooLargeError(maxBytes);
-      hash.update(chunk);
-      await file.writeFile(chunk);
+      for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
+        const piece = chunk.subarray(start, start + PIECE_BYTES);
+        hash.update(piece);
+        await file.writeFile(piece);
+      }
     }
     await file.sync();
   } finally {
