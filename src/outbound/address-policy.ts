@@ -57,7 +57,7 @@ export class AddressPolicy {
       );
     }
     const opened = this.#entries.filter(
-      (entry) => opensPort(entry, url) && (mayLeadInto(entry, url) || isNamed(entry, url)),
+      (entry) => opensPort(entry, url) && ('range' in entry.target || isNamed(entry, url)),
     );
     if (url.protocol !== 'https:' && !opened.some(({ allowsHttp }) => allowsHttp)) {
       throw new ForbiddenUrlError(`the URL must begin with https:// ${WAY_OUT}`);
@@ -68,6 +68,23 @@ export class AddressPolicy {
       );
     }
     return url;
+  }
+
+  /**
+   * The same for a URL that somebody gives us now. Plain http is more often a mistake than a name that
+   * leads into the loopback range, so only names of this machine are taken for such.
+   */
+  checkGivenUrl(text: string): URL {
+    const url = this.checkUrl(text);
+    const isPlainName = url.protocol === 'http:' && addressLiteral(url.hostname) === null;
+    const isOpened = this.#entries.some(
+      (entry) =>
+        entry.allowsHttp &&
+        opensPort(entry, url) &&
+        (isNamed(entry, url) || mayLeadInto(entry, url)),
+    );
+    if (!isPlainName || isOpened) return url;
+    throw new ForbiddenUrlError(`the URL must begin with https:// ${WAY_OUT}`);
   }
 
   /** Whether a request to `url` may be sent to this address, which its host has resolved to. */

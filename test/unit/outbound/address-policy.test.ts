@@ -195,3 +195,15 @@ test.each([
     `${entry} is not a host or a range`,
   );
 });
+
+test('plain http to a name is taken for this machine only where the name is one of it', () => {
+  const policy = new AddressPolicy(parseOutboundAllow('http://127.0.0.0/8,http://[::1]'));
+  for (const url of ['http://localhost:9000/', 'http://hooks.localhost/', 'http://127.0.0.1/']) {
+    expect(policy.checkGivenUrl(url).href).toBe(url);
+  }
+  for (const url of ['http://hooks.example.com/', 'http://localhost.example.com/']) {
+    expect(() => policy.checkGivenUrl(url)).toThrow('must begin with https://');
+  }
+  const private10 = new AddressPolicy(parseOutboundAllow('http://10.0.0.0/8'));
+  expect(private10.checkGivenUrl('http://hooks.internal/').host).toBe('hooks.internal');
+});
