@@ -14,6 +14,9 @@ const MAX_MEMBERS = 50_000;
 /** Objects and arrays: a million take half a second. */
 const MAX_CONTAINERS = 250_000;
 
+/** Of all arrays together: 5 million take a fifth of a second. */
+const MAX_ELEMENTS = 2_000_000;
+
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -37,6 +40,7 @@ function requireModest(bytes: Buffer, what: string): void {
   let depth = 0;
   let members = 0;
   let containers = 0;
+  let commas = 0;
   for (let at = 0; at < bytes.length; at++) {
     switch (bytes[at]) {
       case QUOTE:
@@ -55,6 +59,12 @@ function requireModest(bytes: Buffer, what: string): void {
       case 0x5d: // ]
       case 0x7d: // }
         depth -= 1;
+        break;
+      case 0x2c: // ,
+        commas += 1;
+        if (commas > MAX_ELEMENTS) {
+          throw tooMuch(what, `has more than ${MAX_ELEMENTS} elements: send tensors as bytes`);
+        }
         break;
       case 0x3a: // :
         members += 1;

@@ -67,6 +67,7 @@ const MEMBERS: Readonly<Partial<Record<string, readonly (() => string)[]>>> = {
     () => filled('{"model":"affine","input":{"inputs":[', '{}', ']}}'),
     () => filled('{"model":"affine","input":{"inputs":[{"name":"x","shape":[', '1', ']}]}}'),
     () => filled('{"model":"affine","input":{"x":[[', '0', ']]}}'),
+    () => filled('{"model":"affine","input":{"x":[[', '0.12345', ']]}}'),
     () => filled('{"model":"affine","input":{"x":[', '[0]', ']}}'),
     () => filled('{"model":"affine","input":[[', '"a"', ']]}'),
     () => text('{"model":"ocr","input":{"image":"data:', ';a', ',"}}'),
