@@ -2,6 +2,7 @@
  * How fast a backlog drains, a large one against a small one. Nothing is asked of the engine meanwhile:
  * the worker's own metrics tell how far it is, and every id is read in the end.
  */
+import { Agent, get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { affine, cpuTicks, Service } from '../test/support/service.ts';
 import { freePort } from '../test/support/temporal.ts';
@@ -12,6 +13,7 @@ const BACKLOGS = [500, 10_000];
 const CONNECTIONS = 16;
 const LOOK_EVERY_MS = 500;
 const MS_PER_TICK = 10;
+const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
 const PROCESSES = ['temporal', 'orchestration', 'inference', 'api'] as const;
 
 export async function measureDrain(): Promise<void> {
@@ -47,17 +49,13 @@ async function drain(backlog: number): Promise<number> {
   }
   const rate = (done - firstDone) / ((Date.now() - firstAtMs) / 1000);
   const cpu = ticksOf(service).map((ticks, index) => ticks - (cpuBefore[index] ?? 0));
-  const states = new Map<string, number>();
-  for (const id of ledger) {
-    const { status } = await service.ended(id).catch(() => ({ status: 'lost' }));
-    states.set(status, (states.get(status) ?? 0) + 1);
-  }
   const each = PROCESSES.map(
     (name, index) =>
       `${name} ${(((cpu[index] ?? 0) * MS_PER_TICK) / backlog).toFixed(1)} ms, ${most[index]} MB`,
   );
   console.log(`${backlog} waiting: drained at ${rate.toFixed(1)}/s`);
   console.log(`  CPU of each prediction, and memory at most: ${each.join('; ')}`);
+  const states = await statesOf(service, ledger);
   console.log(
     `  in the end: ${[...states].map(([what, count]) => `${count} × ${what}`).join(', ')}`,
   );
@@ -80,6 +78,30 @@ async function submit({ url }: Service, count: number): Promise<ReadonlySet<stri
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
   return ledger;
 }
+
+/** What became of each id, read without anything that the tests add. */
+async function statesOf({ url }: Service, ledger: ReadonlySet<string>) {
+  const states = new Map<string, number>();
+  const left = [...ledger];
+  const reader = async () => {
+    for (let id = left.pop(); id !== undefined; id = left.pop()) {
+      const status = await statusOf(`${url}/v1/predictions/${id}?wait=30`);
+      states.set(status, (states.get(status) ?? 0) + 1);
+    }
+  };
+  await Promise.all(Array.from({ length: CONNECTIONS }, reader));
+  return states;
+}
+
+const statusOf = async (url: string): Promise<string> =>
+  await new Promise((resolve) => {
+    const call = get(url, { agent }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      answer.once('end', () => resolve((JSON.parse(text) as { status: string }).status));
+    });
+    call.once('error', () => resolve('lost'));
+  });
 
 async function succeeded(port: number): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();

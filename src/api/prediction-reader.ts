@@ -23,7 +23,11 @@ import {
 } from '../contract/prediction-record.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import { readClaim } from '../storage/claims.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+} from '../storage/payload-store.ts';
 import { type Halves, halvesOf } from '../temporal/halves.ts';
 import {
   ACTIVITY_PAUSED,
@@ -65,12 +69,12 @@ export class PredictionReader {
   }
 
   /**
-   * The record of one prediction of a tenant; throws `WorkflowMissingError`, also for another
+   * The record of one prediction of a tenant, with its output unless that is not wanted; throws `WorkflowMissingError`, also for another
    * tenant's, and the problems `expired` and `data_removed`.
    */
-  async read(id: string, tenant: string): Promise<Prediction> {
+  async read(id: string, tenant: string, readOutput = true): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id, tenant);
-    if (ended !== null) return await this.#finalRecord(accepted, ended, true);
+    if (ended !== null) return await this.#finalRecord(accepted, ended, readOutput);
     return await this.#activeRecord(accepted, this.#activeState(accepted, description));
   }
 
@@ -119,7 +123,12 @@ export class PredictionReader {
   ): Promise<Prediction | null> {
     if (this.#isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
-    return await this.#finalRecord(accepted, ended, readOutput);
+    return await this.#finalRecord(accepted, ended, readOutput).catch(async (error: unknown) => {
+      // One damaged payload must not fail the list: whoever reads it is told.
+      const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
+      if (!isOne) throw error;
+      return await this.#finalRecord(accepted, ended, false);
+    });
   }
 
   async #describe(id: string, tenant: string) {

@@ -100,7 +100,7 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await engine.cancel(id);
-    const record = withoutOutput(await reader.read(id, tenant));
+    const record = withoutOutput(await reader.read(id, tenant, false));
     await sendRecord(response, ended === null ? 202 : 200, record, load);
   });
   return router;

@@ -18,6 +18,9 @@ export interface ServingWorker extends ServedModelState {
   readonly worker: string;
 }
 
+/** More than anybody has workers; each is a file that is opened. */
+const MAX_STATES = 500;
+
 const count = z.number().min(0);
 
 /** A later version may say more. */
@@ -49,7 +52,8 @@ export async function readWorkerStates(
   logger: Logger,
 ): Promise<readonly ServingWorker[]> {
   const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
-  const states = (await store.list(payloadKeys.workers)).map(async (key) => {
+  const keys = (await store.list(payloadKeys.workers)).slice(0, MAX_STATES);
+  const states = keys.map(async (key) => {
     const state = await readState(store, key, logger);
     if (state === null || Date.parse(state.updated_at) < oldestMs) return [];
     return state.models.map((model) => ({ ...model, worker: state.worker }));

@@ -52,6 +52,10 @@ describe('bytes that are not those that were stored', () => {
     await change(file);
     expect(await codeOf(await read(id, '/output'))).toEqual([500, 'payload_corrupt']);
     expect(await codeOf(await read(id))).toEqual([500, 'payload_corrupt']);
+    for (const path of ['/v1/predictions', '/v1/predictions?include=output']) {
+      expect([path, (await fetch(`${service.url}${path}`)).status]).toEqual([path, 200]);
+    }
+    expect((await service.cancel(id)).status).toBe(200);
     await until('it in the log', () =>
       service.api.output.includes('is damaged') ? true : undefined,
     );
