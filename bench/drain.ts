@@ -33,7 +33,7 @@ async function drain(backlog: number): Promise<number> {
     ['api', 'orchestration'],
   );
   const ledger = await submit(service, backlog);
-  await pause(5000); // every workflow has had its first task
+  await everyoneWaits(service, ledger);
   const cpuBefore = ticksOf(service);
   let most = memoryOf(service);
   await service.inference.start();
@@ -77,6 +77,17 @@ async function submit({ url }: Service, count: number): Promise<ReadonlySet<stri
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
   return ledger;
+}
+
+/** Until each workflow has had its first task, and its inference waits: starting is not draining. */
+async function everyoneWaits(service: Service, ledger: ReadonlySet<string>): Promise<void> {
+  const [id = ''] = ledger;
+  for (;;) {
+    await pause(5000);
+    const { queue } = await service.read(id);
+    if ((queue?.depth ?? 0) >= ledger.size) break;
+  }
+  await pause(5000); // what the engine still writes down of the starts
 }
 
 /** What became of each id, read without anything that the tests add. */
