@@ -50,7 +50,7 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
       const version = ref === null ? undefined : repository.find(ref.name, ref.version);
       if (version !== undefined) return version;
       const broken = ref === null ? undefined : repository.findBroken(ref.name, ref.version);
-      if (broken !== undefined) throw brokenProblem(broken);
+      if (broken !== undefined) throw brokenProblem(broken, repository);
       const known = repository.all().map((each) => formatModelRef(each.ref));
       throw new Problem(
         'model_not_found',
@@ -156,9 +156,10 @@ async function deleteAll(keys: readonly string[], store: PayloadStore): Promise<
   await Promise.all(keys.map(async (key) => await store.delete(key))).catch(() => {});
 }
 
-function brokenProblem({ ref, problems }: BrokenVersion): Problem {
+function brokenProblem({ ref, problems }: BrokenVersion, repository: ModelRepository): Problem {
+  const why = repository.withoutFolders(problems.join('; '));
   const label = formatModelRef(ref);
-  const detail = `${label} cannot be served until its folder is repaired: ${problems.join('; ')}`;
+  const detail = `${label} cannot be served until its folder is repaired: ${why}`;
   return new Problem('model_unavailable', detail);
 }
 

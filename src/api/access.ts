@@ -47,10 +47,13 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       response.locals['key'] = key.id;
       response.locals['mayRead'] = key.scopes.includes('read');
       const stopWatching = keys.watch(key.id, () => {
+        response.locals['isRevoked'] = true;
         const isHeard = response.emit(REVOKED);
         if (!isHeard && response.headersSent) response.destroy(); // a download, say
       });
-      response.once('close', stopWatching);
+      if (response.destroyed)
+        stopWatching(); // it hung up while we looked at the key
+      else response.once('close', stopWatching);
     }
     requireKnownQuery(operation, request.query);
     next();
@@ -63,9 +66,10 @@ export const tenantOf = (response: Response): string => response.locals['tenant'
 /** Emitted on a response whose key was revoked, or has expired, while it is being answered. */
 const REVOKED = 'revoked';
 
-/** Calls `listener` when the key of an answer is no longer good; what it returns ends that. */
+/** Calls `listener` when the key of an answer is no longer good, at once if it is so already; what it returns ends that. */
 export function onRevoked(response: Response, listener: () => void): () => void {
-  response.once(REVOKED, listener);
+  if (response.locals['isRevoked'] === true) listener();
+  else response.once(REVOKED, listener);
   return () => void response.off(REVOKED, listener);
 }
 
@@ -115,7 +119,7 @@ function ownPages({
     if (!isOwn(host)) {
       throw new Problem(
         'forbidden',
-        `without API keys this is answered for hosts of this machine only, and not for ${host} (BUZZER_PUBLIC_URL names another)`,
+        `without API keys this is answered for hosts of this machine only, and not for ${host}: to use that name, set BUZZER_PUBLIC_URL`,
       );
     }
     const origin = request.get('Origin');

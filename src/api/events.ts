@@ -8,7 +8,7 @@ import { onRevoked, tenantOf } from './access.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { parsePredictionId } from './requests.ts';
 import { eventsQuerySchema, parseQuery } from './schemas.ts';
-import { abridged, type Included } from './shown-record.ts';
+import { abridged } from './shown-record.ts';
 import type { Waits } from './waits.ts';
 import type { Watches } from './watches.ts';
 
@@ -28,35 +28,40 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const { include } = parseQuery(eventsQuerySchema, request.query);
-    const record = await reader.read(id, tenantOf(response)); // what cannot be read is answered as a problem
+    const tenant = tenantOf(response);
+    const show = async (record: Prediction): Promise<Prediction> => {
+      const isWanted = isFinal(record) && include.includes('output');
+      const whole = isWanted ? await reader.read(id, tenant) : record;
+      return abridged(whole.output === null ? record : whole, include); // null: it is too large
+    };
+    const record = await reader.read(id, tenant, false); // what cannot be read is answered as a problem
+    const first = await show(record);
     waits.enter(response);
     response.writeHead(200, {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',
       'X-Accel-Buffering': 'no',
     });
-    sendEvent(response, 'prediction', abridged(record, include));
+    sendEvent(response, 'prediction', first);
     if (isFinal(record) || stop.aborted || request.method === 'HEAD') {
       response.end();
       return;
     }
-    follow(record, response, { watches, stop, include });
+    follow(record, response, { watches, stop, show });
   });
   return router;
 }
 
-function follow(
-  first: Prediction,
-  response: Response,
-  {
-    watches,
-    stop,
-    include,
-  }: Pick<EventsDependencies, 'watches' | 'stop'> & { readonly include: Included },
-): void {
+interface Follow extends Pick<EventsDependencies, 'watches' | 'stop'> {
+  /** A record as this client wants to see it. */
+  readonly show: (record: Prediction) => Promise<Prediction>;
+}
+
+function follow(first: Prediction, response: Response, { watches, stop, show }: Follow): void {
   const { id } = first;
   let latest = first;
   let stopListening = () => {};
+  let stopWatching = () => {};
   const keepAlive = setInterval(() => response.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
   const close = () => {
     clearInterval(keepAlive);
@@ -66,26 +71,30 @@ function follow(
     stopWatching();
     response.end();
   };
-  const stopWatching = onRevoked(response, () => close());
+  const sendRecord = async (record: Prediction) => {
+    // Whoever asks for an output that cannot be read is told why.
+    const shown = await show(record).catch(() => record);
+    if (!response.writableEnded) sendEvent(response, 'prediction', shown);
+    if (isFinal(record)) close();
+  };
   stop.addEventListener('abort', close, { once: true });
   response.once('close', close);
-  if (response.destroyed) {
-    close(); // it hung up before we listened
-    return;
-  }
+  stopWatching = onRevoked(response, close);
+  if (response.destroyed) close(); // it hung up before we listened
+  if (response.writableEnded) return;
   stopListening = watches.listen(
     { id, tenant: tenantOf(response) },
     {
       onRecord(record) {
         const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
         const hasProgressed = !isSame(record.progress, latest.progress);
-        if (isNews) sendEvent(response, 'prediction', abridged(record, include));
+        latest = record;
         // A client that does not read gets the state when it does, and no queue of what was.
-        else if (hasProgressed && !response.writableNeedDrain) {
+        if (!isNews && hasProgressed && !response.writableNeedDrain) {
           sendEvent(response, 'progress', record.progress);
         }
-        latest = record;
-        if (isFinal(record)) close();
+        if (!isNews) return;
+        void sendRecord(record);
       },
       onError: close,
     },

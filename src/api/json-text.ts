@@ -1,7 +1,7 @@
 /*
  * JSON that strangers send. JSON.parse blocks every other request, and how long it takes depends on
- * how many objects and arrays it has to make: so they are counted first, which takes 3 ms for a
- * megabyte, and text with too many of them is never parsed.
+ * how many objects, arrays and strings it has to make: so they are counted first, which takes 3 ms
+ * for a megabyte, and text with too many of them is never parsed.
  */
 import { isUtf8 } from 'node:buffer';
 import { messageOf } from '../contract/failure.ts';
@@ -13,7 +13,8 @@ const MAX_DEPTH = 100;
 const MAX_MEMBERS = 50_000;
 /** Objects and arrays: a million take half a second. */
 const MAX_CONTAINERS = 250_000;
-
+/** A million that differ take half a second. */
+const MAX_STRINGS = 250_000;
 /** Of all arrays together: 5 million take a fifth of a second. */
 const MAX_ELEMENTS = 2_000_000;
 
@@ -40,10 +41,15 @@ function requireModest(bytes: Buffer, what: string): void {
   let depth = 0;
   let members = 0;
   let containers = 0;
+  let strings = 0;
   let commas = 0;
   for (let at = 0; at < bytes.length; at++) {
     switch (bytes[at]) {
       case QUOTE:
+        strings += 1;
+        if (strings > MAX_STRINGS) {
+          throw tooMuch(what, `has more than ${MAX_STRINGS} strings: send tensors as bytes`);
+        }
         at = endOfString(bytes, at);
         break;
       case 0x5b: // [

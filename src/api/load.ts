@@ -6,7 +6,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine, QueueState } from '../temporal/prediction-engine.ts';
 import { remember } from './remember.ts';
-import { readWorkerStates, type ServingWorker } from './worker-states.ts';
+import { type ServingWorker, WorkerStates } from './worker-states.ts';
 
 const RETRY_AFTER_S = { least: 1, most: 60 };
 /** A worker takes two predictions for each that it can run: one runs, one is ready. */
@@ -26,7 +26,8 @@ export function createLoad(dependencies: {
   readonly logger: Logger;
 }) {
   const { store, engine, logger } = dependencies;
-  const readWorkers = remember(async () => await readWorkerStates(store, logger), FRESH_MS);
+  const workerStates = new WorkerStates(store, logger);
+  const readWorkers = remember(async () => await workerStates.read(), FRESH_MS);
   const queueStates = new Map<string, () => Promise<QueueState>>();
   const queueState = async (queue: string, kind: 'activities' | 'workflows') => {
     let read = queueStates.get(queue);

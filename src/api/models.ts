@@ -1,7 +1,7 @@
 /* /v1/models: what is served, how to call it, and how its workers are doing. */
 import { Router } from 'express';
 import { z } from 'zod';
-import { parseModelRef } from '../contract/model.ts';
+import { type ModelRef, parseModelRef } from '../contract/model.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
 import type { Acceptance } from './acceptance.ts';
 import { listOf } from './lists.ts';
@@ -19,24 +19,26 @@ export function modelsRouter(dependencies: ModelsDependencies): Router {
   const { repository, acceptance, load, publicUrl } = dependencies;
   const toResource = async (version: ModelVersion) =>
     modelResource(version, repository, publicUrl, await load.workersOf(version.ref));
+  const shown = (problem: string) => repository.withoutFolders(problem);
+  const toBroken = ({ ref, problems }: BrokenVersion) => brokenResource(ref, problems.map(shown));
   const router = Router();
   router.get('/models', async (_request, response) => {
     const served = await Promise.all(repository.all().map(toResource));
-    const data = [...served, ...repository.broken().map(brokenResource)];
-    response.json({ ...listOf(data), problems: repository.problems() });
+    const data = [...served, ...repository.broken().map(toBroken)];
+    response.json({ ...listOf(data), problems: repository.problems().map(shown) });
   });
   router.get('/models/:model', async (request, response) => {
     const ref = parseModelRef(request.params.model);
     const isServed = ref === null || repository.find(ref.name, ref.version) !== undefined;
     const broken = isServed ? undefined : repository.findBroken(ref.name, ref.version);
-    if (broken !== undefined) response.json(brokenResource(broken));
+    if (broken !== undefined) response.json(toBroken(broken));
     else response.json(await toResource(acceptance.resolve(request.params.model)));
   });
   return router;
 }
 
 /** What can be said of a version that cannot be served. */
-const brokenResource = ({ ref, problems }: BrokenVersion) => ({
+const brokenResource = (ref: ModelRef, problems: readonly string[]) => ({
   object: 'model',
   name: ref.name,
   version: ref.version,

@@ -3,8 +3,16 @@
  * of. What is not in it cannot be reached.
  */
 import type { Request } from 'express';
+import type { z } from 'zod';
 import type { Scope } from '../access/api-key.ts';
 import { Problem } from './problems.ts';
+import {
+  eventsQuerySchema,
+  listQuerySchema,
+  pageQuerySchema,
+  submitQuerySchema,
+  waitQuerySchema,
+} from './schemas.ts';
 
 export interface Operation {
   readonly id: string;
@@ -120,30 +128,21 @@ export function operationOf({ method, path }: Pick<Request, 'method' | 'path'>):
   });
 }
 
-/** The query parameters of the operations that have any; their routes say what they may be. */
-const QUERIES: Readonly<Partial<Record<string, readonly string[]>>> = {
-  createPrediction: ['wait'],
-  createModelPrediction: ['wait', 'request'],
-  retryPrediction: ['wait'],
-  getPrediction: ['wait'],
-  watchPrediction: ['include'],
-  listPredictions: [
-    'cursor',
-    'limit',
-    'status',
-    'model',
-    'tag',
-    'created_after',
-    'created_before',
-    'include',
-  ],
-  listEndpointDeliveries: ['cursor', 'limit'],
-} satisfies Partial<Record<OperationId, readonly string[]>>;
+/** The queries of the operations that have any, as their routes parse them. */
+const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
+  createPrediction: waitQuerySchema,
+  createModelPrediction: submitQuerySchema,
+  retryPrediction: waitQuerySchema,
+  getPrediction: waitQuerySchema,
+  watchPrediction: eventsQuerySchema,
+  listPredictions: listQuerySchema,
+  listEndpointDeliveries: pageQuerySchema,
+} satisfies Partial<Record<OperationId, z.ZodObject>>;
 
 /** Throws a problem when a query has a parameter that its operation does not know: it is a mistake. */
 export function requireKnownQuery({ id, scope }: Operation, query: object): void {
   if (scope === null) return;
-  const known = QUERIES[id] ?? [];
+  const known = Object.keys(QUERIES[id]?.shape ?? {});
   const unknown = Object.keys(query).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   const what = known.length === 0 ? 'no parameters' : known.join(', ');

@@ -62,18 +62,10 @@ export const orderOf = (
 });
 
 /** The input in the one form that its model's schema describes; throws a problem. */
-export function inputOf(
+export const inputOf = (
   { schema }: ModelVersion,
   given: unknown,
-): Readonly<Record<string, unknown>> {
-  if (schema.normalize !== null) {
-    return inField(() => schema.normalize?.(given) ?? {});
-  }
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) {
-    return given as Readonly<Record<string, unknown>>;
-  }
-  throw invalidAt('/input', 'must be an object');
-}
+): Readonly<Record<string, unknown>> => inField(() => schema.normalize(given));
 
 /** Turns what is wrong with a field into a problem that says where. */
 function inField<T>(read: () => T, at: readonly string[] = ['input']): T {
@@ -145,6 +137,7 @@ export async function formOrder(
   store: StoreFile,
 ): Promise<PredictionOrder> {
   requirePlain(http);
+  requireNoRequestQuery(http);
   const claims: Record<string, Claim> = {};
   const maxFiles = Object.keys(head.version.schema.media).length;
   const text = await readForm(http, maxFiles, async (field, body) => {
@@ -155,6 +148,13 @@ export async function formOrder(
   const asSent = text === null ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
   const rest = parseBody(restSchema, asSent, [], INPUT);
   return { ...orderOf(http, head, rest, asSent), attachment: { claims } };
+}
+
+/** `?request=` is for raw bodies: where the body has a place for it, one of the two would be ignored. */
+export function requireNoRequestQuery({ query }: Pick<Request, 'query'>): void {
+  if (query['request'] === undefined) return;
+  const detail = 'in the query, request is for raw bodies only: put what it says into this body';
+  throw new Problem('malformed_request', detail);
 }
 
 /** Media is taken as it is: nothing is unpacked. */

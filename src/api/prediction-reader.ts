@@ -69,8 +69,9 @@ export class PredictionReader {
   }
 
   /**
-   * The record of one prediction of a tenant, with its output unless that is not wanted; throws `WorkflowMissingError`, also for another
-   * tenant's, and the problems `expired` and `data_removed`.
+   * The record of one prediction of a tenant; without `readOutput`, an output that lies in the store
+   * is a reference. Throws `WorkflowMissingError`, also for another tenant's, and the problems
+   * `expired` and `data_removed`.
    */
   async read(id: string, tenant: string, readOutput = true): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id, tenant);
@@ -106,7 +107,10 @@ export class PredictionReader {
     return await this.#activeRecord(accepted, state);
   }
 
-  /** A row of a list, with its output when that is wanted and not too large; null for what has expired, or is an earlier run of the same prediction. */
+  /**
+   * A row of a list. An output that lies in the store is a reference, unless it is wanted and not too
+   * large. Null for what has expired, or is an earlier run of the same prediction.
+   */
   async readListed(row: ListedExecution, readOutput: boolean): Promise<Prediction | null> {
     if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, readOutput);
     const current = await this.#dependencies.engine.find(row.id);
@@ -123,7 +127,8 @@ export class PredictionReader {
   ): Promise<Prediction | null> {
     if (this.#isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
-    return await this.#finalRecord(accepted, ended, readOutput).catch(async (error: unknown) => {
+    const isRead = readOutput && !this.#isTooLarge(ended);
+    return await this.#finalRecord(accepted, ended, isRead).catch(async (error: unknown) => {
       // One damaged payload must not fail the list: whoever reads it is told.
       const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
       if (!isOne) throw error;
@@ -171,16 +176,14 @@ export class PredictionReader {
   }
 
   async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
-    const { store, publicUrl, responseInlineLimit, onEnded } = this.#dependencies;
+    const { store, publicUrl, onEnded } = this.#dependencies;
     onEnded(accepted);
     let output = unreadOutput(accepted, ended, publicUrl);
-    if (!readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
+    if (ended.status === 'succeeded' && 'claim' in ended.output) {
       const { key: _ours, ...reference } = ended.output.claim;
-      output = { ...output, output: { url: output.output_url, ...reference } };
-    }
-    if (readOutput && ended.status === 'succeeded' && 'claim' in ended.output) {
-      const { bytes, media_type: mediaType } = ended.output.claim;
-      if (mediaType === JSON_MEDIA_TYPE && bytes <= responseInlineLimit) {
+      if (!readOutput) {
+        output = { ...output, output: { url: output.output_url, ...reference } };
+      } else if (!this.#isTooLarge(ended)) {
         const text = (await readClaim(store, ended.output.claim)).toString('utf8');
         output = { output: JSON.parse(text) as Json, output_url: null };
       }
@@ -221,6 +224,13 @@ export class PredictionReader {
     // Once its pause is over it waits like any other, and for the same reasons.
     const isPausing = Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000 > Date.now();
     return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
+  }
+
+  /** Whether its output is answered by its own URL only: media, or much JSON. */
+  #isTooLarge(ended: Ended): boolean {
+    if (ended.status !== 'succeeded' || 'inline' in ended.output) return false;
+    const { bytes, media_type: mediaType } = ended.output.claim;
+    return mediaType !== JSON_MEDIA_TYPE || bytes > this.#dependencies.responseInlineLimit;
   }
 
   #isExpired(accepted: Accepted, ended: Ended): boolean {

@@ -18,6 +18,7 @@ import {
   orderOf,
   type PredictionOrder,
   rawOrder,
+  requireNoRequestQuery,
 } from './orders.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 import { Problem } from './problems.ts';
@@ -106,8 +107,15 @@ export function predictionsRouter(dependencies: PredictionsDependencies): Router
   return router;
 }
 
-const jsonOrder = (request: Request, head: OrderHead): PredictionOrder =>
-  orderOf(request, head, parseBody(modelRequestSchema, request.body, [], INPUT), request.body);
+function jsonOrder(request: Request, head: OrderHead): PredictionOrder {
+  requireNoRequestQuery(request);
+  return orderOf(
+    request,
+    head,
+    parseBody(modelRequestSchema, request.body, [], INPUT),
+    request.body,
+  );
+}
 
 /** What a prediction was given and what it gave, as they are, and what happened in between. */
 export function payloadsRouter(dependencies: {

@@ -35,7 +35,9 @@ try {
   await serve();
 } catch (error) {
   const isSetup =
-    error instanceof ConfigError || error instanceof KeysFileError || error instanceof StorageError;
+    error instanceof ConfigError ||
+    error instanceof KeysFileError ||
+    (error instanceof StorageError && error.needsPerson);
   if (isSetup || isAddressError(error)) {
     logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);
     process.exit(EXIT_CONFIG);

@@ -12,30 +12,37 @@ export type Included = readonly (typeof INCLUDABLE)[number][];
 
 /** The record with each input value and the output as `{url, bytes, …}` when it is large. */
 export function abridged(record: Prediction, included: Included): Prediction {
-  const input = included.includes('input') ? record.input : shownInput(record, MAX_SHOWN_BYTES);
+  const input = included.includes('input') ? record.input : shownInput(record);
   const base = { ...record, input };
   if (base.status !== 'succeeded' || included.includes('output')) return base;
   const url = base.urls.output;
-  const isWhole = base.output_url === null && sizeOf(base.output) <= MAX_SHOWN_BYTES;
-  if (isWhole || (base.output === null && base.output_url !== null)) return base;
+  if (base.output_url === null && sizeOf(base.output) <= MAX_SHOWN_BYTES) return base;
   const output = isReference(base.output, url) ? base.output : referenceTo(base.output, url);
   return { ...base, output: output as unknown as Json, output_url: url };
 }
 
 /** The record for whoever may not read: where the values are, and nothing of what they are. */
 export const withoutValues = (record: Prediction): Prediction =>
-  withoutOutput({ ...record, input: shownInput(record, 0) });
+  withoutOutput({ ...record, input: hiddenInput(record) });
+
+const hiddenInput = ({ input, urls }: Prediction): Prediction['input'] =>
+  Object.fromEntries(
+    Object.keys(input).map((field) => {
+      const url = `${urls.get}/input/${field}`;
+      return [field, { url, bytes: null, sha256: null, media_type: null }];
+    }),
+  );
 
 export const withoutOutput = (record: Prediction): Prediction =>
   record.status === 'succeeded'
     ? { ...record, output: null, output_url: record.urls.output }
     : record;
 
-const shownInput = ({ input, urls }: Prediction, maxBytes: number): Prediction['input'] =>
+const shownInput = ({ input, urls }: Prediction): Prediction['input'] =>
   Object.fromEntries(
     Object.entries(input).map(([field, value]) => {
       const url = `${urls.get}/input/${field}`;
-      const isShown = isReference(value, url) || sizeOf(value as Json) <= maxBytes;
+      const isShown = isReference(value, url) || sizeOf(value as Json) <= MAX_SHOWN_BYTES;
       return [field, isShown ? value : referenceTo(value as Json, url)];
     }),
   );

@@ -14,7 +14,8 @@ import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
 import type { ModelVersion } from '../model/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
-import { PayloadCorruptError, type PayloadStore } from '../storage/payload-store.ts';
+import { openClaim } from '../storage/claims.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { invalidAt, Problem } from './problems.ts';
 import type { NormalRequest } from './schemas.ts';
@@ -145,11 +146,9 @@ export async function copyInput(
     const key = payloadKeys.input(owner, field, nonce);
     onKey(key);
     const mediaType = claim.media_type;
-    const copy = await store.put(key, await store.open(claim.key), { mediaType });
-    if (copy.sha256 !== claim.sha256) {
-      throw new PayloadCorruptError(claim.key, `its sha256 is ${copy.sha256}, not ${claim.sha256}`);
-    }
-    copied[field] = { claim: copy };
+    copied[field] = {
+      claim: await store.put(key, await openClaim(store, claim), { mediaType }),
+    };
   }
   return copied;
 }

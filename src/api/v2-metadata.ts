@@ -56,7 +56,7 @@ export async function repositoryIndex(repository: ModelRepository, load: Load) {
   });
   const broken = repository
     .broken()
-    .map(({ ref, problems }) => indexEntry(ref, problems.join('; ')));
+    .map(({ ref, problems }) => indexEntry(ref, repository.withoutFolders(problems.join('; '))));
   return [...(await Promise.all(known)), ...broken];
 }
 

@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 500;
 const PAUSE_WHEN_AWAY_MS = 2000;
 
 export interface WatchListener {
-  /** The record, when its status or its progress has changed; the last one is final. */
+  /** The record, when its status or its progress has changed; the last one is final. An output that lies in the store is a reference. */
   onRecord(record: Prediction): void;
   /** There is nothing more to come: it was deleted, or cannot be read any more. */
   onError(error: unknown): void;
@@ -100,7 +100,7 @@ export class Watches {
   /** Null: the engine is away. */
   async #read(id: string, tenant: string): Promise<Prediction | null> {
     try {
-      return await this.#dependencies.reader.read(id, tenant);
+      return await this.#dependencies.reader.read(id, tenant, false); // many may listen, few want it
     } catch (error) {
       if (error instanceof EngineUnavailableError) return null;
       throw error;

@@ -46,34 +46,46 @@ const stateSchema = z.object({
     .max(10_000),
 }) satisfies z.ZodType<WorkerState>;
 
-/** The states of the workers that live, one entry for each model version. */
-export async function readWorkerStates(
-  store: PayloadStore,
-  logger: Logger,
-): Promise<readonly ServingWorker[]> {
-  const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
-  const keys = (await store.list(payloadKeys.workers)).slice(0, MAX_STATES);
-  const states = keys.map(async (key) => {
-    const state = await readState(store, key, logger);
-    if (state === null || Date.parse(state.updated_at) < oldestMs) return [];
-    return state.models.map((model) => ({ ...model, worker: state.worker }));
-  });
-  return (await Promise.all(states)).flat();
-}
+export class WorkerStates {
+  readonly #store: PayloadStore;
+  readonly #logger: Logger;
+  /** The keys of whose problem the log has told already. */
+  #said = new Set<string>();
 
-/** Null: it is gone, or is no state of a worker. */
-async function readState(
-  store: PayloadStore,
-  key: string,
-  logger: Logger,
-): Promise<WorkerState | null> {
-  try {
-    return stateSchema.parse(JSON.parse(await readText(store, key)));
-  } catch (error) {
-    if (error instanceof PayloadNotFoundError) return null; // a worker that leaves takes it along
-    if (error instanceof StorageError) throw error;
-    logger.warn({ key, reason: String(error).slice(0, 500) }, 'removing what is no worker state');
-    await store.delete(key).catch(() => {});
-    return null;
+  constructor(store: PayloadStore, logger: Logger) {
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  /** The states of the workers that live, one entry for each model version. */
+  async read(): Promise<readonly ServingWorker[]> {
+    const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
+    const keys = (await this.#store.list(payloadKeys.workers)).slice(0, MAX_STATES);
+    this.#said = new Set(keys.filter((key) => this.#said.has(key)));
+    const states = keys.map(async (key) => {
+      const state = await this.#readOne(key);
+      if (state === null || Date.parse(state.updated_at) < oldestMs) return [];
+      return state.models.map((model) => ({ ...model, worker: state.worker }));
+    });
+    return (await Promise.all(states)).flat();
+  }
+
+  /** Null: it is gone, cannot be read, or is no state of a worker. */
+  async #readOne(key: string): Promise<WorkerState | null> {
+    try {
+      return stateSchema.parse(JSON.parse(await readText(this.#store, key)));
+    } catch (error) {
+      if (error instanceof PayloadNotFoundError) return null; // a worker that leaves takes it along
+      const isUnreadable = error instanceof StorageError;
+      if (!this.#said.has(key)) {
+        const what = isUnreadable
+          ? 'a worker state cannot be read'
+          : 'removing what is no worker state';
+        this.#logger.warn({ key, reason: String(error).slice(0, 500) }, what);
+        this.#said.add(key);
+      }
+      if (!isUnreadable) await this.#store.delete(key).catch(() => {});
+      return null;
+    }
   }
 }

@@ -124,7 +124,7 @@ export type QueueReason = (typeof QUEUE_REASONS)[number];
 export interface InputReference {
   /** Where we serve it. */
   readonly url: string;
-  /** These three are null while it has yet to be fetched. */
+  /** These three are null while it has yet to be fetched, and for a key that may not read. */
   readonly bytes: number | null;
   readonly sha256: string | null;
   readonly media_type: string | null;

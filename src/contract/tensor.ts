@@ -14,9 +14,11 @@ export const DATATYPES = [
   'FP16',
   'FP32',
   'FP64',
-  'BF16',
   'BYTES',
 ] as const;
+
+/** More dimensions than any tensor has. */
+export const MAX_RANK = 32;
 
 export type Datatype = (typeof DATATYPES)[number];
 
@@ -40,7 +42,7 @@ export interface TensorSpec {
 export interface GraphSignature {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  /** Outputs that are not served since they are no tensors, each with its reason; absent: none. */
+  /** Outputs that are not served, each with its reason; absent: none. */
   readonly skipped?: readonly string[];
 }
 

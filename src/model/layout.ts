@@ -52,11 +52,11 @@ class Look {
 
   async #atWrongName(folder: string, name: string): Promise<void> {
     const path = join(folder, name);
-    const { files, folders } = await this.#entriesOf(path);
+    const { files, folders } = await this.#entriesOf(path, () => {}); // lost+found, say
     const isModel = files.some(isModelFile) || folders.some((each) => versionIn(each) !== null);
     if (!isModel) return;
     const advice = `lowercase letters, digits, . _ and -, such as ${nameFor(name)}`;
-    this.problems.push(`${path} is not served: the name of a model is of ${advice}`);
+    this.problems.push(`${path} is not served: a model's name may only have ${advice}`);
   }
 
   async #atModel(folder: string, name: string): Promise<void> {
@@ -95,12 +95,12 @@ class Look {
   }
 
   /** What is in a folder, and links to such; hidden ones are nobody's models. */
-  async #entriesOf(folder: string) {
+  async #entriesOf(folder: string, onUnread = this.#onUnread) {
     let isUnread = false;
     const entries = await readdir(folder, { withFileTypes: true }).catch(
       (error: NodeJS.ErrnoException): Dirent[] => {
         isUnread = error.code !== 'ENOENT' && error.code !== 'ENOTDIR';
-        if (isUnread) this.#onUnread(folder, error);
+        if (isUnread) onUnread(folder, error);
         return [];
       },
     );

@@ -84,12 +84,11 @@ const DATATYPES: Readonly<Record<number, Datatype>> = {
   11: 'FP64',
   12: 'UINT32',
   13: 'UINT64',
-  16: 'BF16',
 };
 
 /** ONNX's own names of the elements, for messages. */
 const ELEMENT_NAMES =
-  '? float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64 ? ? bfloat16'.split(
+  '? float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64 complex64 complex128 bfloat16'.split(
     ' ',
   );
 
@@ -100,7 +99,7 @@ export class UnsupportedGraphError extends Error {
 
 /**
  * The signature of the graph in the file at `path`; throws when it holds none that we can take. Outputs
- * that are no tensors are left out, as long as there are others.
+ * that cannot be served are left out, as long as there are others.
  */
 export async function readGraphSignature(path: string): Promise<GraphSignature> {
   const type = ONNX.lookupType('ModelProto');
@@ -124,8 +123,9 @@ export async function readGraphSignature(path: string): Promise<GraphSignature> 
 const isTensor = ({ type }: ValueInfo): boolean =>
   DATATYPES[type?.tensorType?.elemType ?? 0] !== undefined;
 
-/** What an input or output is that is no tensor, and how to have it as one. */
+/** What an input or output is that cannot be served, and how to have it otherwise. */
 function typeOf({ name, type }: ValueInfo): string {
+  if (type?.tensorType) return `${name} is a tensor of ${nameOf(type)}, which is not supported`;
   const text = `${name} is ${nameOf(type)}, and only tensors are served`;
   const isOfMaps = type?.sequenceType?.elemType?.mapType !== undefined;
   return isOfMaps ? `${text}: export with zipmap=False (skl2onnx)` : text;

@@ -73,6 +73,11 @@ export class ModelRepository {
     return this.#problems;
   }
 
+  /** A problem as clients are told it: its paths begin in the folder of models. */
+  withoutFolders(problem: string): string {
+    return this.#folders.reduce((text, folder) => text.replaceAll(`${folder}/`, ''), problem);
+  }
+
   /** The versions of one model that can be served, newest first; empty when there is none. */
   versionsOf(name: string): readonly ModelVersion[] {
     return (this.#versions.get(name) ?? []).filter(isWhole);

@@ -53,7 +53,9 @@ export async function openSession(path: string, options: SessionOptions): Promis
     interOpNumThreads: 1,
     logSeverityLevel: 3, // errors only: its warnings are for the authors of graphs
   });
-  const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor);
+  const tensors = session.outputMetadata.filter(
+    (each) => each.isTensor && DATATYPES.has(each.type),
+  );
   const signature: GraphSignature = {
     inputs: session.inputMetadata.map(toSpec),
     outputs: tensors.map(toSpec),

@@ -42,9 +42,6 @@ export type BodyForm = (bytes: Uint8Array) => {
   readonly mediaType: string;
 };
 
-/** For models whose input has one form, an object with media. */
-export const PLAIN_INPUT = { normalize: null, isLarge: () => false, bodies: {} } as const;
-
 /** Something is wrong at one place of an input, before its schema has its say. */
 export class InvalidFieldError extends Error {
   override readonly name = 'InvalidFieldError';
@@ -54,6 +51,16 @@ export class InvalidFieldError extends Error {
     super(message);
     this.path = path;
   }
+}
+
+/** For models whose input has one form, an object with media. */
+export const PLAIN_INPUT = { normalize: requireObject, isLarge: () => false, bodies: {} } as const;
+
+function requireObject(input: unknown): Readonly<Record<string, unknown>> {
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
+    return input as Readonly<Record<string, unknown>>;
+  }
+  throw new InvalidFieldError([], 'must be an object');
 }
 
 export interface PipelineSchema {
@@ -66,9 +73,9 @@ export interface PipelineSchema {
   readonly media: Readonly<Record<string, MediaField>>;
   /**
    * Brings the forms in which an input may come into the one that `input` describes. Throws
-   * `InvalidFieldError`. Null: there is one form, an object.
+   * `InvalidFieldError`.
    */
-  readonly normalize: ((input: unknown) => Readonly<Record<string, unknown>>) | null;
+  normalize(input: unknown): Readonly<Record<string, unknown>>;
   /** Where within the input arrays may have more elements than anybody writes by hand. */
   readonly isLarge: (path: readonly string[]) => boolean;
   /** Raw bodies that are an input of this model, by media type; each is read whole. */

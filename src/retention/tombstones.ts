@@ -38,11 +38,15 @@ export async function findTombstone(id: string, store: PayloadStore): Promise<To
 /** Removes those that have stood long enough, and what only lies in the place of one. */
 export async function removeOldTombstones(store: PayloadStore, logger: Logger): Promise<void> {
   for (const key of await store.list(payloadKeys.tombstones)) {
-    const tombstone = await readTombstone(key, store);
-    if (tombstone === null) continue;
-    if (tombstone === 'none of ours') logger.warn({ key }, 'removing what is no tombstone');
-    else if (Date.now() - Date.parse(tombstone.deleted_at) <= TOMBSTONE_TTL_MS) continue;
-    await store.delete(key);
+    try {
+      const tombstone = await readTombstone(key, store);
+      if (tombstone === null) continue;
+      if (tombstone === 'none of ours') logger.warn({ key }, 'removing what is no tombstone');
+      else if (Date.now() - Date.parse(tombstone.deleted_at) <= TOMBSTONE_TTL_MS) continue;
+      await store.delete(key);
+    } catch (error) {
+      logger.warn({ err: error, key }, 'a tombstone can be neither read nor removed');
+    }
   }
 }
 

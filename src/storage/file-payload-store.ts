@@ -115,6 +115,7 @@ export class FilePayloadStore implements PayloadStore {
     return entries
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(this.#folder.length + 1))
+      .filter((key) => SAFE_KEY.test(key)) // somebody else may have put a file there
       .toSorted();
   }
 
@@ -125,24 +126,21 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   /** One folder after the other: there may be very many, and nobody waits for it. */
-  async measure(folder: string): Promise<number> {
+  async measure(key: string): Promise<number> {
     let bytes = 0;
-    const left = [this.#path(folder)];
+    const left = [this.#path(key)];
     for (let path = left.pop(); path !== undefined; path = left.pop()) {
-      // What is gone by now takes no room.
-      for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
-        const entryPath = join(path, entry.name);
-        if (entry.isDirectory()) left.push(entryPath);
-        else bytes += (await lstat(entryPath).catch(() => null))?.size ?? 0;
-      }
+      const found = await lstat(path).catch(() => null); // what is gone by now takes no room
+      if (found?.isDirectory() !== true) bytes += found?.size ?? 0;
+      else for (const name of await readdir(path).catch(() => [])) left.push(join(path, name));
     }
     return bytes;
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#folder).catch((error: unknown) =>
-      rethrow(error, 'the payload folder'),
-    );
+    const { bavail, bsize } = await statfs(this.#folder).catch((error: unknown) => {
+      throw storageError(`cannot use ${this.#folder}`, error);
+    });
     return bavail * bsize;
   }
 
@@ -211,8 +209,13 @@ function rethrow(error: unknown, key: string): never {
 }
 
 const FULL_CODES = new Set(['ENOSPC', 'EDQUOT']);
+const LASTING_CODES = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'ENOSYS']);
 
 function storageError(what: string, cause: unknown): StorageError {
-  const isFull = isSystemError(cause) && FULL_CODES.has(cause.code ?? '');
-  return new StorageError(`${what}: ${messageOf(cause)}`, { cause, isFull });
+  const code = isSystemError(cause) ? (cause.code ?? '') : null;
+  return new StorageError(`${what}: ${messageOf(cause)}`, {
+    cause,
+    isFull: code !== null && FULL_CODES.has(code),
+    needsPerson: code === null || LASTING_CODES.has(code),
+  });
 }

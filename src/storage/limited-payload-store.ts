@@ -16,8 +16,10 @@ import {
 } from './payload-store.ts';
 
 const MEASURE_EVERY_MS = 60_000;
-/** A measurement that is older is made again before anybody is refused. */
+/** A measurement that is older is made again before anybody is refused … */
 const MEASURED_BEFORE_REFUSING_MS = 1000;
+/** … and so many times longer ago than it took: measuring takes a tenth of the time at most. */
+const PAUSE_AFTER_MEASURING = 10;
 const LOOK_AT_DISK_EVERY_MS = 1000;
 
 export interface StorageLimits {
@@ -34,6 +36,7 @@ interface Usage {
   arriving: number;
   /** Null: never yet. */
   measuredAtMs: number | null;
+  measuringTookMs: number;
   measuring: Promise<void> | null;
 }
 
@@ -89,13 +92,14 @@ export class LimitedPayloadStore implements PayloadStore {
   }
 
   async delete(key: string): Promise<void> {
-    await this.#store.delete(key);
     const usage = this.#usages.get(tenantOfKey(key) ?? '');
-    if (usage !== undefined) usage.measuredAtMs = 0; // the next look measures anew
+    const freed = usage === undefined ? 0 : await this.#store.measure(key);
+    await this.#store.delete(key);
+    if (usage !== undefined) usage.measured -= freed;
   }
 
-  async measure(folder: string): Promise<number> {
-    return await this.#store.measure(folder);
+  async measure(key: string): Promise<number> {
+    return await this.#store.measure(key);
   }
 
   async freeBytes(): Promise<number> {
@@ -109,7 +113,14 @@ export class LimitedPayloadStore implements PayloadStore {
   #usageOf(tenant: string): Usage {
     let usage = this.#usages.get(tenant);
     if (usage === undefined) {
-      usage = { measured: 0, since: 0, arriving: 0, measuredAtMs: null, measuring: null };
+      usage = {
+        measured: 0,
+        since: 0,
+        arriving: 0,
+        measuredAtMs: null,
+        measuringTookMs: 0,
+        measuring: null,
+      };
       this.#usages.set(tenant, usage);
     }
     return usage;
@@ -122,7 +133,9 @@ export class LimitedPayloadStore implements PayloadStore {
     if (tenantBytes !== Number.POSITIVE_INFINITY) {
       if (usage.measuredAtMs === null) await this.#measure(tenant, usage);
       const ageMs = Date.now() - (usage.measuredAtMs ?? 0);
-      if (isOver() && ageMs > MEASURED_BEFORE_REFUSING_MS) await this.#measure(tenant, usage);
+      const pauseMs = PAUSE_AFTER_MEASURING * usage.measuringTookMs;
+      const mayMeasure = ageMs > Math.max(MEASURED_BEFORE_REFUSING_MS, pauseMs);
+      if (isOver() && mayMeasure) await this.#measure(tenant, usage);
       else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next one asks again
     }
     // From this look to its being taken nobody else has a turn.
@@ -132,11 +145,13 @@ export class LimitedPayloadStore implements PayloadStore {
 
   async #measure(tenant: string, usage: Usage): Promise<void> {
     usage.measuring ??= (async () => {
+      const beganAtMs = Date.now();
       const before = usage.since;
       const measured = await this.#store.measure(payloadKeys.tenantPredictions(tenant));
       usage.measured = measured;
       usage.since -= before; // what came meanwhile may be in it or not
       usage.measuredAtMs = Date.now();
+      usage.measuringTookMs = usage.measuredAtMs - beganAtMs;
     })().finally(() => {
       usage.measuring = null;
     });

@@ -31,8 +31,8 @@ export interface PayloadStore {
   list(folder: string): Promise<readonly string[]>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
-  /** How many bytes lie below a key that is a folder. */
-  measure(folder: string): Promise<number>;
+  /** How many bytes one payload has, or everything below a key; 0 when there is nothing. */
+  measure(key: string): Promise<number>;
   /** How many more bytes the store could take. */
   freeBytes(): Promise<number>;
   /** Throws when the store cannot be written. */
@@ -77,8 +77,14 @@ export class StorageError extends Error {
   override readonly name = 'StorageError';
   /** There is no room; what is there can still be read and deleted. */
   readonly isFull: boolean;
-  constructor(message: string, options: ErrorOptions & { readonly isFull?: boolean } = {}) {
+  /** It fails until a person changes the folder or its permissions. */
+  readonly needsPerson: boolean;
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly isFull?: boolean; readonly needsPerson?: boolean } = {},
+  ) {
     super(message, options);
     this.isFull = options.isFull ?? false;
+    this.needsPerson = options.needsPerson ?? false;
   }
 }

@@ -156,7 +156,8 @@ const readOwner = async (folder: string): Promise<Owner | null> =>
 /** Null for what is not there, was not written to its end, or is something else. */
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    if ((await stat(path)).size > MAX_FILE_BYTES) return null;
+    const found = await stat(path);
+    if (!found.isFile() || found.size > MAX_FILE_BYTES) return null; // a pipe would be read for ever
     return schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return null;

@@ -95,7 +95,9 @@ function reportFatal(error: unknown, logger: Logger): number {
 }
 
 const stopsForGood = (error: unknown): error is Error =>
-  error instanceof ConfigError || error instanceof SetupError || error instanceof StorageError;
+  error instanceof ConfigError ||
+  error instanceof SetupError ||
+  (error instanceof StorageError && error.needsPerson);
 
 function installRuntime(logger: Logger): void {
   const write = ({ level, message, meta }: LogEntry) => {

@@ -110,6 +110,21 @@ export const futureGraph = (): Uint8Array =>
     9999,
   );
 
+const COMPLEX64 = 14; // TensorProto.DataType
+
+/** A graph of complex numbers, which nothing here can take. */
+export const complexGraph = (): Uint8Array =>
+  modelBytes(
+    {
+      name: 'complex',
+      nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+      inputs: [{ name: 'x', type: COMPLEX64, shape: ['n'] }],
+      outputs: [{ name: 'y', type: COMPLEX64, shape: ['n'] }],
+      weights: [],
+    },
+    17,
+  );
+
 /** What sklearn's classifiers become by default: their probabilities once more, as a list of maps. */
 export const zipMapGraph = (isOnlyMaps = false): Uint8Array =>
   modelBytes(

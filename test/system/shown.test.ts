@@ -70,7 +70,7 @@ describe('tensors in a few words', () => {
     const flat = await predict({ x: [1, 2] });
     expect([flat.status, flat.problem.detail]).toEqual([
       422,
-      '/input/x: must be FP32 [batch, n], and is [2]',
+      '/input/x: must be FP32 [batch, n], but is [2]',
     ]);
   });
 

@@ -35,6 +35,11 @@ const members = (): string => {
   const list = Array.from({ length: 700_000 }, (_, index) => `"k${index}":0`);
   return `{${list.join(',')}}`;
 };
+/** The dearest to parse: strings that differ. */
+const strings = (): string => {
+  const list = Array.from({ length: 900_000 }, (_, index) => `"${index.toString(36)}"`);
+  return `{"a":[${list.join(',')}]}`;
+};
 const text = (before: string, letters: string, after: string): string =>
   `${before}${letters.repeat(Math.floor((LIMIT_BYTES - before.length - after.length) / letters.length))}${after}`;
 
@@ -48,6 +53,7 @@ const ANYWHERE: Readonly<Record<string, () => string>> = {
   'one long string': () => text('{"a":"', 'a', '"}'),
   'one long name': () => text('{"', 'a', '":1}'),
   'many escapes': () => text('{"a":"', '\\"', '"}'),
+  'many strings': strings,
   'many numbers': () => filled('{"a":[', '0', ']}'),
 };
 
@@ -117,6 +123,17 @@ async function longestWhile(work: () => Promise<unknown>): Promise<number> {
   return longestMs;
 }
 
+async function requireAnswered(name: string, send: () => Promise<Response>): Promise<void> {
+  const longestMs = await longestWhile(async () => {
+    const answer = await send();
+    const answered = await answer.text();
+    expect([name, answer.status]).not.toEqual([name, 500]);
+    expect(answered.length).toBeLessThan(64 * 1024);
+  });
+  if (process.env['PRINT_STALLS'] !== undefined) console.log(name, Math.round(longestMs));
+  expect([name, longestMs < LONGEST_MS, longestMs]).toEqual([name, true, longestMs]);
+}
+
 const withBody = OPERATIONS.filter(
   ({ id, method }) =>
     (method === 'POST' || method === 'PATCH') &&
@@ -128,20 +145,77 @@ test.each(withBody)('$id is asked its worst, and others are answered', async (op
   const bodies = [...Object.values(ANYWHERE), ...(MEMBERS[id] ?? [])];
   for (const make of bodies) {
     const body = make();
-    const longestMs = await longestWhile(async () => {
-      const headers = { 'Content-Type': 'application/json' };
-      const answer = await fetch(url(path), { method, headers, body });
-      const answered = await answer.text();
-      expect([answer.status, answered]).toEqual([expect.any(Number), expect.any(String)]);
-      expect([body.slice(0, 80), answer.status]).not.toEqual([body.slice(0, 80), 500]);
-      expect(answered.length).toBeLessThan(64 * 1024);
+    const headers = { 'Content-Type': 'application/json' };
+    await requireAnswered(`${id} ${body.slice(0, 70)}`, async () => {
+      return await fetch(url(path), { method, headers, body });
     });
-    if (process.env['PRINT_STALLS'] !== undefined)
-      console.log(id, body.slice(0, 70), Math.round(longestMs));
-    expect([body.slice(0, 80), longestMs < LONGEST_MS, longestMs]).toEqual([
-      body.slice(0, 80),
-      true,
-      longestMs,
-    ]);
+  }
+});
+
+const SEPARATOR = 'x0x0x';
+const part = (name: string, type: string, body: string): string =>
+  `--${SEPARATOR}\r\nContent-Disposition: form-data; name="${name}"${type}\r\n\r\n${body}\r\n`;
+
+/** What does not come as JSON: at the limit of its own. */
+const OTHERS: readonly (readonly [what: string, path: string, type: string, body: () => string])[] =
+  [
+    ['a part', 'ocr', 'form', () => part('request', '', filled('{"tags":[', '0', ']}'))],
+    ['small parts', 'ocr', 'form', () => part('a', '', '').repeat(100_000)],
+    ['long names', 'ocr', 'form', () => part('a'.repeat(LIMIT_BYTES), '', '')],
+    ['files', 'ocr', 'form', () => part('image', '; filename="a"', '').repeat(100_000)],
+    ['headers', 'ocr', 'form', () => part('a', '\r\nX: y'.repeat(1_000_000), '')],
+    ['an .npy header', 'affine', 'application/x-npy', () => npy('('.repeat(60_000))],
+    ['an .npy shape', 'affine', 'application/x-npy', () => npy(shaped('1,'.repeat(20_000)))],
+    ['an .npy', 'affine', 'application/x-npy', () => npy(shaped(`${LIMIT_BYTES / 4},`))],
+    ['no .npy', 'affine', 'application/x-npy', () => '['.repeat(LIMIT_BYTES)],
+    ['no image', 'ocr', 'image/png', () => '\x89PNG\r\n\x1a\n'.padEnd(LIMIT_BYTES, '0')],
+  ];
+const shaped = (shape: string): string =>
+  `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape}), }`;
+/** A NumPy file of version 1.0 with any header, and zeros. */
+const npy = (header: string): string =>
+  `\x93NUMPY\x01\x00${String.fromCharCode(header.length & 0xff, header.length >> 8)}${header}`.padEnd(
+    LIMIT_BYTES,
+    '\0',
+  );
+
+test.each(OTHERS)('%s at its worst, and others are answered', async (what, model, type, make) => {
+  const isForm = type === 'form';
+  const text = isForm ? `${make()}--${SEPARATOR}--\r\n` : make();
+  await requireAnswered(what, async () => {
+    return await fetch(`${service.url}/v1/models/${model}/predictions`, {
+      method: 'POST',
+      headers: { 'Content-Type': isForm ? `multipart/form-data; boundary=${SEPARATOR}` : type },
+      body: Buffer.from(text, 'latin1'),
+    });
+  });
+});
+
+test('binary tensors of /v2 at their worst, and others are answered', async () => {
+  const head = Buffer.from(
+    filled('{"inputs":[', '{"name":"x","datatype":"BYTES","shape":[1]}', ']}'),
+  );
+  const strings = Buffer.alloc(LIMIT_BYTES); // two and a half million empty ones
+  const one = (count: number) =>
+    Buffer.from(
+      JSON.stringify({
+        inputs: [
+          {
+            name: 'x',
+            datatype: 'BYTES',
+            shape: [count],
+            parameters: { binary_data_size: strings.length },
+          },
+        ],
+      }),
+    );
+  for (const json of [head, one(strings.length / 4)]) {
+    await requireAnswered('v2 binary', async () => {
+      return await fetch(`${service.url}/v2/models/affine/infer`, {
+        method: 'POST',
+        headers: { 'Inference-Header-Content-Length': String(json.length) },
+        body: Buffer.concat([json, strings]),
+      });
+    });
   }
 });

@@ -8,13 +8,12 @@ import {
   type Datatype,
   formatShape,
   type GraphSignature,
+  MAX_RANK,
   type TensorSpec,
 } from '../../contract/tensor.ts';
 import { InvalidFieldError } from '../definition.ts';
 import { elementProblem } from './elements.ts';
-
-/** More dimensions than any tensor has. */
-export const MAX_RANK = 32;
+import { describeTensorSpec, shapeFits } from './shapes.ts';
 
 /** numpy's names of the datatypes. */
 const NUMPY_NAMES: Readonly<Record<string, Datatype>> = {
@@ -41,21 +40,24 @@ export function toProtocolForm(
   const [only] = graph.inputs;
   if (!isObject(input)) {
     if (only !== undefined && graph.inputs.length === 1 && input !== null) {
-      return { inputs: [tensorOf(input, only, [])] };
+      return { inputs: [tensorOf(input, only, [], new Map())] };
     }
     throw new InvalidFieldError([], `must be an object with ${namesIn(graph)}`);
   }
   if (isProtocolForm(input, graph)) return { ...input, inputs: namedByUs(input['inputs'], graph) };
+  const sizes = new Map<string, number>();
   const tensors = Object.entries(input).map(([name, value]) => {
     const spec = graph.inputs.find((each) => each.name === name);
-    if (spec !== undefined) return tensorOf(value, spec, [name]);
+    if (spec !== undefined) return tensorOf(value, spec, [name], sizes);
     const shown = JSON.stringify(name.slice(0, 100));
     throw new InvalidFieldError(
       [name],
       `no input is called ${shown}: this model takes ${namesIn(graph)}`,
     );
   });
-  return { inputs: tensors };
+  const missing = graph.inputs.find(({ name }) => !Object.hasOwn(input, name));
+  if (missing === undefined) return { inputs: tensors };
+  throw new InvalidFieldError([missing.name], `${describeTensorSpec(missing)} is missing`);
 }
 
 const namesIn = ({ inputs }: GraphSignature): string => inputs.map(({ name }) => name).join(', ');
@@ -88,15 +90,20 @@ function namedByUs(tensors: unknown, graph: GraphSignature): unknown {
 }
 
 /** A value, nested as the tensor's shape, or a single one for a tensor without dimensions. */
-function tensorOf(value: unknown, spec: TensorSpec, path: readonly string[]) {
+function tensorOf(
+  value: unknown,
+  spec: TensorSpec,
+  path: readonly string[],
+  sizes: Map<string, number>,
+) {
   const { name, datatype } = spec;
   const shape = shapeOf(value);
-  const isFitting =
-    shape.length === spec.shape.length &&
-    spec.shape.every((size, axis) => typeof size !== 'number' || size === shape[axis]);
-  if (!isFitting) {
-    const wanted = `${datatype} ${formatShape(spec.shape)}`;
-    throw new InvalidFieldError(path, `must be ${wanted}, and is ${formatShape(shape)}`);
+  const before = [...sizes];
+  if (!shapeFits(shape, spec, sizes)) {
+    const known = before.map(([dimension, size]) => `${dimension} is ${size}`);
+    const where = known.length === 0 ? '' : ` where ${known.join(', ')}`;
+    const wanted = `${datatype} ${formatShape(spec.shape)}${where}`;
+    throw new InvalidFieldError(path, `must be ${wanted}, but is ${formatShape(shape)}`);
   }
   const data: unknown[] = [];
   const take = (part: unknown, at: readonly string[], axis: number): void => {

@@ -3,14 +3,13 @@
  * (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
  */
 import type { PackedTensor } from '../../contract/packed-tensors.ts';
-import { type Datatype, elementCount } from '../../contract/tensor.ts';
+import { type Datatype, elementCount, MAX_RANK } from '../../contract/tensor.ts';
 import { elementBytes } from './codec.ts';
 
 export const NPY_MEDIA_TYPE = 'application/x-npy';
 
 const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 const MAX_HEADER_BYTES = 64 * 1024;
-const MAX_DIMENSIONS = 32;
 
 /** Little-endian, or of one byte. */
 const DATATYPES: Readonly<Record<string, Datatype>> = {
@@ -69,6 +68,6 @@ function readHeader(header: string): { datatype: Datatype; shape: readonly numbe
     .map((size) => size.trim())
     .filter((size) => size !== '')
     .map(Number);
-  if (shape.length <= MAX_DIMENSIONS) return { datatype, shape };
-  throw new Error(`the .npy file has more than ${MAX_DIMENSIONS} dimensions`);
+  if (shape.length <= MAX_RANK) return { datatype, shape };
+  throw new Error(`the .npy file has more than ${MAX_RANK} dimensions`);
 }

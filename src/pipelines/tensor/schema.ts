@@ -5,6 +5,7 @@ import {
   elementCount,
   formatShape,
   type GraphSignature,
+  MAX_RANK,
   type TensorSpec,
 } from '../../contract/tensor.ts';
 import { type BodyForm, type DescribePipeline, InvalidFieldError } from '../definition.ts';
@@ -16,8 +17,9 @@ import {
 } from '../../contract/packed-tensors.ts';
 import { elementBytes, splitStrings } from './codec.ts';
 import { elementProblem, flatten, textElementProblem } from './elements.ts';
-import { MAX_RANK, toProtocolForm } from './forms.ts';
+import { toProtocolForm } from './forms.ts';
 import { NPY_MEDIA_TYPE, readNpy } from './npy.ts';
+import { describeTensorSpec, shapeFits } from './shapes.ts';
 
 const MAX_SHOWN_ELEMENTS = 1024;
 /** Decoding a string to check it takes 0.2 µs, in which nobody else is served. */
@@ -133,9 +135,6 @@ function keyOf(inputs: unknown): string {
 /** A client's word in a message of ours. */
 const quote = (text: string): string => JSON.stringify(text.slice(0, 100));
 
-const describeTensorSpec = (spec: TensorSpec): string =>
-  `${spec.name} ${spec.datatype} ${formatShape(spec.shape)}`;
-
 function checkTensors(tensors: readonly InputTensor[], graph: GraphSignature, issue: Issue): void {
   const seen = new Set<string>();
   const sizes = new Map<string, number>();
@@ -219,21 +218,4 @@ function textProblem(data: Uint8Array, expected: number): string | null {
   } catch (error) {
     return messageOf(error);
   }
-}
-
-/** A named dimension must have the same size wherever it appears in the request. */
-function shapeFits(
-  shape: readonly number[],
-  spec: TensorSpec,
-  sizes: Map<string, number>,
-): boolean {
-  if (shape.length !== spec.shape.length) return false;
-  return spec.shape.every((expected, axis) => {
-    const size = shape[axis] ?? 0;
-    if (expected === null) return true;
-    if (typeof expected === 'number') return expected === size;
-    const known = sizes.get(expected) ?? size;
-    sizes.set(expected, known);
-    return known === size;
-  });
 }

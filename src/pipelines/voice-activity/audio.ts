@@ -7,6 +7,9 @@ import { Resampler } from './resampler.ts';
 import { SAMPLE_RATE } from './segments.ts';
 import { decodeWav } from './wav.ts';
 
+/** Below this nobody speaks, and a small file would become hours of sound. */
+const MIN_RATE = 1000;
+
 /** A piece of decoded audio. */
 export interface AudioPiece {
   /** Samples of -1 to 1, an array for each channel. */
@@ -29,6 +32,10 @@ export async function* decodeMono(bytes: Uint8Array): AsyncGenerator<MonoPiece> 
   for await (const piece of decode(bytes)) {
     if (resampler === null) {
       rate = piece.rate;
+      if (rate < MIN_RATE) {
+        const message = `the audio file has ${rate} samples a second: at least ${MIN_RATE} are needed`;
+        throw new InvalidInputError(message);
+      }
       resampler = new Resampler(rate, SAMPLE_RATE);
     }
     if (piece.rate !== rate) continue; // junk that looks like a frame: a file has one rate

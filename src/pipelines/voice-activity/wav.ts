@@ -8,8 +8,6 @@ import type { AudioPiece } from './audio.ts';
 /** Sizes that writers to a pipe leave behind: the data then lasts until the end of the file. */
 const UNKNOWN_SIZES = new Set([0, 0xffff_ffff, 0x7fff_ffff, 0x7fff_f000]);
 const EXTENSIBLE = 0xfffe;
-/** Below this nobody speaks, and a small file would become hours of sound. */
-const MIN_RATE = 1000;
 
 interface Format {
   readonly tag: number;
@@ -81,10 +79,6 @@ function readFormat(view: DataView, at: number, size: number): Format {
   const { channels, rate, frameBytes } = format;
   const isWhole = channels > 0 && rate > 0 && frameBytes > 0 && frameBytes % channels === 0;
   if (!isWhole) throw new InvalidInputError('the format of the WAV file is damaged');
-  if (rate < MIN_RATE) {
-    const message = `the WAV file has ${rate} samples a second: at least ${MIN_RATE} are needed`;
-    throw new InvalidInputError(message);
-  }
   return format;
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/example-graphs.ts';
 import { ModelRepository } from '../../../src/model/repository.ts';
-import { zipMapGraph } from '../../support/graphs.ts';
+import { complexGraph, zipMapGraph } from '../../support/graphs.ts';
 
 let folder: string;
 
@@ -183,6 +183,21 @@ test('a single graph of another name in a version is simply taken', async () => 
   await write('x/config.pbtxt', 'name: "x"');
   const version = (await ModelRepository.open([folder])).find('x', 1);
   expect(version?.manifest.files).toEqual({ model: { path: 'iris-v3.onnx' } });
+});
+
+test('a tensor of complex numbers is not supported, and said to be one', async () => {
+  await write('wave/1/model.onnx', complexGraph());
+  expect((await ModelRepository.open([folder])).findBroken('wave', 1)?.problems).toEqual([
+    'files.model: model.onnx: x is a tensor of complex64, which is not supported',
+  ]);
+});
+
+test('clients are told of paths that begin in the folder of models', async () => {
+  await write('Iris/1/model.onnx', affineGraph());
+  const repository = await ModelRepository.open([folder]);
+  const [problem = ''] = repository.problems();
+  expect(problem).toContain(`${folder}/Iris is not served`);
+  expect(repository.withoutFolders(problem)).toMatch(/^Iris is not served/);
 });
 
 test('outputs that are no tensors are left out, or the whole graph is refused with what it gives', async () => {

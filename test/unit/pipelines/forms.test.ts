@@ -14,6 +14,13 @@ const two: GraphSignature = {
   ],
   outputs: iris.outputs,
 };
+const pair: GraphSignature = {
+  inputs: [
+    { name: 'a', datatype: 'FP32', shape: ['n'] },
+    { name: 'b', datatype: 'FP32', shape: ['n'] },
+  ],
+  outputs: iris.outputs,
+};
 const X = { name: 'X', datatype: 'FP32', shape: [2, 4], data: [1, 2, 3, 4, 5, 6, 7, 8] };
 const rows = [
   [1, 2, 3, 4],
@@ -45,8 +52,16 @@ test('a graph whose input is called inputs takes both forms', () => {
 test.each<[string, unknown, GraphSignature, string, string]>([
   ['a ragged row', { X: [[1, 2, 3, 4], [5]] }, iris, 'X/1', 'must have 4 elements'],
   ['a value where a row belongs', { X: [[1, 2, 3, 4], 5] }, iris, 'X/1', 'no array'],
-  ['a row too short', { X: [[1, 2]] }, iris, 'X', 'must be FP32 [?, 4], and is [1, 2]'],
-  ['too few levels', { X: [1, 2, 3, 4] }, iris, 'X', 'and is [4]'],
+  ['a row too short', { X: [[1, 2]] }, iris, 'X', 'must be FP32 [?, 4], but is [1, 2]'],
+  ['too few levels', { X: [1, 2, 3, 4] }, iris, 'X', 'but is [4]'],
+  [
+    'another size of a named dimension',
+    { a: [1, 2], b: [3] },
+    pair,
+    'b',
+    '[n] where n is 2, but is [1]',
+  ],
+  ['a missing input', { a: [1, 2] }, pair, 'b', 'b FP32 [n] is missing'],
   ['a word', { X: [[1, 2, 'x', 4]] }, iris, 'X/0/2', 'must be a finite number'],
   ['another name', { Y: rows }, iris, 'Y', 'this model takes X'],
   ['nothing', null, iris, '', 'must be an object with X'],

@@ -77,6 +77,8 @@ test.each([
   ['a WAV without sound', async () => wav([], { rate: 16_000 })],
   ['a WAV of an unknown format', async () => wav([0, 0], { rate: 16_000, tag: 85 })],
   ['a rate that cannot be', async () => wav([0, 0], { rate: 4_294_967_291 })],
+  ['a sample a second', async () => wav([0, 0], { rate: 1 })],
+  ['999 samples a second', async () => wav([0, 0], { rate: 999 })],
   ['a header and nothing else', async () => Buffer.from('fLaC'.padEnd(64, '\0'))],
 ])('%s is refused as input', async (_name, make) => {
   await expect(listen(await make())).rejects.toThrow(InvalidInputError);

@@ -73,16 +73,26 @@ describe('limits', () => {
     expect(await store.list('predictions')).toHaveLength(2); // nothing is left of what was refused
   });
 
-  test('what is deleted makes room at once, and what others have stored counts', async () => {
+  test('what is deleted makes room at once', async () => {
     const limited = new LimitedPayloadStore(store, { tenantBytes: 1000, reserveBytes: 0 });
     await put(limited, 'predictions/a/pred_1/input', 600);
-    await limited.delete('predictions/a/pred_1');
+    await limited.delete('predictions/a/pred_1/input');
     await put(limited, 'predictions/a/pred_2/input', 600);
     await limited.delete('predictions/a/pred_2');
-    await store.put('predictions/a/pred_3/output', Buffer.alloc(900), { mediaType: 'text/plain' });
-    await expect(put(limited, 'predictions/a/pred_4/input', 600)).rejects.toThrow(
+    await put(limited, 'predictions/a/pred_3/input', 600);
+  });
+
+  test('what others have stored counts, and what they have deleted makes room', async () => {
+    await store.put('predictions/a/pred_1/output', Buffer.alloc(900), { mediaType: 'text/plain' });
+    const limited = new LimitedPayloadStore(store, { tenantBytes: 1000, reserveBytes: 0 });
+    await expect(put(limited, 'predictions/a/pred_2/input', 600)).rejects.toThrow(
       StorageLimitError,
     );
+    await store.delete('predictions/a/pred_1');
+    const nowMs = Date.now();
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => nowMs + 1100);
+    await put(limited, 'predictions/a/pred_2/input', 600);
+    clock.mockRestore();
   });
 
   test('many at once do not pass it together', async () => {
