@@ -26,7 +26,7 @@ import { PredictionReader } from './prediction-reader.ts';
 import { payloadsRouter, predictionsRouter } from './predictions.ts';
 import { cutOff, lastHandler, problemHandler } from './problems.ts';
 import { QuotaKeeper, type Quotas } from './quotas.ts';
-import { Rate } from './rate.ts';
+import { createRedeliveryRates } from './rate.ts';
 import { requestLog, type WorkflowUrl } from './request-log.ts';
 import { Shares } from './shares.ts';
 import { cutSlowBodies } from './slow-bodies.ts';
@@ -36,9 +36,6 @@ import { webhookEndpointsRouter } from './webhook-endpoints.ts';
 import { webhookSecretRouter } from './webhook-secret.ts';
 import { Waits } from './waits.ts';
 import { Watches } from './watches.ts';
-
-/** Of asking a tenant's receivers for something, over and above what they are told anyway. */
-const REDELIVERY_RATE = { burst: 60, perSecond: 1 };
 
 export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
   readonly engine: PredictionEngine;
@@ -76,7 +73,6 @@ export function createApp(dependencies: AppDependencies): Express {
     shares: new Shares(dependencies.maxBufferedBytes, hasSeveralTenants),
   });
   const cursors = new Cursors(dependencies.signer);
-  const redeliveryRate = new Rate(REDELIVERY_RATE);
   const common = {
     ...dependencies,
     acceptance,
@@ -86,7 +82,7 @@ export function createApp(dependencies: AppDependencies): Express {
     waits,
     bodies,
     cursors,
-    redeliveryRate,
+    redeliveryRates: createRedeliveryRates(),
   };
   const deliveries = createDeliveries({
     engine: dependencies.deliveryEngine,

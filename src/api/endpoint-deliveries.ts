@@ -10,7 +10,7 @@ import type { Bodies } from './bodies.ts';
 import type { Cursors } from './cursor.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
-import type { Rate } from './rate.ts';
+import type { RedeliveryRates } from './rate.ts';
 import { newId } from './new-id.ts';
 import { Problem } from './problems.ts';
 import { parseEndpointId, requireJson } from './requests.ts';
@@ -31,11 +31,11 @@ export interface EndpointDeliveriesDependencies {
   readonly bodies: Bodies;
   readonly cursors: Cursors;
   /** Of asking receivers for something. */
-  readonly redeliveryRate: Rate;
+  readonly redeliveryRates: RedeliveryRates;
 }
 
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
-  const { endpoints, deliveryEngine, waits, bodies, cursors, redeliveryRate } = dependencies;
+  const { endpoints, deliveryEngine, waits, bodies, cursors } = dependencies;
   const router = Router();
   const json = bodies.json;
 
@@ -59,7 +59,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
 
   router.post('/webhook_endpoints/:id/test', async (request, response) => {
     const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
-    redeliveryRate.take(tenantOf(response));
+    dependencies.redeliveryRates.one.take(tenantOf(response));
     const ping = pingOf(id, tenantOf(response));
     await deliveryEngine.start(ping, 'USE_EXISTING');
     await waits.bounded(response, TEST_WAIT_S, async (signal) => {
@@ -78,7 +78,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
     );
     const { since } = parseBody(redeliverSinceSchema, request.body);
     if (!enabled) throw new Problem('invalid_input', `${id} is disabled: enable it first`);
-    redeliveryRate.take(tenantOf(response));
+    dependencies.redeliveryRates.all.take(tenantOf(response));
     response
       .status(202)
       .json(

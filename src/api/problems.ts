@@ -13,6 +13,7 @@ import {
 import { EndpointNotFoundError, TooManyEndpointsError } from '../webhooks/endpoints.ts';
 import { SecretBoxError } from '../webhooks/secret-box.ts';
 import { TooManySecretsError } from '../webhooks/secrets.ts';
+import { linger } from './linger.ts';
 import { EngineUnavailableError, WorkflowMissingError } from '../temporal/timely-calls.ts';
 
 /** Codes that only HTTP knows; failures of predictions share the vocabulary. */
@@ -79,8 +80,8 @@ export const invalidAt = (pointer: string, detail: string): Problem =>
   });
 
 const RETRY_LATER = { 'Retry-After': '1' };
-/** How long a connection is read on after its request was refused. */
-export const LINGER_MS = 5000;
+/** Until then the tenant's other deletions, and what has expired, are seen. */
+const RETRY_WHEN_MEASURED = { 'Retry-After': '60' };
 
 function describeCode(code: ProblemCode): readonly [status: number, title: string] {
   switch (code) {
@@ -186,16 +187,9 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
     response.end(body);
     return;
   }
-  // The body has not been read, so the connection cannot be used again. It is read on for a
-  // while: closing at once would make the client's kernel throw our answer away.
-  response.set('Connection', 'close');
+  response.set('Connection', 'close'); // there is a body on it, which nobody has read
   response.write(body);
-  const finish = () => {
-    clearTimeout(timer);
-    response.end(); // which also ends the connection
-  };
-  const timer = setTimeout(finish, LINGER_MS);
-  request.once('end', finish).once('close', finish).resume();
+  linger(request, () => response.end()); // which also ends the connection
 }
 
 /** Sets the status and the headers of a problem; returns its body. */
@@ -256,7 +250,9 @@ function toProblem(error: unknown): Problem {
     const detail = 'what the payload store holds is not what was stored; it was logged';
     return new Problem('payload_corrupt', detail);
   }
-  if (error instanceof StorageLimitError) return new Problem('storage_limit', error.message);
+  if (error instanceof StorageLimitError) {
+    return new Problem('storage_limit', error.message, { headers: RETRY_WHEN_MEASURED });
+  }
   if (error instanceof StorageError && error.isFull) {
     const detail = 'there is no room for payloads. Try again later; reading and deleting go on';
     return new Problem('storage_unavailable', detail);

@@ -39,3 +39,15 @@ export class Rate {
     }
   }
 }
+
+/** Of asking a tenant's receivers for something, over and above what they are told anyway. */
+export interface RedeliveryRates {
+  readonly one: Rate;
+  /** All that have failed: each time two hundred at most. */
+  readonly all: Rate;
+}
+
+export const createRedeliveryRates = (): RedeliveryRates => ({
+  one: new Rate({ burst: 60, perSecond: 1 }),
+  all: new Rate({ burst: 10, perSecond: 0.1 }),
+});

@@ -19,7 +19,7 @@ import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
-import { answerClientError } from './client-errors.ts';
+import { answerClientErrors } from './client-errors.ts';
 
 /** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
 const KEEP_ALIVE_MS = 75_000;
@@ -87,7 +87,7 @@ async function serve(): Promise<void> {
     limits: config,
   });
   const server = createServer(app);
-  server.on('clientError', answerClientError);
+  answerClientErrors(server);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = SILENCE_MS;
   const idle = idleConnections(server);

@@ -5,16 +5,16 @@ import type { Bodies } from './bodies.ts';
 import { type Deliveries, deliveryResource } from './deliveries.ts';
 import { listOf } from './lists.ts';
 import { Problem } from './problems.ts';
-import type { Rate } from './rate.ts';
+import type { RedeliveryRates } from './rate.ts';
 import { optionalJson, parsePredictionId } from './requests.ts';
 import { parseBody, redeliverSchema } from './schemas.ts';
 
 export function webhookDeliveriesRouter(dependencies: {
   readonly deliveries: Deliveries;
   readonly bodies: Bodies;
-  readonly redeliveryRate: Rate;
+  readonly redeliveryRates: RedeliveryRates;
 }): Router {
-  const { deliveries, redeliveryRate } = dependencies;
+  const { deliveries, redeliveryRates } = dependencies;
   const router = Router();
   const json = dependencies.bodies.json;
 
@@ -36,7 +36,7 @@ export function webhookDeliveriesRouter(dependencies: {
       const whom = endpoint === undefined ? 'nobody' : `not ${endpoint}`;
       throw new Problem('not_found', `${id} was for ${whom} to be told of`);
     }
-    redeliveryRate.take(tenantOf(response));
+    redeliveryRates.one.take(tenantOf(response));
     const data = await Promise.all(wanted.map(async (each) => await deliveries.redeliver(each)));
     response.status(202).json(listOf(data));
   });

@@ -63,6 +63,7 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
   }
   for (const name of await readdir(dataDir)) {
     if (name.startsWith('temporal.db')) await chmod(join(dataDir, name), 0o600);
+    if (name === 'payloads' || name === 'workers') await chmod(join(dataDir, name), 0o700);
   }
 }
 

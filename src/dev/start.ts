@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { DAY_MS } from '../contract/duration.ts';
 import { createPrinter } from './log-lines.ts';
-import { ModelRepository } from '../model/repository.ts';
+import { readLayout } from '../model/layout.ts';
 import { banner } from './banner.ts';
 import { checkDataFolder, checkPorts, LaunchError, lockDataFolder } from './preflight.ts';
 import { ManagedProcess } from './processes.ts';
@@ -21,6 +21,7 @@ const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * DAY_MS;
 /** On a machine of one's own, receivers and files may be on it too. */
 const LOOPBACK_OVER_HTTP = 'http://127.0.0.0/8,http://[::1]';
 const SERVER_PATIENCE_MS = 30_000;
+const SAY_WAITING_MS = 1500;
 const PARENT_CHECK_MS = 1000;
 /** What SQLite says, through Temporal, of a file that it cannot read any more. */
 const DAMAGED_DATABASE = /database disk image is malformed|file is not a database/i;
@@ -72,12 +73,7 @@ async function launch(config: Config): Promise<void> {
 
   if (binary !== null) start('temporal', serverCommand(binary, config));
   try {
-    await prepareNamespace({
-      connection: temporal.connection,
-      namespace: temporal.namespace,
-      retentionMs: config.resultTtlMs + WORKFLOW_RETENTION_BEYOND_TTL_MS,
-      patienceMs: SERVER_PATIENCE_MS,
-    });
+    await prepareServer(config);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     await stopAll(1); // which ends this process
@@ -88,8 +84,31 @@ async function launch(config: Config): Promise<void> {
     return start(name, { file: process.execPath, args: [path] });
   });
   await Promise.all(started.map(async (managed) => await managed.ready));
-  const repository = await ModelRepository.open(config.modelFolders);
-  console.log(banner(config, repository.find('ocr', null) !== undefined));
+  const { versions } = await readLayout(config.modelFolders, () => {});
+  console.log(
+    banner(
+      config,
+      versions.some(({ ref }) => ref.name === 'ocr'),
+    ),
+  );
+}
+
+/** Waits for the Temporal server, and says so; then it has what we need. */
+async function prepareServer({ temporal, resultTtlMs }: Config): Promise<void> {
+  const { connection, namespace } = temporal;
+  const saying = setTimeout(() => {
+    console.log(`Waiting for the Temporal server at ${connection.address} …`);
+  }, SAY_WAITING_MS);
+  try {
+    await prepareNamespace({
+      connection,
+      namespace,
+      retentionMs: resultTtlMs + WORKFLOW_RETENTION_BEYOND_TTL_MS,
+      patienceMs: SERVER_PATIENCE_MS,
+    });
+  } finally {
+    clearTimeout(saying);
+  }
 }
 
 /** What each process is told beside what we were told ourselves. */

@@ -5,6 +5,8 @@ import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { leaveTombstone, type Tombstone } from './tombstones.ts';
 
+const isFull = (error: unknown): boolean => error instanceof StorageError && error.isFull;
+
 /**
  * Removes a prediction that has ended: its payloads, its workflow and its deliveries. What fails
  * before its workflow is gone, doing it once more finishes.
@@ -18,9 +20,11 @@ export async function forgetPrediction(
   try {
     await leaveTombstone(accepted, reason, store);
   } catch (error) {
-    if (!(error instanceof StorageError && error.isFull)) throw error;
+    if (!isFull(error)) throw error;
     await store.delete(payloadKeys.prediction(accepted)); // which makes room for it
-    await leaveTombstone(accepted, reason, store);
+    await leaveTombstone(accepted, reason, store).catch((again: unknown) => {
+      if (!isFull(again)) throw again; // there is room for nothing: it goes without a trace
+    });
   }
   await store.delete(payloadKeys.prediction(accepted));
   const receivers = ended === null ? [] : receiversOf(accepted, ended);

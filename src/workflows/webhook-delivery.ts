@@ -4,7 +4,13 @@
  * that arrives during an attempt would have Temporal throw the attempt away and make it again.
  */
 import { ApplicationFailureCategory } from '@temporalio/common';
-import { ApplicationFailure, setHandler, sleep, upsertMemo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  upsertMemo,
+} from '@temporalio/workflow';
 import { type NextStep, nextStep } from '../contract/delivery-schedule.ts';
 import { deliveryQuery } from '../contract/messages.ts';
 import {
@@ -28,7 +34,9 @@ export async function webhookDeliveryWorkflow(
   let made = 0;
   for (;;) {
     const attempt = (state.attempts.at(-1)?.number ?? 0) + 1;
-    if (delayMs > 0) await sleep(delayMs, { summary: deliverySummary(request, attempt) });
+    const summary = deliverySummary(request, attempt);
+    setCurrentDetails(summary);
+    if (delayMs > 0) await sleep(delayMs, { summary });
     const result = await deliver({ tenant, event, receiver });
     const isBusy = 'busy_ms' in result;
     const step: NextStep = isBusy

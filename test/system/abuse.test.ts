@@ -1,5 +1,7 @@
 /* What nobody should send: it costs neither data nor a process, nor anybody else's time. */
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
@@ -276,6 +278,37 @@ describe('a client that sends everything before it reads gets its answer', () =>
     expect(text).toMatch(/Content-Type: application\/(?:problem\+)?json/);
     socket.destroy();
   });
+});
+
+test('a client that goes on sending for longer than our patience with silence gets its answer too', async () => {
+  const socket = await dial();
+  socket.pause();
+  let wasReset = false;
+  socket.once('error', () => {
+    wasReset = true;
+  });
+  socket.write('POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n');
+  const sending = setInterval(() => socket.write(Buffer.alloc(1000)), 100);
+  await pause(7000); // two seconds more
+  clearInterval(sending);
+  expect(wasReset).toBe(false);
+  const [first] = (await once(socket.resume(), 'data')) as [Buffer];
+  expect(first.toString()).toMatch(/^HTTP\/1\.1 404/);
+  socket.destroy();
+});
+
+test('what is no HTTP is never answered in the middle of another answer', async () => {
+  const { id } = (await (await service.post(order({ start_after: '1h' }))).json()) as Prediction;
+  const socket = await dial();
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk.toString();
+  });
+  socket.write(`GET /v1/predictions/${id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  await until('its first event', () => (text.includes('event: prediction') ? true : undefined));
+  socket.write('NONSENSE\r\n\r\n');
+  await once(socket, 'close');
+  expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
 });
 
 describe('slow ones', () => {

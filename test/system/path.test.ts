@@ -106,6 +106,14 @@ test('an output above the answer limit is reached by its URL', async () => {
     outputs: { data: number[] }[];
   };
   expect(output.outputs[0]?.data).toEqual(data.map((value) => 2 * value + 1));
+
+  // A list or an event has no place for it either: it says how large it is.
+  const list = await fetch(`${service.url}/v1/predictions?include=output&model=affine`);
+  const [listed] = ((await list.json()) as { data: readonly Prediction[] }).data;
+  const bytes = Buffer.byteLength(JSON.stringify(output));
+  expect(listed?.output).toMatchObject({ url: record.urls.output, bytes });
+  const events = await (await fetch(`${record.urls.get}/events?include=output`)).text();
+  expect(events).toContain(JSON.stringify(listed?.output));
 });
 
 test('waiting is bounded, and hanging up cancels nothing', async () => {

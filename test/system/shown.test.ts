@@ -168,6 +168,19 @@ describe('large values', () => {
     expect(await eventOf('')).toEqual({ ...whole, ...references() });
     expect(await eventOf('?include=input,output')).toEqual(whole);
   });
+
+  test('and the last event of one that ends meanwhile', async () => {
+    const body = JSON.stringify({ input: wide, start_after: '1s' });
+    const { record } = await send('/v1/models/affine/predictions', body);
+    const follow = async (query: string) => {
+      const text = await (await fetch(`${record.urls.get}/events${query}`)).text();
+      const [last = ''] = text.match(/^data: .*$/gm)?.slice(-1) ?? [];
+      return JSON.parse(last.slice('data: '.length)) as Prediction;
+    };
+    const [short, long] = await Promise.all([follow(''), follow('?include=output')]);
+    expect(short).toMatchObject({ status: 'succeeded', output: { bytes: expect.any(Number) } });
+    expect(long.output).toEqual(whole.output);
+  });
 });
 
 describe('the record', () => {
