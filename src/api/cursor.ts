@@ -1,6 +1,6 @@
 /* Where a list goes on: the server's token, signed for the list that gave it. */
 import type { SecretBox } from '../webhooks/secret-box.ts';
-import { EngineRefusedError } from '../temporal/timely-calls.ts';
+import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { Problem } from './problems.ts';
 
 /** What `Cursors` needs of a secret box. */
@@ -30,11 +30,21 @@ export class Cursors {
     throw unknownCursor();
   }
 
-  /** Reads a page; a token that the engine refuses was of a cursor that is too old. */
-  async page<T>(token: Uint8Array | null, read: () => Promise<T>): Promise<T> {
-    return await read().catch((error: unknown) => {
-      throw token !== null && error instanceof EngineRefusedError ? unknownCursor() : error;
-    });
+  /**
+   * Reads a page. The engine may not know a token of ours any more, when it keeps its lists elsewhere
+   * now; it does not say so, but fails (Temporal 1.31 answers UNKNOWN) where it gives the first page.
+   */
+  async page<T>(
+    token: Uint8Array | null,
+    read: (token: Uint8Array | null) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await read(token);
+    } catch (error) {
+      if (token === null || !(error instanceof EngineUnavailableError)) throw error;
+      await read(null); // which throws when it is the engine that fails
+      throw unknownCursor();
+    }
   }
 }
 

@@ -45,8 +45,8 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
     const list = ['deliveries', tenantOf(response), id];
     const token = cursor === undefined ? null : cursors.read(list, cursor);
     const query = { tenant: tenantOf(response), endpoint: id, failedSince: null };
-    const page = await cursors.page(token, async () => {
-      return await deliveryEngine.list(query, { pageSize: limit, token });
+    const page = await cursors.page(token, async (from) => {
+      return await deliveryEngine.list(query, { pageSize: limit, token: from });
     });
     const found = [...new Set(page.ids)].map(async (each) => {
       const state = await deliveryEngine.find(each);

@@ -32,7 +32,8 @@ export function predictionListRouter(dependencies: {
     const list = ['predictions', tenantOf(response), filters];
     const token = cursor === undefined ? null : cursors.read(list, cursor);
     const visibility = visibilityQuery(query, tenantOf(response));
-    const page = await cursors.page(token, async () => await engine.list(visibility, limit, token));
+    const read = async (from: Uint8Array | null) => await engine.list(visibility, limit, from);
+    const page = await cursors.page(token, read);
     const records = await readRows(page.executions, include, reader);
     const seen = new Set<string>(); // a reset leaves an earlier run behind
     const data = records.filter((record) => {

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { until } from './conditions.ts';
 import { startReceiver } from './receiver.ts';
@@ -26,8 +27,9 @@ const service = await Service.start({
 
 async function save(name: string, id: string): Promise<void> {
   const history = await service.temporalCli('workflow', 'show', '-w', id, '-o', 'json');
-  // Stack traces name the folder it was run in, which is nobody's business.
-  await writeFile(join(folder, `${name}.${suffix}.json`), history.replaceAll(process.cwd(), ''));
+  // Stack traces name the folder it was run in, identities the machine: nobody's business.
+  const text = history.replaceAll(process.cwd(), '').replaceAll(`-${hostname()}-`, '-host-');
+  await writeFile(join(folder, `${name}.${suffix}.json`), text);
   console.log(`${name}: ${id}`);
 }
 

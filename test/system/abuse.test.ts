@@ -4,18 +4,24 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Prediction } from '../../src/contract/prediction.ts';
+import { Cursors } from '../../src/api/cursor.ts';
+import { createSecretBox } from '../../src/webhooks/secret-box.ts';
 import { until } from '../support/conditions.ts';
 import { affine, Service } from '../support/service.ts';
 
 /** Others must be served meanwhile. */
 const PATIENCE_MS = 4000;
 const WAITING = 60;
+const SECRET = Buffer.alloc(32, 7);
 
 let service: Service;
 let record: Prediction;
 
 beforeAll(async () => {
-  service = await Service.start({ BUZZER_MAX_WAITING: String(WAITING) });
+  service = await Service.start({
+    BUZZER_MAX_WAITING: String(WAITING),
+    BUZZER_SECRET_KEY: SECRET.toString('base64'),
+  });
   record = await service.ended((await service.submit('affine', affine())).id);
 });
 afterAll(async () => {
@@ -177,6 +183,12 @@ describe('numbers', () => {
   test.each(LIMITS)('limit=%j', async (limit) => {
     const url = `${service.url}/v1/predictions?limit=${encodeURIComponent(limit)}`;
     expect(await codeOf(await fetch(url))).toEqual([400, 'malformed_request']);
+  });
+  test('a cursor of ours that the server does not know any more', async () => {
+    const cursors = new Cursors(createSecretBox([SECRET]));
+    const cursor = cursors.write(['predictions', 'default', {}], Buffer.from('of another'));
+    const answer = await fetch(`${service.url}/v1/predictions?cursor=${cursor}`);
+    expect(await codeOf(answer)).toEqual([400, 'malformed_request']);
   });
   test.each(['9999-12-31T23:59:59-23:59', '0000-01-01T00:00:00Z', 'today', '1'])(
     'created_after=%j',
