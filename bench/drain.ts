@@ -32,6 +32,14 @@ async function drain(backlog: number): Promise<number> {
     { BUZZER_LOG_LEVEL: 'warn', BUZZER_METRICS_PORT: String(metricsPort) },
     ['api', 'orchestration'],
   );
+  try {
+    return await drained(service, backlog, metricsPort);
+  } finally {
+    await service.close();
+  }
+}
+
+async function drained(service: Service, backlog: number, metricsPort: number): Promise<number> {
   const ledger = await submit(service, backlog);
   await everyoneWaits(service, ledger);
   const cpuBefore = ticksOf(service);
@@ -59,7 +67,6 @@ async function drain(backlog: number): Promise<number> {
   console.log(
     `  in the end: ${[...states].map(([what, count]) => `${count} × ${what}`).join(', ')}`,
   );
-  await service.close();
   return rate;
 }
 

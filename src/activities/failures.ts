@@ -30,6 +30,8 @@ interface Translation {
   readonly isShared?: boolean;
   /** Unexpected: the operator should see it in the worker's log. */
   readonly isSurprise?: boolean;
+  /** What the client is told, where the error's own message is for the operator. */
+  readonly message?: string;
 }
 
 function translate(error: unknown): Translation {
@@ -46,17 +48,26 @@ function translate(error: unknown): Translation {
     return { code: 'model_unavailable', retryAfterMs: error.retryAfterMs };
   }
   if (error instanceof InferenceStoppedError) return { code: 'worker_lost' };
-  if (error instanceof PayloadNotFoundError) return { code: 'payload_missing', isSurprise: true };
-  if (error instanceof PayloadCorruptError) return { code: 'payload_corrupt', isSurprise: true };
-  if (error instanceof StorageError) return { code: 'storage_unavailable', isSurprise: true };
+  if (error instanceof PayloadNotFoundError) {
+    const message = 'an input is no longer in the payload store: submit it again';
+    return { code: 'payload_missing', isSurprise: true, message };
+  }
+  if (error instanceof PayloadCorruptError) {
+    const message = 'an input in the payload store is not what was stored: submit it again';
+    return { code: 'payload_corrupt', isSurprise: true, message };
+  }
+  if (error instanceof StorageError) {
+    const message = 'the payload store cannot be used';
+    return { code: 'storage_unavailable', isSurprise: true, message };
+  }
   return { code: 'internal', isSurprise: true };
 }
 
 /** What the infer activity throws for `error`; `report` travels along to the workflow. */
 export function toApplicationFailure(error: unknown, report: AttemptReport): ApplicationFailure {
-  const { code, retryAfterMs, isShared = false, isSurprise = false } = translate(error);
-  const message = messageOf(error);
-  return applicationFailure(code, message, {
+  const translation = translate(error);
+  const { code, retryAfterMs, isShared = false, isSurprise = false } = translation;
+  return applicationFailure(code, translation.message ?? messageOf(error), {
     report,
     isShared,
     isSurprise,

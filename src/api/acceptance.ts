@@ -89,7 +89,8 @@ export function createAcceptance(dependencies: AcceptanceDependencies) {
     ): Promise<AcceptedOrder> {
       const { idempotencyKey, traceparent } = head;
       const { tenant, model, version: number } = before.accepted;
-      const version = this.resolve(formatModelRef({ name: model, version: number })); // nobody would serve it otherwise
+      // Nobody would serve it otherwise.
+      const version = this.resolve(formatModelRef({ name: model, version: number }));
       return await place({ tenant, version, idempotencyKey }, dependencies, async (id, onKey) => {
         const accepted = {
           ...(await composeAgain(id, before, dependencies, onKey)),

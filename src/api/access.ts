@@ -66,7 +66,10 @@ export const tenantOf = (response: Response): string => response.locals['tenant'
 /** Emitted on a response whose key was revoked, or has expired, while it is being answered. */
 const REVOKED = 'revoked';
 
-/** Calls `listener` when the key of an answer is no longer good, at once if it is so already; what it returns ends that. */
+/**
+ * Calls `listener` when the key of an answer is no longer good, at once if it is so already; what it
+ * returns ends that.
+ */
 export function onRevoked(response: Response, listener: () => void): () => void {
   if (response.locals['isRevoked'] === true) listener();
   else response.once(REVOKED, listener);

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { remember } from './remember.ts';
 
-/** Anybody may ask, and the store is written to for it. */
+/** Anybody may ask, and each check writes to the store. */
 const FRESH_MS = 1000;
 
 export function healthRouter(dependencies: {

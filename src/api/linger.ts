@@ -8,7 +8,10 @@ import type { Readable } from 'node:stream';
 const SILENCE_MS = 5000;
 const LONGEST_MS = 60_000;
 
-/** Throws away what comes from `source`, until it ends, falls silent or has sent for a minute: then calls `finish`, once. */
+/**
+ * Throws away what comes from `source`, until it ends, falls silent or has sent for a minute: then
+ * calls `finish`, once.
+ */
 export function linger(source: Readable, finish: () => void): void {
   const end = () => {
     clearTimeout(silence);

@@ -139,7 +139,8 @@ export class PredictionReader {
   async #describe(id: string, tenant: string) {
     const description = await this.#ask(id, tenant);
     const found = ownOnly(foundIn(description, id), tenant);
-    if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store); // Temporal takes its time to forget it
+    // Temporal takes its time to forget what was removed.
+    if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store);
     if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
       const at = new Date(
         expiresAtMs(found.accepted, found.ended, this.#dependencies),

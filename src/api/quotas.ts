@@ -13,7 +13,7 @@ const COUNT_LAG_MS = 2000;
 const COUNT_AGE_MS = 1000;
 const COUNT_AGE_BEFORE_REFUSING_MS = 200;
 const LOOKS_BEFORE_REFUSING = 16;
-/** A tally that nobody has looked at for so long does not collect more than this. */
+/** When nobody has looked at a tally for so long, it collects this many at most. */
 const UNASKED_MS = 10_000;
 const MAX_UNASKED = 100;
 const WINDOW_MS = 60_000;
@@ -39,7 +39,7 @@ export interface Place {
   release(): void;
 }
 
-/** Of what needs none: it has one already. */
+/** Of a repetition: what was accepted before has its place already. */
 export const NO_PLACE: Place = { started: () => {}, release: () => {} };
 
 export class QuotaKeeper {
@@ -79,7 +79,7 @@ export class QuotaKeeper {
     }
     if (isCrowded && ofBoth.now().running >= this.#shareOfBacklog) {
       const label = formatModelRef(modelRefOf(admission));
-      const detail = `${this.#shareOfBacklog} predictions of yours wait for ${label}, half of what it takes: send this one later`;
+      const detail = `${this.#shareOfBacklog} predictions of yours wait for ${label}, which is the share of one tenant: send this one later`;
       throw new Problem('overloaded', detail);
     }
     const isBusy = ofTenant.now().running >= inFlight;

@@ -2,7 +2,10 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import { Problem } from './problems.ts';
 
-/** Throws the problems `data_removed` and `expired` when the prediction was the tenant's, and its data is gone. */
+/**
+ * Throws the problems `data_removed` and `expired` when the prediction was the tenant's, and its data is
+ * gone.
+ */
 export async function refuseRemoved(
   id: string,
   tenant: string,

@@ -1,4 +1,7 @@
-/* How much of a record is shown: large values as references in lists and events, none to whoever may not read. */
+/*
+ * How much of a record is shown: large values as references in lists and events, none to whoever may
+ * not read.
+ */
 import { createHash } from 'node:crypto';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { InputReference, Prediction } from '../contract/prediction.ts';

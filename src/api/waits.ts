@@ -34,7 +34,8 @@ export class Waits {
   /**
    * Runs `wait` with a signal that aborts after so many seconds, and when the client hangs up. When
    * too many wait already it does not wait, takes back what `Preference-Applied` said, and answers
-   * null. Throws the problem `unauthorized` when the key was revoked meanwhile. (Not with AbortSignal.any and .timeout: on Node 20 what they refer to outlives the wait.)
+   * null. Throws the problem `unauthorized` when the key was revoked meanwhile. (Not with
+   * AbortSignal.any and .timeout: on Node 20 what they refer to outlives the wait.)
    */
   async bounded<T>(
     response: Response,

@@ -14,7 +14,10 @@ const LOOK_EVERY_MS = 500;
 const PAUSE_WHEN_AWAY_MS = 2000;
 
 export interface WatchListener {
-  /** The record, when its status or its progress has changed; the last one is final. An output that lies in the store is a reference. */
+  /**
+   * The record, when its status or its progress has changed; the last one is final. An output that
+   * lies in the store is a reference.
+   */
   onRecord(record: Prediction): void;
   /** There is nothing more to come: it was deleted, or cannot be read any more. */
   onError(error: unknown): void;

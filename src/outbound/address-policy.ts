@@ -64,7 +64,7 @@ export class AddressPolicy {
     }
     if (opened.length === 0 && !HTTPS_PORTS.includes(portOf(url))) {
       throw new ForbiddenUrlError(
-        `port ${portOf(url)} is not one that requests may go to, as ${HTTPS_PORTS.join(' and ')} are ${WAY_OUT}`,
+        `requests may go to the ports ${HTTPS_PORTS.join(' and ')}, not to ${portOf(url)} ${WAY_OUT}`,
       );
     }
     return url;

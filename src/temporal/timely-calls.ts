@@ -25,7 +25,7 @@ export class EngineUnavailableError extends Error {
 }
 
 /** Temporal has answered that it will not do this, however often it is asked. */
-export class EngineRefusedError extends EngineUnavailableError {
+class EngineRefusedError extends EngineUnavailableError {
   override readonly name = 'EngineRefusedError';
 }
 

@@ -106,7 +106,7 @@ async function openRuntime({ config, logger }: WorkerContext) {
   const confinement = await probeConfinement(config.modelFolders, environment['PATH'] ?? '');
   const missing = missingIn(confinement);
   if (missing !== null) {
-    logger.warn(`this machine does not let us keep model processes from these: ${missing}`);
+    logger.warn(`model processes can still ${missing}: this machine does not let us prevent it`);
   }
   const options = {
     device,
