@@ -6,7 +6,7 @@ import { FETCH_DEADLINE_MS, type FetchInputRequest } from '../contract/messages.
 import { type Claim, payloadKeys } from '../contract/payload.ts';
 import { InvalidMediaError, mediaField, storeMedia } from '../media/media-upload.ts';
 import { originOf } from '../outbound/address-policy.ts';
-import type { OriginTurns } from '../outbound/origin-turns.ts';
+import type { OutboundTurns } from '../outbound/turns.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import {
   type GuardedClient,
@@ -31,7 +31,7 @@ const MAX_SILENCE_MS = 30_000;
 export interface InputDependencies {
   readonly client: GuardedClient;
   readonly store: PayloadStore;
-  readonly turns: OriginTurns;
+  readonly turns: OutboundTurns;
   /** `User-Agent`. */
   readonly agent: string;
   readonly maxUploadBytes: number;
@@ -44,7 +44,7 @@ export type InputActivities = ReturnType<typeof createInputActivities>;
 export const createInputActivities = (dependencies: InputDependencies) => ({
   /** Answers with the claim on what it stored. */
   async fetchInput(request: FetchInputRequest): Promise<Claim> {
-    const { id, field, source } = request;
+    const { id, tenant, field, source } = request;
     const context = Context.current();
     const { info, cancellationSignal: signal } = context;
     let asked = (info.heartbeatDetails as number | undefined) ?? 0; // by the attempts before
@@ -52,7 +52,7 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
     let endTurn = () => {};
     try {
       const origin = originOf(source.url);
-      const turn = await dependencies.turns.take(origin, signal);
+      const turn = await dependencies.turns.take({ tenant, origin }, signal);
       if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
       endTurn = turn;
       context.heartbeat((asked += 1));

@@ -4,7 +4,7 @@ import type { DeliverRequest, DeliverResult, Receiver } from '../contract/webhoo
 import { originOf } from '../outbound/address-policy.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { EndpointNotFoundError, type WebhookEndpoints } from '../webhooks/endpoints.ts';
-import type { OriginTurns } from '../outbound/origin-turns.ts';
+import type { OutboundTurns } from '../outbound/turns.ts';
 import type { SendWebhook } from '../webhooks/sender.ts';
 import { plainFailure, stoppedFailure } from './failures.ts';
 
@@ -14,7 +14,7 @@ const OUR_TRIES = 4;
 export interface WebhookDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly send: SendWebhook;
-  readonly turns: OriginTurns;
+  readonly turns: OutboundTurns;
   readonly logger: Logger;
 }
 
@@ -44,7 +44,7 @@ async function attempt(
   const found = await urlOf(tenant, receiver, endpoints);
   if ('gone' in found) return found;
   const origin = originOf(found.url);
-  const turn = await turns.take(origin, signal);
+  const turn = await turns.take({ tenant, origin }, signal);
   if (typeof turn !== 'function') return { busy_ms: Math.ceil(turn.retryInMs) };
   try {
     return await send({ tenant, event, url: found.url }, signal);

@@ -263,7 +263,10 @@ function toProblem(error: unknown): Problem {
   if (error instanceof PayloadTooLargeError) {
     return new Problem('payload_too_large', `the body may have at most ${error.maxBytes} bytes`);
   }
-  if (error instanceof SecretBoxError) return new Problem('storage_unavailable', error.message);
+  if (error instanceof SecretBoxError) {
+    const detail = 'what is kept of your webhooks cannot be read; the log of the service says why';
+    return new Problem('storage_unavailable', detail);
+  }
   if (error instanceof EndpointNotFoundError) return new Problem('not_found', error.message);
   if (error instanceof TooManyEndpointsError) return new Problem('invalid_input', error.message);
   if (error instanceof TooManySecretsError) {

@@ -16,7 +16,7 @@ import { createClient } from '../temporal/client.ts';
 import { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
-import { openSecretBox } from '../webhooks/secret-box.ts';
+import { openSecretBox, SecretBoxError } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
 import { answerClientErrors } from './client-errors.ts';
@@ -37,6 +37,7 @@ try {
   const isSetup =
     error instanceof ConfigError ||
     error instanceof KeysFileError ||
+    error instanceof SecretBoxError ||
     (error instanceof StorageError && error.needsPerson);
   if (isSetup || isAddressError(error)) {
     logger.fatal(isAddressError(error) ? addressAdvice(error) : error.message);

@@ -9,7 +9,7 @@ import {
   WORKER_STATE_STALE_MS,
   type WorkerState,
 } from '../contract/worker-state.ts';
-import { readText } from '../storage/claims.ts';
+import { readSmall } from '../storage/claims.ts';
 import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -73,7 +73,7 @@ export class WorkerStates {
   /** Null: it is gone, cannot be read, or is no state of a worker. */
   async #readOne(key: string): Promise<WorkerState | null> {
     try {
-      return stateSchema.parse(JSON.parse(await readText(this.#store, key)));
+      return stateSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
     } catch (error) {
       if (error instanceof PayloadNotFoundError) return null; // a worker that leaves takes it along
       const isUnreadable = error instanceof StorageError;

@@ -75,7 +75,9 @@ export async function lockDataFolder(dataDir: string): Promise<() => Promise<voi
     const advice = 'stop it, or set BUZZER_DATA_DIR to another folder';
     throw new LaunchError(`npm start (process ${holder}) is using ${dataDir}: ${advice}.`);
   }
-  const file = await open(path, 'w');
+  const file = await open(path, 'w').catch((error: unknown) => {
+    throw new LaunchError(`${path} cannot be written (${messageOf(error)}): remove it.`);
+  });
   await file.writeFile(String(process.pid));
   await file.close();
   return async () => await rm(path, { force: true });

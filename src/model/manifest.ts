@@ -14,6 +14,7 @@ const DEFAULT_MEMORY_MB = 1024;
 const MEMORY_PER_WEIGHT = 3; // the file read, the weights laid out, and what a run adds
 const MIB = 1024 ** 2;
 const MAX_PROBLEMS = 50;
+const MAX_MANIFEST_BYTES = MIB;
 
 const fileSchema = z.strictObject({
   path: z.string().min(1),
@@ -120,13 +121,11 @@ async function readManifest(folder: string, problems: string[]) {
     ...(graph ? { files: { model: { path: graph } } } : {}),
   };
   try {
-    const text = await readFile(join(folder, 'model.json'), 'utf8');
-    json = JSON.parse(text.replace(/^\uFEFF/, '')); // some editors begin a file so
+    const text = await readManifestText(join(folder, 'model.json'));
+    if (text !== null) json = JSON.parse(text);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      problems.push(`model.json cannot be read: ${messageOf(error)}`);
-      return null;
-    }
+    problems.push(`model.json cannot be read: ${messageOf(error)}`);
+    return null;
   }
   const parsed = manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -139,6 +138,20 @@ async function readManifest(folder: string, problems: string[]) {
   if (readable.success)
     return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
   return null;
+}
+
+/** Null when there is none. */
+async function readManifestText(path: string): Promise<string | null> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (found === null) return null;
+  if (!found.isFile()) throw new Error('it is not a file');
+  if (found.size > MAX_MANIFEST_BYTES) {
+    throw new Error(`it has ${found.size} bytes, at most ${MAX_MANIFEST_BYTES} are read`);
+  }
+  return (await readFile(path, 'utf8')).replace(/^\uFEFF/, ''); // some editors begin a file so
 }
 
 function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {

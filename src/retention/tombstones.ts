@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DAY_MS } from '../contract/duration.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
-import { readText } from '../storage/claims.ts';
+import { readSmall } from '../storage/claims.ts';
 import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -55,7 +55,7 @@ async function readTombstone(
   store: PayloadStore,
 ): Promise<Tombstone | 'none of ours' | null> {
   try {
-    return tombstoneSchema.parse(JSON.parse(await readText(store, key)));
+    return tombstoneSchema.parse(JSON.parse((await readSmall(store, key)).toString('utf8')));
   } catch (error) {
     if (error instanceof PayloadNotFoundError) return null;
     if (error instanceof StorageError) throw error;

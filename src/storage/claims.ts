@@ -12,10 +12,10 @@ import { PayloadCorruptError, type PayloadStore } from './payload-store.ts';
 const SMALL_BYTES = 1024 ** 2;
 
 /**
- * A small object of our own by its key, as text; throws `PayloadNotFoundError`, and
- * `PayloadCorruptError` when it is larger than any that we write.
+ * A small object of our own by its key; throws `PayloadNotFoundError`, and `PayloadCorruptError` when
+ * it is larger than any that we write.
  */
-export async function readText(store: PayloadStore, key: string): Promise<string> {
+export async function readSmall(store: PayloadStore, key: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) {
@@ -23,7 +23,7 @@ export async function readText(store: PayloadStore, key: string): Promise<string
     if (bytes > SMALL_BYTES) throw new PayloadCorruptError(key, `it has over ${SMALL_BYTES} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /** The whole payload; throws `PayloadNotFoundError` and `PayloadCorruptError`. */

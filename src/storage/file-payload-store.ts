@@ -4,8 +4,8 @@
  * are hidden from `list` and removed when the store is opened.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { link, lstat, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { link, lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
@@ -22,6 +22,8 @@ import {
 const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
 /** Hashing it takes a millisecond or two, in which nothing else happens. */
 const PIECE_BYTES = 1024 ** 2;
+/** A pipe would otherwise keep whoever opens it for ever. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
 
 interface Written {
@@ -95,13 +97,11 @@ export class FilePayloadStore implements PayloadStore {
     }
   }
 
-  async get(key: string): Promise<Buffer> {
-    return await readFile(this.#path(key)).catch((error: unknown) => rethrow(error, key));
-  }
-
   async open(key: string): Promise<Readable> {
-    const handle = await open(this.#path(key)).catch((error: unknown) => rethrow(error, key));
-    return createReadStream('', { fd: handle });
+    const handle = await open(this.#path(key), READ).catch((error: unknown) => rethrow(error, key));
+    if ((await handle.stat()).isFile()) return createReadStream('', { fd: handle });
+    await handle.close();
+    throw new PayloadNotFoundError(key); // somebody else's pipe or folder
   }
 
   async list(folder: string): Promise<readonly string[]> {

@@ -79,10 +79,6 @@ export class LimitedPayloadStore implements PayloadStore {
     return await this.#store.create(key, body, options);
   }
 
-  async get(key: string): Promise<Buffer> {
-    return await this.#store.get(key);
-  }
-
   async open(key: string): Promise<Readable> {
     return await this.#store.open(key);
   }

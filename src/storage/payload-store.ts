@@ -23,8 +23,6 @@ export interface PayloadStore {
    * once, one succeeds.
    */
   create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
-  /** The whole payload; throws `PayloadNotFoundError`. */
-  get(key: string): Promise<Buffer>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
   open(key: string): Promise<Readable>;
   /** The keys below a key that is a folder; empty when there is none. */

@@ -13,6 +13,7 @@ import {
 } from 'node:crypto';
 import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../contract/failure.ts';
 import { makeFolder } from '../storage/make-folder.ts';
 
 const CIPHER = 'aes-256-gcm';
@@ -77,7 +78,10 @@ export function createSecretBox(keys: readonly Buffer[]): SecretBox {
         return Buffer.concat([decipher.update(data), decipher.final()]).toString('utf8');
       } catch (error) {
         if (error instanceof SecretBoxError) throw error;
-        throw new SecretBoxError(`${place} is damaged`, { cause: error });
+        throw new SecretBoxError(
+          `${place} is damaged in the payload store: restore it, or remove it to go back to the one before`,
+          { cause: error },
+        );
       }
     },
     sign: (bytes) => signature(current, bytes),
@@ -96,7 +100,10 @@ const signature = (key: Buffer, bytes: Uint8Array): Buffer =>
 const keyId = (key: Buffer): string =>
   createHash('sha256').update('buzzer key id').update(key).digest('hex').slice(0, 12);
 
-/** The box of this process: with the keys of the setting, or one that is kept in the data folder. */
+/**
+ * The box of this process: with the keys of the setting, or one that is kept in the data folder.
+ * Throws `SecretBoxError` when that one cannot be read.
+ */
 export async function openSecretBox(
   secretKeys: readonly Buffer[],
   dataDir: string,
@@ -124,10 +131,13 @@ async function localKey(dataDir: string): Promise<Buffer> {
 async function readKey(file: string): Promise<Buffer | null> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
-    throw error;
+    throw new SecretBoxError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
   });
   if (text === null) return null;
   const key = Buffer.from(text.trim(), 'base64');
   if (key.length === KEY_BYTES) return key;
-  throw new SecretBoxError(`${file} is damaged: it must hold ${KEY_BYTES} bytes in base64`);
+  const advice = 'restore it, or remove it, and make webhook secrets and endpoints again';
+  throw new SecretBoxError(
+    `${file} is damaged: it must hold ${KEY_BYTES} bytes in base64; ${advice}`,
+  );
 }

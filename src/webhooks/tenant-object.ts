@@ -5,6 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { payloadKeys } from '../contract/payload.ts';
+import { readSmall } from '../storage/claims.ts';
 import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
 import type { SecretBox } from './secret-box.ts';
 
@@ -72,7 +73,7 @@ export class TenantObject<T> {
       if (generation === undefined) return { generation: 0, value: null };
       const key = this.#key(tenant, generation);
       try {
-        return { generation, value: JSON.parse(box.open(await store.get(key), key)) as T };
+        return { generation, value: JSON.parse(box.open(await readSmall(store, key), key)) as T };
       } catch (error) {
         if (!(error instanceof PayloadNotFoundError)) throw error; // removed since: look again
       }

@@ -18,7 +18,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
-import { OriginTurns } from '../outbound/origin-turns.ts';
+import { OutboundTurns } from '../outbound/turns.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/sender.ts';
@@ -64,6 +64,8 @@ async function createWorkers(
   const http = createGuardedClient(config.addressPolicy);
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const secrets = new SigningSecrets(objects);
+  // Where there are several tenants, one of them takes half of the slots at most.
+  const share = (slots: number) => (config.keysFile === null ? slots : Math.ceil(slots / 2));
   const predictions = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
     activities: createTermsActivities(engine),
@@ -76,7 +78,10 @@ async function createWorkers(
     activities: createWebhookActivities({
       endpoints: new WebhookEndpoints(objects),
       send: createSender({ ...config, client: http, secrets, agent: AGENT, logger }),
-      turns: new OriginTurns(DELIVERIES_AT_ONCE),
+      turns: new OutboundTurns({
+        perTenant: share(DELIVERY_SLOTS),
+        perOrigin: DELIVERIES_AT_ONCE,
+      }),
       logger,
     }),
     enableNonLocalActivities: false, // each attempt runs beside its workflow
@@ -85,7 +90,6 @@ async function createWorkers(
     ...WORKFLOWS,
     maxCachedWorkflows: DELIVERY_SLOTS,
   });
-  const turns = new OriginTurns(FETCHES_AT_ONCE);
   const fetches = createWorker(context, {
     taskQueue: FETCH_QUEUE,
     activities: createInputActivities({
@@ -93,7 +97,7 @@ async function createWorkers(
       client: http,
       store: new LimitedPayloadStore(store, config.storage),
       agent: AGENT,
-      turns,
+      turns: new OutboundTurns({ perTenant: share(FETCH_SLOTS), perOrigin: FETCHES_AT_ONCE }),
       logger,
     }),
     maxConcurrentActivityTaskExecutions: FETCH_SLOTS,

@@ -11,6 +11,7 @@ import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { SecretBoxError } from '../webhooks/secret-box.ts';
 
 /** Most of our workers run workflows or activities; predictions may fail; a receiver may be slow. */
 const EXPECTED_WARNING =
@@ -97,6 +98,7 @@ function reportFatal(error: unknown, logger: Logger): number {
 const stopsForGood = (error: unknown): error is Error =>
   error instanceof ConfigError ||
   error instanceof SetupError ||
+  error instanceof SecretBoxError ||
   (error instanceof StorageError && error.needsPerson);
 
 function installRuntime(logger: Logger): void {

@@ -5,7 +5,7 @@ import { createWebhookActivities } from '../../src/activities/webhooks.ts';
 import type { DeliverRequest, DeliverResult } from '../../src/contract/webhook.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import type { WebhookEndpoints } from '../../src/webhooks/endpoints.ts';
-import { OriginTurns } from '../../src/outbound/origin-turns.ts';
+import { OutboundTurns } from '../../src/outbound/turns.ts';
 import type { SendWebhook } from '../../src/webhooks/sender.ts';
 
 const logger = createLogger('test', 'silent');
@@ -23,7 +23,7 @@ async function deliver(
   const dependencies = {
     endpoints: {} as WebhookEndpoints,
     send,
-    turns: new OriginTurns(4),
+    turns: new OutboundTurns({ perTenant: 4, perOrigin: 4 }),
     logger,
   };
   const activities = createWebhookActivities({ ...dependencies, ...(rest as object) });
@@ -55,7 +55,7 @@ test('an endpoint that cannot be looked up is our side, not one that is gone', a
 
 test('a receiver with enough to do is asked again when it is told to', async () => {
   const turns = {
-    take: async (origin: string) => {
+    take: async ({ origin }: { origin: string }) => {
       expect(origin).toBe('https://hooks.example:8443'); // a full stop at its end is no other host
       return await Promise.resolve({ retryInMs: 1234.5 });
     },

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Runtime } from '@temporalio/worker';
 import { createInferenceActivities } from '../../src/activities/inference.ts';
@@ -74,6 +75,9 @@ test('canceled while it stores the output, the result is kept: the cancel came t
   )) as InferResult;
 
   expect(result.output).toEqual({ claim: stored[0] });
-  expect((await store.get(stored[0]?.key ?? '')).length).toBe(inference.output.length);
+  expect(stored[0]?.bytes).toBe(inference.output.length);
+  expect(await buffer(await store.open(stored[0]?.key ?? ''))).toHaveLength(
+    inference.output.length,
+  );
   expect(outcomes).toEqual(['succeeded']);
 });

@@ -1,6 +1,6 @@
 /* `npm start` as a person uses it, on an already built clone. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -313,6 +313,25 @@ test('a database that is damaged ends it with advice, not with restarts for ever
   expect(await launcher.ends()).toBe(1);
   const advice = launcher.output.split('\n').filter((line) => line.includes('is damaged'));
   expect(advice).toEqual([expect.stringContaining(`${own}/temporal.db is damaged: restore it`)]);
+});
+
+test('a damaged key of the secrets ends it with advice, not with restarts for ever', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'buzzer-damaged-'));
+  await writeFile(join(own, 'secret.key'), 'half a k');
+  const launcher = new Launcher({ BUZZER_DATA_DIR: own });
+  expect(await launcher.ends()).toBe(1);
+  expect(launcher.output).toContain(`${own}/secret.key is damaged: it must hold 32 bytes`);
+  expect(launcher.output).not.toMatch(/^\S+ +at /m); // a stack
+});
+
+test('a lock that is a folder ends it with one line', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'buzzer-damaged-'));
+  await mkdir(join(own, 'launcher.pid'));
+  const launcher = new Launcher({ BUZZER_DATA_DIR: own });
+  expect(await launcher.ends()).toBe(1);
+  expect(launcher.output.trim().split('\n')).toEqual([
+    expect.stringContaining(`${own}/launcher.pid cannot be written`),
+  ]);
 });
 
 test.each([

@@ -102,11 +102,20 @@ test('a model that is a folder, a pipe or a link to nowhere is a problem, not a 
   await symlink('nowhere', join(folder, 'link', '1', 'model.onnx'));
   await mkdir(join(folder, 'pipe', '1'), { recursive: true });
   execFileSync('mkfifo', [join(folder, 'pipe', '1', 'model.onnx')]);
+  await mkdir(join(folder, 'manifest', '1'), { recursive: true });
+  execFileSync('mkfifo', [join(folder, 'manifest', '1', 'model.json')]);
+  await write('huge/1/model.json', '{}'.padEnd(1024 ** 2 + 1));
   const repository = await ModelRepository.open([folder]);
 
   expect(problemsOf(repository, 'folder')).toEqual(['files.model: model.onnx is not a file']);
   expect(problemsOf(repository, 'link')).toEqual(['files.model: model.onnx does not exist']);
   expect(problemsOf(repository, 'pipe')).toEqual(['files.model: model.onnx is not a file']);
+  expect(problemsOf(repository, 'manifest')).toEqual([
+    'model.json cannot be read: it is not a file',
+  ]);
+  expect(problemsOf(repository, 'huge')).toEqual([
+    'model.json cannot be read: it has 1048577 bytes, at most 1048576 are read',
+  ]);
 });
 
 test('a folder that cannot be read is told, and the others are served', async () => {

@@ -2,7 +2,7 @@ import { truncate, appendFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Claim } from '../../../src/contract/payload.ts';
-import { openClaim, readClaim, readText } from '../../../src/storage/claims.ts';
+import { openClaim, readClaim, readSmall } from '../../../src/storage/claims.ts';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
 import { LimitedPayloadStore } from '../../../src/storage/limited-payload-store.ts';
 import {
@@ -56,7 +56,7 @@ describe.each([
 
 test('a small object that is not small is not read whole', async () => {
   await store.put('workers/a.json', Buffer.alloc(2 * MIB, ' '), { mediaType: 'text/plain' });
-  await expect(readText(store, 'workers/a.json')).rejects.toThrow(PayloadCorruptError);
+  await expect(readSmall(store, 'workers/a.json')).rejects.toThrow(PayloadCorruptError);
 });
 
 describe('limits', () => {

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
-import { StorageError } from '../../../src/storage/payload-store.ts';
+import { PayloadNotFoundError, StorageError } from '../../../src/storage/payload-store.ts';
 import { payloadStoreSuite } from './payload-store.suite.ts';
 
 let folder: string;
@@ -34,4 +35,20 @@ test('a folder that cannot be made is a StorageError', async () => {
   await writeFile(join(folder, 'file'), '');
 
   await expect(FilePayloadStore.open(join(folder, 'file', 'store'))).rejects.toThrow(StorageError);
+});
+
+test('a pipe or a folder in the place of a payload keeps nobody waiting', async () => {
+  const store = await FilePayloadStore.open(folder);
+  await mkdir(join(folder, 'a', 'folder'), { recursive: true });
+  execFileSync('mkfifo', [join(folder, 'a', 'pipe')]);
+  for (const key of ['a/folder', 'a/pipe']) {
+    await expect(store.open(key)).rejects.toThrow(PayloadNotFoundError);
+  }
+});
+
+test('files whose names are no keys are not listed', async () => {
+  const store = await FilePayloadStore.open(folder);
+  await store.put('a/mine', Buffer.from('1'), { mediaType: 'text/plain' });
+  for (const name of ['with space', '.hidden', 'ü']) await writeFile(join(folder, 'a', name), '');
+  expect(await store.list('a')).toEqual(['a/mine']);
 });

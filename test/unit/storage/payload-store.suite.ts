@@ -18,6 +18,7 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
   beforeEach(async () => {
     store = await open();
   });
+  const read = async (key: string) => await readAll(await store.open(key));
 
   test('a payload comes back as it was put, with size and hash', async () => {
     const bytes = Buffer.from('grüße');
@@ -29,7 +30,7 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
       sha256: createHash('sha256').update(bytes).digest('hex'),
       media_type: 'text/plain',
     });
-    expect(await store.get(claim.key)).toEqual(bytes);
+    expect(await read(claim.key)).toEqual(bytes);
     expect(await readAll(await store.open(claim.key))).toEqual(bytes);
   });
 
@@ -41,7 +42,7 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     const winner = bodies[created.indexOf(true)];
 
     expect(created.filter(Boolean)).toHaveLength(1);
-    expect(await store.get('c/once')).toEqual(winner);
+    expect(await read('c/once')).toEqual(winner);
     expect(await store.list('c')).toEqual(['c/once']);
   });
 
@@ -50,8 +51,8 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     await store.put('a/stream', Readable.from(chunks), text);
     await store.put('a/empty', Buffer.alloc(0), text);
 
-    expect(await store.get('a/stream')).toEqual(Buffer.concat(chunks));
-    expect(await store.get('a/empty')).toHaveLength(0);
+    expect(await read('a/stream')).toEqual(Buffer.concat(chunks));
+    expect(await read('a/empty')).toHaveLength(0);
   });
 
   test('a stream over the limit is refused and leaves nothing', async () => {
@@ -73,7 +74,6 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
   });
 
   test('an unknown key is told apart from a store that fails', async () => {
-    await expect(store.get('c/nothing')).rejects.toThrow(PayloadNotFoundError);
     await expect(store.open('c/nothing')).rejects.toThrow(PayloadNotFoundError);
   });
 

@@ -78,7 +78,6 @@ test('a writer that slept through many changes does not undo them', async () => 
   let isFirst = true;
   const slowStore: PayloadStore = {
     put: async (...args) => await store.put(...args),
-    get: async (key) => await store.get(key),
     open: async (key) => await store.open(key),
     list: async (key) => await store.list(key),
     delete: async (key) => await store.delete(key),

@@ -1,0 +1,164 @@
+/*
+ * How many requests one origin (scheme, host, port) gets at once, and how many one tenant may make. A
+ * receiver that hangs must not take the slots of all the others, nor a tenant whose receivers all
+ * hang; so whoever would wait long for a turn is sent away with a time to come back: each gets a time
+ * of its own, so that few come in vain.
+ */
+
+/** So many wait here for a turn, and so long; the others are sent away. */
+const MAX_WAITING = 16;
+const MAX_WAIT_MS = 2000;
+/** What a request takes until one has been seen. */
+const FIRST_GUESS_MS = 100;
+const SHORTEST_ABSENCE_MS = 1000;
+const LONGEST_ABSENCE_MS = 300_000;
+/** How much of the past is in the estimate. */
+const SMOOTHING = 0.3;
+
+/** Ends a turn; called once. */
+export type EndTurn = () => void;
+
+interface Line {
+  /** When each request that runs has begun. */
+  readonly running: Set<{ readonly sinceMs: number }>;
+  /** Each is handed the turn that has become free. */
+  readonly waiting: Set<(turn: EndTurn) => void>;
+  typicalMs: number;
+  /** When those who were sent away will come back. */
+  returning: readonly number[];
+}
+
+export class Turns {
+  readonly #lines = new Map<string, Line>();
+  readonly #maxRunning: number;
+
+  /** For each name, so many at once. */
+  constructor(maxRunning: number) {
+    this.#maxRunning = maxRunning;
+  }
+
+  /** A turn, or in how many milliseconds to ask again. Rejects with the signal's reason. */
+  async take(name: string, signal: AbortSignal): Promise<EndTurn | { retryInMs: number }> {
+    signal.throwIfAborted();
+    const line = this.#lineOf(name);
+    if (line.running.size < this.#maxRunning && line.waiting.size === 0) {
+      return this.#begin(name, line);
+    }
+    const expectedMs = ((line.waiting.size + 1) * this.#typicalMs(line)) / this.#maxRunning;
+    if (line.waiting.size >= MAX_WAITING || expectedMs > MAX_WAIT_MS) {
+      return { retryInMs: this.#promise(line) };
+    }
+    return (await waitForTurn(line, signal)) ?? { retryInMs: this.#promise(line) };
+  }
+
+  #lineOf(name: string): Line {
+    let line = this.#lines.get(name);
+    if (line === undefined) {
+      line = {
+        running: new Set(),
+        waiting: new Set(),
+        typicalMs: FIRST_GUESS_MS,
+        returning: [],
+      };
+      this.#lines.set(name, line);
+    }
+    return line;
+  }
+
+  #begin(name: string, line: Line): EndTurn {
+    const turn = { sinceMs: Date.now() };
+    line.running.add(turn);
+    return () => {
+      line.running.delete(turn);
+      const tookMs = Date.now() - turn.sinceMs;
+      line.typicalMs += SMOOTHING * (tookMs - line.typicalMs);
+      const [next] = line.waiting;
+      next?.(this.#begin(name, line));
+      this.#forget(name, line);
+    };
+  }
+
+  /** One that runs for longer than the others did says more than they do. */
+  #typicalMs(line: Line): number {
+    const ages = [...line.running].map(({ sinceMs }) => Date.now() - sinceMs);
+    return Math.max(line.typicalMs, ...ages);
+  }
+
+  /** After all who have been promised a time; far away, anywhere in the second half of the longest. */
+  #promise(line: Line): number {
+    const nowMs = Date.now();
+    const before = line.returning.filter((atMs) => atMs > nowMs);
+    const queueMs = (before.length * this.#typicalMs(line)) / this.#maxRunning;
+    const wantedMs = SHORTEST_ABSENCE_MS + queueMs;
+    const absenceMs =
+      wantedMs < LONGEST_ABSENCE_MS / 2
+        ? wantedMs
+        : Math.min(wantedMs, LONGEST_ABSENCE_MS * (1 + Math.random()) * 0.5);
+    line.returning = [...before, nowMs + absenceMs];
+    return absenceMs;
+  }
+
+  /** A name that nobody uses and to whom nobody returns is as good as new. */
+  #forget(name: string, line: Line): void {
+    if (line.running.size > 0 || line.waiting.size > 0) return;
+    if (line.returning.every((atMs) => atMs <= Date.now())) this.#lines.delete(name);
+  }
+}
+
+/** Turns of a tenant's requests to an origin: there has to be one for both. */
+export class OutboundTurns {
+  readonly #tenants: Turns;
+  readonly #origins: Turns;
+
+  /** So many at once for one tenant, and for one origin, whoever asks it. */
+  constructor(limits: { readonly perTenant: number; readonly perOrigin: number }) {
+    this.#tenants = new Turns(limits.perTenant);
+    this.#origins = new Turns(limits.perOrigin);
+  }
+
+  /** A turn, or in how many milliseconds to ask again. Rejects with the signal's reason. */
+  async take(
+    { tenant, origin }: { readonly tenant: string; readonly origin: string },
+    signal: AbortSignal,
+  ): Promise<EndTurn | { retryInMs: number }> {
+    const ofTenant = await this.#tenants.take(tenant, signal);
+    if (typeof ofTenant !== 'function') return ofTenant;
+    let ofOrigin: EndTurn | { retryInMs: number } | null = null;
+    try {
+      ofOrigin = await this.#origins.take(origin, signal);
+    } finally {
+      if (typeof ofOrigin !== 'function') ofTenant();
+    }
+    if (typeof ofOrigin !== 'function') return ofOrigin;
+    const endOfOrigin = ofOrigin;
+    return () => {
+      endOfOrigin();
+      ofTenant();
+    };
+  }
+}
+
+/** Null when the patience ended first. Whatever comes first, nothing else can come after it. */
+async function waitForTurn(line: Line, signal: AbortSignal): Promise<EndTurn | null> {
+  return await new Promise((resolve, reject) => {
+    const settle = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      line.waiting.delete(onTurn);
+    };
+    const onTurn = (turn: EndTurn) => {
+      settle();
+      resolve(turn);
+    };
+    const onAbort = () => {
+      settle();
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      settle();
+      resolve(null);
+    }, MAX_WAIT_MS);
+    line.waiting.add(onTurn);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
