@@ -1,5 +1,5 @@
 /* `affine` on tensors of a given size, in ONNX Runtime and nothing else. Prints median milliseconds. */
-import { openSession, Tensor } from '../src/model/session.ts';
+import { openSession, Tensor } from '../src/onnx/session.ts';
 import { median } from './pairs.ts';
 
 const TIMES = 50;

@@ -1,6 +1,6 @@
 /* OCR without Buzzer: the same pipeline, called in a loop in one process. Prints pages a second. */
 import { readFile } from 'node:fs/promises';
-import { ModelRepository } from '../src/model/repository.ts';
+import { ModelRepository } from '../src/models/repository.ts';
 import { openOcr } from '../src/pipelines/ocr/pipeline.ts';
 
 const pages = Number(process.argv[2]);

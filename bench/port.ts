@@ -1,9 +1,9 @@
 /* The ModelRuntime port by itself: what batching, replicas and the process boundary do. */
 import { resolve } from 'node:path';
 import { type PackedTensor, packTensors } from '../src/contract/packed-tensors.ts';
-import { ProcessModelRuntime } from '../src/model/process-runtime.ts';
-import { ModelRepository, type ModelVersion } from '../src/model/repository.ts';
-import type { Inference, InferenceRequest } from '../src/model/runtime.ts';
+import { ProcessModelRuntime } from '../src/runtime/process-runtime.ts';
+import { ModelRepository, type ModelVersion } from '../src/models/repository.ts';
+import type { Inference, InferenceRequest } from '../src/runtime/runtime.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 
 /** A runtime on the CPU whose model processes are the compiled ones. */
@@ -14,7 +14,7 @@ export function openRuntime(): ProcessModelRuntime {
     maxOutputBytes: 1024 ** 3,
     environment: { PATH: process.env['PATH'] },
     logger: createLogger('bench', 'error'),
-    processFile: resolve('dist/model/process.js'),
+    processFile: resolve('dist/runtime/process.js'),
   });
 }
 

@@ -38,7 +38,7 @@ const PARTS = {
 };
 
 process.env['BUZZER_TEST_TEMPORAL'] ??= await findTemporal(process.env['PATH'] ?? '');
-process.env['BUZZER_TEST_BURN_RATE'] ??= String(await measureBurnRate('dist/model/process.js'));
+process.env['BUZZER_TEST_BURN_RATE'] ??= String(await measureBurnRate('dist/runtime/process.js'));
 const wanted = process.argv.slice(2);
 for (const [name, measure] of Object.entries(PARTS)) {
   if (wanted.length === 0 || wanted.includes(name)) await measure();

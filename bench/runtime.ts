@@ -2,8 +2,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { burnGraph } from '../src/model/example-graphs.ts';
-import type { ProcessModelRuntime } from '../src/model/process-runtime.ts';
+import { burnGraph } from '../src/onnx/example-graphs.ts';
+import type { ProcessModelRuntime } from '../src/runtime/process-runtime.ts';
 import { addModel } from '../test/support/runtimes.ts';
 import { burn, Service } from '../test/support/service.ts';
 import { ask, startChild } from './children.ts';

@@ -16,7 +16,7 @@ import {
   OutOfMemoryError,
   OutputTooLargeError,
   RunTimeoutError,
-} from '../model/runtime.ts';
+} from '../runtime/runtime.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,

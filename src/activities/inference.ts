@@ -5,14 +5,14 @@ import type { InferRequest, InferResult } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { DEFAULT_PRIORITY, type Metrics } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
-import type { FieldValue } from '../model/protocol.ts';
+import type { FieldValue } from '../runtime/protocol.ts';
 import {
   type Inference,
   ModelCrashedError,
   type ModelRuntime,
   OutOfMemoryError,
   RunTimeoutError,
-} from '../model/runtime.ts';
+} from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { applicationFailure, toApplicationFailure } from './failures.ts';

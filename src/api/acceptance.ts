@@ -6,7 +6,7 @@
 import { formatModelRef, parseModelRef } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
-import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { BrokenVersion, ModelRepository, ModelVersion } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { AlreadyStartedError, type PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';

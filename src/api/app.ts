@@ -1,7 +1,7 @@
 /* The Express application: routes and the order they are tried in. No listening, no environment. */
 import express, { type Express } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
-import type { ModelRepository } from '../model/repository.ts';
+import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';

@@ -1,7 +1,7 @@
 /* What Temporal is to remember of a prediction, out of what was asked for. */
 import { parseDurationMs } from '../contract/duration.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
-import type { Receivers, RequestedWebhook } from '../contract/webhook.ts';
+import type { Receivers, RequestedWebhook } from '../contract/receivers.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';

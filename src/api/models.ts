@@ -2,7 +2,7 @@
 import { Router } from 'express';
 import { z } from 'zod';
 import { type ModelRef, parseModelRef } from '../contract/model.ts';
-import type { BrokenVersion, ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { BrokenVersion, ModelRepository, ModelVersion } from '../models/repository.ts';
 import type { Acceptance } from './acceptance.ts';
 import { listOf } from './lists.ts';
 import type { Load } from './load.ts';

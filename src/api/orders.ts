@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Request, Response } from 'express';
 import { type Claim, JSON_MEDIA_TYPE } from '../contract/payload.ts';
-import type { ModelVersion } from '../model/repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import { InvalidFieldError } from '../pipelines/index.ts';
 import { tenantOf } from './access.ts';
 import { idempotencyKey } from './idempotency.ts';

@@ -4,7 +4,7 @@ import { DAY_MS, parseDurationMs } from '../contract/duration.ts';
 import { ENDPOINT_ID } from '../contract/ids.ts';
 import { jsonBytes } from '../contract/payload.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
-import { PREDICTION_EVENTS } from '../contract/webhook.ts';
+import { PREDICTION_EVENTS } from '../contract/receivers.ts';
 import { INCLUDABLE, type Included } from './shown-record.ts';
 import { invalidAt, MAX_ERRORS, Problem, type ProblemDetail, toPointer } from './problems.ts';
 

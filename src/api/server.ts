@@ -7,7 +7,7 @@ import { KeysFileError } from '../access/keys-file.ts';
 import { KnownKeys } from '../access/known-keys.ts';
 import { ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
-import { ModelRepository } from '../model/repository.ts';
+import { ModelRepository } from '../models/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import { StorageError } from '../storage/payload-store.ts';

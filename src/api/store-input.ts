@@ -11,7 +11,7 @@ import {
 } from '../contract/payload.ts';
 import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
 import { decodeDataUrl, storeMedia } from '../media/media-upload.ts';
-import type { ModelVersion } from '../model/repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import { InvalidMediaError } from '../pipelines/index.ts';
 import { openClaim } from '../storage/claims.ts';

@@ -1,7 +1,7 @@
 /* What the Open Inference Protocol (v2) says of the server and of its models. */
 import type { ModelRef } from '../contract/model.ts';
 import type { GraphSignature, TensorSpec } from '../contract/tensor.ts';
-import type { ModelRepository, ModelVersion } from '../model/repository.ts';
+import type { ModelRepository, ModelVersion } from '../models/repository.ts';
 import { TENSOR_FILE } from '../pipelines/index.ts';
 import type { Acceptance } from './acceptance.ts';
 import type { Load } from './load.ts';

@@ -5,7 +5,7 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Accepted } from '../contract/prediction.ts';
 import { predictionUrl } from '../contract/prediction-record.ts';
-import type { ModelRepository } from '../model/repository.ts';
+import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { Acceptance } from './acceptance.ts';

@@ -13,7 +13,7 @@
  */
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
-import type { Receivers, RequestedWebhook } from './webhook.ts';
+import type { Receivers, RequestedWebhook } from './receivers.ts';
 
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
 export type AcceptedInput = Stored | { readonly fetch: InputSource };

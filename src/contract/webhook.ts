@@ -9,41 +9,10 @@
  */
 import { SEARCH_ATTRIBUTES } from './search-attributes.ts';
 import type { Accepted, Ended } from './prediction.ts';
+import type { PredictionEvent } from './receivers.ts';
 import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from './task-queues.ts';
 
-export const PREDICTION_EVENTS = [
-  'prediction.succeeded',
-  'prediction.failed',
-  'prediction.canceled',
-  'prediction.aborted',
-] as const;
-
-/** What a receiver may be told of. */
-export type PredictionEvent = (typeof PREDICTION_EVENTS)[number];
-
 const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
-
-/** The URL that a request names for itself. */
-export interface RequestedWebhook {
-  readonly url: string;
-  readonly events: readonly PredictionEvent[];
-}
-
-/** A registered endpoint, as it was when the prediction was accepted. */
-export interface MatchingEndpoint {
-  readonly id: string;
-  /** Where it is, for people; the rest of its URL may be a secret. */
-  readonly host?: string;
-  readonly events: readonly PredictionEvent[];
-}
-
-/** Whom to tell of a prediction's end. */
-export interface Receivers {
-  readonly webhook: RequestedWebhook | null;
-  readonly endpoints: readonly MatchingEndpoint[];
-  /** The pauses before each attempt. */
-  readonly schedule_ms: readonly number[];
-}
 
 /** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
 export type Receiver =

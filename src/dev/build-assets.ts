@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import { affineGraph, burnGraph, mlpGraph } from '../model/example-graphs.ts';
+import { affineGraph, burnGraph, mlpGraph } from '../onnx/example-graphs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

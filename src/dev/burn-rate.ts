@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { inferOnce } from '../model/one-inference.ts';
-import { ModelRepository } from '../model/repository.ts';
+import { inferOnce } from '../runtime/one-inference.ts';
+import { ModelRepository } from '../models/repository.ts';
 
 const ITERATIONS = 10_000;
 

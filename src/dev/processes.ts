@@ -6,8 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
-import { backoffDelayMs } from '../model/backoff.ts';
-import { type Command, tieToParent, watchParent } from '../model/tied-process.ts';
+import { backoffDelayMs } from '../runtime/backoff.ts';
+import { type Command, tieToParent, watchParent } from '../runtime/tied-process.ts';
 
 const STABLE_AFTER_MS = 10_000; // up for this long: the next death is the first again
 

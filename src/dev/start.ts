@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { DAY_MS } from '../contract/duration.ts';
 import { createPrinter } from './log-lines.ts';
-import { readLayout } from '../model/layout.ts';
+import { readLayout } from '../models/layout.ts';
 import { banner } from './banner.ts';
 import { checkDataFolder, checkPorts, LaunchError, lockDataFolder } from './preflight.ts';
 import { ManagedProcess } from './processes.ts';

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { messageOf } from '../contract/failure.ts';
-import { findOnPath } from '../model/tied-process.ts';
+import { findOnPath } from '../runtime/tied-process.ts';
 
 const run = promisify(execFile);
 

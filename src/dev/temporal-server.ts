@@ -2,7 +2,7 @@
 import { Connection, type ConnectionOptions } from '@temporalio/client';
 import { DAY_MS } from '../contract/duration.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
-import type { Command } from '../model/tied-process.ts';
+import type { Command } from '../runtime/tied-process.ts';
 import { GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
 export interface TemporalServerOptions {

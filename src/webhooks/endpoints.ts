@@ -1,5 +1,5 @@
 /* The webhook endpoints that a tenant has registered. */
-import type { MatchingEndpoint, PredictionEvent } from '../contract/webhook.ts';
+import type { MatchingEndpoint, PredictionEvent } from '../contract/receivers.ts';
 import { TenantObject, type TenantObjects } from './tenant-object.ts';
 
 /** So many endpoints may one tenant have: each is a workflow for every prediction. */

@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { formatModelRef } from '../contract/model.ts';
-import type { ModelVersion } from '../model/repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 
 const MIB = 1024 ** 2;
 

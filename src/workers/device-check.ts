@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
-import { inferOnce } from '../model/one-inference.ts';
-import { affineGraph } from '../model/example-graphs.ts';
-import { ModelRepository } from '../model/repository.ts';
+import { inferOnce } from '../runtime/one-inference.ts';
+import { affineGraph } from '../onnx/example-graphs.ts';
+import { ModelRepository } from '../models/repository.ts';
 import { makeFolder } from '../storage/make-folder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { SetupError } from './run-worker.ts';

@@ -1,6 +1,6 @@
 import type { AttemptOutcome } from '../activities/inference.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import type { ModelRuntime, RestartCause, RuntimeObserver } from '../model/runtime.ts';
+import type { ModelRuntime, RestartCause, RuntimeObserver } from '../runtime/runtime.ts';
 import { createInferenceInstruments } from '../telemetry/metrics.ts';
 
 const STATES = ['idle', 'loading', 'ready', 'unavailable'] as const;

@@ -9,7 +9,7 @@
  *  V3  No version disturbs another, nor waits for another.
  */
 import { formatModelRef } from '../contract/model.ts';
-import type { ModelRepository } from '../model/repository.ts';
+import type { ModelRepository } from '../models/repository.ts';
 import { ServedVersion, type ServingDependencies } from './served-version.ts';
 
 /** Longer than the pause between two attempts of a prediction (at most 10 s). */

@@ -1,8 +1,8 @@
 /* One model version on this worker: in the runtime, and polled on a Temporal Worker of its own. */
 import type { Worker } from '@temporalio/worker';
 import { formatModelRef } from '../contract/model.ts';
-import type { ProcessModelRuntime } from '../model/process-runtime.ts';
-import type { ModelVersion } from '../model/repository.ts';
+import type { ProcessModelRuntime } from '../runtime/process-runtime.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 export interface ServingDependencies {

@@ -1,6 +1,6 @@
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import { WORKER_STATE_INTERVAL_MS, type WorkerState } from '../contract/worker-state.ts';
-import type { ModelRuntime } from '../model/runtime.ts';
+import type { ModelRuntime } from '../runtime/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 

@@ -9,7 +9,7 @@ import { createInferenceActivities } from '../../src/activities/inference.ts';
 import { InputBudget } from '../../src/activities/input-budget.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
 import type { Claim } from '../../src/contract/payload.ts';
-import type { Inference, ModelRuntime } from '../../src/model/runtime.ts';
+import type { Inference, ModelRuntime } from '../../src/runtime/runtime.ts';
 import { FilePayloadStore } from '../../src/storage/file-payload-store.ts';
 
 let folder: string;

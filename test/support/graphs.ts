@@ -7,8 +7,8 @@ import {
   integersAttribute,
   modelBytes,
   sequenceOfMaps,
-} from '../../src/model/onnx-writer.ts';
-import { WORK_WIDTH, workLoop, workWeights } from '../../src/model/example-graphs.ts';
+} from '../../src/onnx/writer.ts';
+import { WORK_WIDTH, workLoop, workWeights } from '../../src/onnx/example-graphs.ts';
 
 const x = { name: 'x', type: ELEMENT.FP32, shape: ['batch', 1] };
 const amount = { name: 'amount', type: ELEMENT.INT64, shape: ['batch', 1] };

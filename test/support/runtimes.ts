@@ -2,11 +2,11 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { affineGraph, burnGraph } from '../../src/model/example-graphs.ts';
-import type { PoolOptions } from '../../src/model/model-pool.ts';
-import { ProcessModelRuntime } from '../../src/model/process-runtime.ts';
-import { ModelRepository } from '../../src/model/repository.ts';
-import type { Inference, InferenceRequest } from '../../src/model/runtime.ts';
+import { affineGraph, burnGraph } from '../../src/onnx/example-graphs.ts';
+import type { PoolOptions } from '../../src/runtime/model-pool.ts';
+import { ProcessModelRuntime } from '../../src/runtime/process-runtime.ts';
+import { ModelRepository } from '../../src/models/repository.ts';
+import type { Inference, InferenceRequest } from '../../src/runtime/runtime.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 
 /** Writes a version of a `tensor` model into a repository. */
@@ -41,7 +41,7 @@ export async function openRuntime(
     maxOutputBytes: 1024 ** 2,
     environment: { PATH: process.env['PATH'] },
     logger: createLogger('test', 'silent'),
-    processFile: resolve('dist/model/process.js'),
+    processFile: resolve('dist/runtime/process.js'),
     ...options,
   });
   for (const version of (await ModelRepository.open(folders)).all()) await runtime.serve(version);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { tieToParent } from '../../src/model/tied-process.ts';
+import { tieToParent } from '../../src/runtime/tied-process.ts';
 import { until } from './conditions.ts';
 import { checkAnswersOf } from './conformance.ts';
 import {
@@ -273,7 +273,7 @@ function burnRate(): number {
 }
 
 /** The child processes of a worker that run a model. */
-export function modelProcesses(workerPid: number, file = 'model/process.js'): number[] {
+export function modelProcesses(workerPid: number, file = 'runtime/process.js'): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

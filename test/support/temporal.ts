@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { prepareNamespace, temporalServerCommand } from '../../src/dev/temporal-server.ts';
-import { tieToParent } from '../../src/model/tied-process.ts';
+import { tieToParent } from '../../src/runtime/tied-process.ts';
 
 export const NAMESPACE = 'buzzer';
 

@@ -1,7 +1,7 @@
 /* What a model process may not do, as far as this machine lets us say so. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { confined, missingIn, probeConfinement } from '../../src/model/confinement.ts';
+import { confined, missingIn, probeConfinement } from '../../src/runtime/confinement.ts';
 import { affine, modelProcesses, Service } from '../support/service.ts';
 
 let service: Service;

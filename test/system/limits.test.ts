@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { affineGraph, burnGraph } from '../../src/model/example-graphs.ts';
+import { affineGraph, burnGraph } from '../../src/onnx/example-graphs.ts';
 import { until } from '../support/conditions.ts';
 import { TestKeys } from '../support/keys.ts';
 import { addModel } from '../support/runtimes.ts';

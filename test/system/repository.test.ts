@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { affineGraph, burnGraph, mlpGraph } from '../../src/model/example-graphs.ts';
+import { affineGraph, burnGraph, mlpGraph } from '../../src/onnx/example-graphs.ts';
 import { until } from '../support/conditions.ts';
 import { futureGraph } from '../support/graphs.ts';
 import { addModel } from '../support/runtimes.ts';

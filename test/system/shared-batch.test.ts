@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { affineGraph } from '../../src/model/example-graphs.ts';
+import { affineGraph } from '../../src/onnx/example-graphs.ts';
 import { hoardGraph, patientGraph } from '../support/graphs.ts';
 import { addModel } from '../support/runtimes.ts';
 import { affine, hoard, modelProcesses, patient, Service } from '../support/service.ts';

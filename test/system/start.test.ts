@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { affineGraph } from '../../src/model/example-graphs.ts';
+import { affineGraph } from '../../src/onnx/example-graphs.ts';
 import { until } from '../support/conditions.ts';
 import { addModel } from '../support/runtimes.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FAILURES } from '../../contract/failure.ts';
 import { HISTORY_EVENTS } from '../../contract/history.ts';
 import { QUEUE_REASONS } from '../../contract/prediction.ts';
-import { PREDICTION_EVENTS } from '../../contract/webhook.ts';
+import { PREDICTION_EVENTS } from '../../contract/receivers.ts';
 import { prioritySchema } from '../schemas.ts';
 
 const time = z.iso.datetime();

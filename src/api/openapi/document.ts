@@ -1,7 +1,7 @@
 /* /openapi.json: the OpenAPI 3.1 document, made of the schemas that validate. */
 import { z } from 'zod';
 import { createDocument, type oas31, type ZodOpenApiPathsObject } from 'zod-openapi';
-import type { ModelRepository, ModelVersion } from '../../model/repository.ts';
+import type { ModelRepository, ModelVersion } from '../../models/repository.ts';
 import { webhookMessage } from './answers.ts';
 import { DOCUMENTED } from './documented.ts';
 import type { DocumentedId } from './parts.ts';

@@ -3,7 +3,7 @@
  * Differentiable Binarization", arXiv:1911.08947): it gives each pixel the probability of lying
  * in the shrunken kernel of a line; connected kernels are grown back to lines.
  */
-import { type Session, Tensor } from '../../model/session.ts';
+import { type Session, Tensor } from '../../onnx/session.ts';
 import { type Region, resizeImage, type RgbImage, toPlanes } from '../shared/image.ts';
 import {
   convexHull,

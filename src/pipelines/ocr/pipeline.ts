@@ -3,7 +3,7 @@
  * of which finds lines and the second reads each of them.
  */
 import { readFile } from 'node:fs/promises';
-import { openSession } from '../../model/session.ts';
+import { openSession } from '../../onnx/session.ts';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
 import { decodeImage, UnreadableImageError } from '../shared/image.ts';
 import { detectLines } from './detection.ts';

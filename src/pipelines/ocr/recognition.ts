@@ -2,7 +2,7 @@
  * Reads one line with an SVTR network (arXiv:2205.00159) and CTC decoding (Graves et al., 2006):
  * the best class of each step, repetitions merged, blanks dropped.
  */
-import { type Session, Tensor } from '../../model/session.ts';
+import { type Session, Tensor } from '../../onnx/session.ts';
 import type { RgbImage } from '../shared/image.ts';
 import type { Line } from './geometry.ts';
 import { cropLine } from './line-crop.ts';

@@ -7,7 +7,7 @@ import {
 } from '../../contract/packed-tensors.ts';
 import type { Json } from '../../contract/payload.ts';
 import type { JsonTensor } from '../../contract/tensor.ts';
-import { datatypeOf, openSession, ortTypeOf, type Session, Tensor } from '../../model/session.ts';
+import { datatypeOf, openSession, ortTypeOf, type Session, Tensor } from '../../onnx/session.ts';
 import {
   EncodedOutput,
   type Pipeline,

@@ -2,6 +2,7 @@
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError } from '../definition.ts';
 import { type AudioKind, kindOfAudio } from './audio-header.ts';
+import type { AudioPiece } from './audio-piece.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
 import { Resampler } from './resampler.ts';
 import { SAMPLE_RATE } from './segments.ts';
@@ -9,16 +10,6 @@ import { decodeWav } from './wav.ts';
 
 /** Below this nobody speaks, and a small file would become hours of sound. */
 const MIN_RATE = 1000;
-
-/** A piece of decoded audio. */
-export interface AudioPiece {
-  /** Samples of -1 to 1, an array for each channel. */
-  readonly channels: readonly Float32Array[];
-  /** Samples a second. */
-  readonly rate: number;
-  /** How much of the file has been used up, 0 to 1. */
-  readonly fraction: number;
-}
 
 export interface MonoPiece {
   readonly samples: Float32Array;

@@ -5,7 +5,7 @@
 import { FLACDecoder } from '@wasm-audio-decoders/flac';
 import { MPEGDecoder } from 'mpg123-decoder';
 import { InvalidInputError } from '../definition.ts';
-import type { AudioPiece } from './audio.ts';
+import type { AudioPiece } from './audio-piece.ts';
 import { endOfTag, findFrame } from './audio-header.ts';
 
 const PIECE_BYTES = 16 * 1024; // a decoder tells the rate of its last frame only

@@ -2,7 +2,7 @@
  * Where somebody speaks: Silero's recurrent network (snakers4/silero-vad, MIT) gives each frame of
  * 32 ms a probability, from the frame, a little of the one before it, and its own state.
  */
-import { openSession, type Session, Tensor } from '../../model/session.ts';
+import { openSession, type Session, Tensor } from '../../onnx/session.ts';
 import type { Pipeline, PipelineSettings } from '../definition.ts';
 import { decodeMono } from './audio.ts';
 import { VOICE_FILE, type VoiceActivityOptions, type VoiceActivityOutput } from './schema.ts';

@@ -3,7 +3,7 @@
  * WAVE_FORMAT_EXTENSIBLE, and RF64 of EBU Tech 3306; the laws are ITU-T G.711's).
  */
 import { InvalidInputError } from '../definition.ts';
-import type { AudioPiece } from './audio.ts';
+import type { AudioPiece } from './audio-piece.ts';
 
 /** Sizes that writers to a pipe leave behind: the data then lasts until the end of the file. */
 const UNKNOWN_SIZES = new Set([0, 0xffff_ffff, 0x7fff_ffff, 0x7fff_f000]);

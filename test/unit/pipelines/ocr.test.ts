@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import sharp from 'sharp';
-import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
+import type { ProcessModelRuntime } from '../../../src/runtime/process-runtime.ts';
 import type { OcrOutput } from '../../../src/pipelines/ocr/schema.ts';
 import { editsBetween } from '../../../src/contract/edit-distance.ts';
 import { inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';

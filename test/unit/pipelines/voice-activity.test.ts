@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Progress } from '../../../src/contract/prediction.ts';
-import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
-import { InvalidInputError } from '../../../src/model/runtime.ts';
+import type { ProcessModelRuntime } from '../../../src/runtime/process-runtime.ts';
+import { InvalidInputError } from '../../../src/runtime/runtime.ts';
 import type { VoiceActivityOutput } from '../../../src/pipelines/voice-activity/schema.ts';
 import { inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
 import { wav } from '../../support/wav.ts';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { ModelRepository, type ModelVersion } from '../../../src/model/repository.ts';
+import { ModelRepository, type ModelVersion } from '../../../src/models/repository.ts';
 import { cachedWorkflows, machineLimits, overBudget } from '../../../src/workers/budget.ts';
 
 async function ocrWith(resources: object): Promise<ModelVersion> {

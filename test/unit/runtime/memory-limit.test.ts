@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { limitMemory, readRssBytes } from '../../../src/model/memory-limit.ts';
+import { limitMemory, readRssBytes } from '../../../src/runtime/memory-limit.ts';
 import { until } from '../../support/conditions.ts';
 
 const MIB = 1024 ** 2;

@@ -2,15 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { affineGraph, mlpGraph, randomWeights } from '../../../src/model/example-graphs.ts';
-import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
+import { affineGraph, mlpGraph, randomWeights } from '../../../src/onnx/example-graphs.ts';
+import type { ProcessModelRuntime } from '../../../src/runtime/process-runtime.ts';
 import {
   type Inference,
   ModelCrashedError,
   ModelUnavailableError,
   OutOfMemoryError,
   RunTimeoutError,
-} from '../../../src/model/runtime.ts';
+} from '../../../src/runtime/runtime.ts';
 import { until } from '../../support/conditions.ts';
 import { hoardGraph } from '../../support/graphs.ts';
 import { addModel, inferOn, openRuntime, outputOf, row } from '../../support/runtimes.ts';

@@ -1,5 +1,5 @@
 import { type FieldValue, readField } from './protocol.ts';
-import type { ModelVersion } from './repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { InferenceRequest } from './runtime.ts';
 
 /** Reading a larger one would hold up the worker's heartbeats; it fills a device by itself. */

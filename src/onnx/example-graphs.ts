@@ -8,7 +8,7 @@ import {
   modelBytes,
   type Node,
   type Weights,
-} from './onnx-writer.ts';
+} from './writer.ts';
 
 /** `y = 2x + 1`, FP32 [batch, n]: exact, and as fast as a model can be. */
 export const affineGraph = (): Uint8Array =>

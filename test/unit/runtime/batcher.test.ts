@@ -1,4 +1,4 @@
-import { Batcher } from '../../../src/model/batcher.ts';
+import { Batcher } from '../../../src/runtime/batcher.ts';
 
 const entry = (
   name: string,

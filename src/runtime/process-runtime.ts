@@ -2,7 +2,7 @@
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
 import { ModelPool, type PoolOptions } from './model-pool.ts';
-import type { ModelVersion } from './repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import {
   type Inference,
   type InferenceRequest,

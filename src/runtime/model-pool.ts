@@ -7,7 +7,7 @@ import { type BatchEntry, Batcher } from './batcher.ts';
 import { batchKeyOf } from './batch-key.ts';
 import type { BatchItem, BatchRun } from './batch-run.ts';
 import type { Confinement } from './confinement.ts';
-import type { ModelVersion } from './repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import {
   type Inference,
   type InferenceRequest,

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { Lane } from '../../../src/model/lane.ts';
+import { Lane } from '../../../src/runtime/lane.ts';
 
 const bytes = (length: number, value: number) => new Uint8Array(length).fill(value);
 const plain = (parts: readonly Uint8Array[]) => parts.map((part) => Array.from(part));

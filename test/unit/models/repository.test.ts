@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { affineGraph, burnGraph, mlpGraph } from '../../../src/model/example-graphs.ts';
-import { ModelRepository } from '../../../src/model/repository.ts';
+import { affineGraph, burnGraph, mlpGraph } from '../../../src/onnx/example-graphs.ts';
+import { ModelRepository } from '../../../src/models/repository.ts';
 import { complexGraph, zipMapGraph } from '../../support/graphs.ts';
 
 let folder: string;

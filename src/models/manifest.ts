@@ -7,7 +7,7 @@ import { messageOf } from '../contract/failure.ts';
 import type { Manifest } from '../contract/model.ts';
 import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
 import { onnxFileIn } from './layout.ts';
-import { readGraphSignature, UnsupportedGraphError } from './onnx-file.ts';
+import { readGraphSignature, UnsupportedGraphError } from '../onnx/signature.ts';
 
 /** Without a limit of its own a process may take this much, and more for large weights. */
 const DEFAULT_MEMORY_MB = 1024;

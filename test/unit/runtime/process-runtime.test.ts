@@ -2,8 +2,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { affineGraph, burnGraph } from '../../../src/model/example-graphs.ts';
-import type { ProcessModelRuntime } from '../../../src/model/process-runtime.ts';
+import { affineGraph, burnGraph } from '../../../src/onnx/example-graphs.ts';
+import type { ProcessModelRuntime } from '../../../src/runtime/process-runtime.ts';
 import {
   InferenceFailedError,
   type InferenceRequest,
@@ -12,7 +12,7 @@ import {
   ModelUnavailableError,
   OutputTooLargeError,
   RunTimeoutError,
-} from '../../../src/model/runtime.ts';
+} from '../../../src/runtime/runtime.ts';
 import { until } from '../../support/conditions.ts';
 import { addModel, inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
 import { affine, burn, modelProcesses } from '../../support/service.ts';

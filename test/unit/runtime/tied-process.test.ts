@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { watchParent } from '../../../src/model/tied-process.ts';
+import { watchParent } from '../../../src/runtime/tied-process.ts';
 import { until } from '../../support/conditions.ts';
 import { isAlive } from '../../support/service.ts';
 
@@ -7,7 +7,7 @@ const sleep = { file: 'sleep', args: ['300'] };
 
 const PARENT = `
   import { spawn } from 'node:child_process';
-  import * as ties from './dist/model/tied-process.js';
+  import * as ties from './dist/runtime/tied-process.js';
   const [how, file, ...args] = process.argv.slice(1);
   const command = ties[how]({ file, args }, process.env.PATH);
   console.log(spawn(command.file, command.args, { stdio: 'ignore' }).pid);

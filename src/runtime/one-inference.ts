@@ -1,7 +1,7 @@
 import type { Json } from '../contract/payload.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { ProcessModelRuntime } from './process-runtime.ts';
-import type { ModelVersion } from './repository.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { Inference } from './runtime.ts';
 
 export interface OneInferenceOptions {
