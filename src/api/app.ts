@@ -7,35 +7,27 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
-import { type AccessSettings, requireAccess } from './access.ts';
-import { type AcceptanceDependencies, createAcceptance } from './acceptance.ts';
-import { Bodies } from './bodies.ts';
-import { browserHeaders } from './browser-headers.ts';
-import { Cursors, type Signer } from './cursor.ts';
-import { createDeliveries } from './deliveries.ts';
-import { docsRouter } from './docs.ts';
-import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
-import { eventsRouter } from './events.ts';
+import { type AccessSettings, requireAccess } from './http/access.ts';
+import { type AcceptanceDependencies, createAcceptance } from '../submission/acceptance.ts';
+import { Bodies } from './http/bodies.ts';
+import { browserHeaders } from './http/browser-headers.ts';
+import { Cursors, type Signer } from './http/cursor.ts';
+import { createDeliveries } from '../records/deliveries.ts';
+import { docsRouter } from './openapi/docs.ts';
 import { healthRouter } from './health.ts';
-import { createLoad } from './load.ts';
-import { modelsRouter } from './models.ts';
-import { predictionChangesRouter } from './prediction-changes.ts';
-import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
-import { predictionListRouter } from './prediction-list.ts';
-import { PredictionReader } from './prediction-reader.ts';
-import { payloadsRouter, predictionsRouter } from './predictions.ts';
-import { cutOff, lastHandler, problemHandler } from './problems.ts';
-import { QuotaKeeper, type Quotas } from './quotas.ts';
-import { createRedeliveryRates } from './rate.ts';
-import { requestLog, type WorkflowUrl } from './request-log.ts';
-import { Shares } from './shares.ts';
-import { cutSlowBodies } from './slow-bodies.ts';
-import { v2Router } from './v2.ts';
-import { webhookDeliveriesRouter } from './webhook-deliveries.ts';
-import { webhookEndpointsRouter } from './webhook-endpoints.ts';
-import { webhookSecretRouter } from './webhook-secret.ts';
-import { Waits } from './waits.ts';
-import { Watches } from './watches.ts';
+import { createLoad } from '../records/why-queued.ts';
+import { PredictionReader } from '../records/prediction-reader.ts';
+import { cutOff, lastHandler, problemHandler, speak } from './http/problems.ts';
+import { QuotaKeeper, type Quotas } from '../submission/quotas.ts';
+import { createRedeliveryRates } from './http/rate.ts';
+import { requestLog, type WorkflowUrl } from './http/request-log.ts';
+import { Shares } from './http/shares.ts';
+import { cutSlowBodies } from './http/slow-bodies.ts';
+import { OPEN_INFERENCE } from './v2/dialect.ts';
+import { indexOf, v1Router } from './v1/router.ts';
+import { v2Router } from './v2/router.ts';
+import { Waits } from './http/waits.ts';
+import { Watches } from '../records/follower.ts';
 
 export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
   readonly engine: PredictionEngine;
@@ -82,35 +74,23 @@ export function createApp(dependencies: AppDependencies): Express {
     waits,
     bodies,
     cursors,
+    deliveries: createDeliveries({
+      engine: dependencies.deliveryEngine,
+      reader,
+      scheduleMs: dependencies.webhookScheduleMs,
+    }),
+    watches: new Watches({ reader, engine, logger }),
     redeliveryRates: createRedeliveryRates(),
   };
-  const deliveries = createDeliveries({
-    engine: dependencies.deliveryEngine,
-    reader,
-    scheduleMs: dependencies.webhookScheduleMs,
-  });
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
+  app.use('/v2', speak(OPEN_INFERENCE));
   app.use(requireAccess(dependencies), cutSlowBodies(cutOff));
-  app.use('/v1', predictionsRouter(common)); // the busiest first
-  app.use('/v1', payloadsRouter(common));
-  const watches = new Watches({ reader, engine, logger });
-  app.use('/v1', eventsRouter({ ...common, watches }));
-  app.use('/v1', predictionLifecycleRouter(common));
-  app.use('/v1', predictionChangesRouter(common));
-  app.use('/v1', predictionListRouter(common));
-  app.use('/v1', webhookDeliveriesRouter({ ...common, deliveries }));
-  app.use('/v1', webhookEndpointsRouter(common));
-  app.use('/v1', endpointDeliveriesRouter({ ...common, deliveries }));
-  app.use('/v1', webhookSecretRouter(common));
-  app.use('/v1', modelsRouter(common));
-  app.get('/v1', (_request, response) => {
-    response.json(index(publicUrl));
-  });
+  app.use('/v1', v1Router(common));
   app.get('/', (request, response) => {
     if (request.accepts(['json', 'html']) === 'html') response.redirect('/docs');
-    else response.json(index(publicUrl));
+    else response.json(indexOf(publicUrl));
   });
   app.use('/v2', v2Router(common));
   app.use(healthRouter({ engine, store, logger }));
@@ -118,17 +98,3 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use(problemHandler(logger), lastHandler);
   return app;
 }
-
-const index = (publicUrl: string) => ({
-  name: 'buzzer',
-  urls: {
-    predictions: `${publicUrl}/v1/predictions`,
-    models: `${publicUrl}/v1/models`,
-    webhook_endpoints: `${publicUrl}/v1/webhook_endpoints`,
-    webhook_secret: `${publicUrl}/v1/webhook_secret`,
-    openapi: `${publicUrl}/openapi.json`,
-    docs: `${publicUrl}/docs`,
-    health: `${publicUrl}/healthz`,
-    readiness: `${publicUrl}/readyz`,
-  },
-});

@@ -3,7 +3,7 @@ import { Router } from 'express';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import { remember } from './remember.ts';
+import { remember } from '../records/remember.ts';
 
 /** Anybody may ask, and each check writes to the store. */
 const FRESH_MS = 1000;

@@ -5,14 +5,14 @@
 import type { Request } from 'express';
 import type { z } from 'zod';
 import type { Scope } from '../access/api-key.ts';
-import { Problem } from './problems.ts';
+import { Problem } from './http/problems.ts';
 import {
   eventsQuerySchema,
   listQuerySchema,
   pageQuerySchema,
   submitQuerySchema,
   waitQuerySchema,
-} from './schemas.ts';
+} from './v1/schemas.ts';
 
 export interface Operation {
   readonly id: string;

@@ -19,7 +19,7 @@ import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { openSecretBox, SecretBoxError } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
-import { answerClientErrors } from './client-errors.ts';
+import { answerClientErrors } from './http/client-errors.ts';
 
 /** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
 const KEEP_ALIVE_MS = 75_000;

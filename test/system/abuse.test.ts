@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Prediction } from '../../src/contract/prediction.ts';
-import { Cursors } from '../../src/api/cursor.ts';
+import { Cursors } from '../../src/api/http/cursor.ts';
 import { createSecretBox } from '../../src/webhooks/secret-box.ts';
 import { until } from '../support/conditions.ts';
 import { affine, Service } from '../support/service.ts';

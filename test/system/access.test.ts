@@ -1,7 +1,7 @@
 /* Who may ask for what: every operation, with every kind of key that should not do. */
 import { writeFile } from 'node:fs/promises';
 import { OPERATIONS } from '../../src/api/operations.ts';
-import { newId } from '../../src/api/new-id.ts';
+import { newId } from '../../src/submission/new-id.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
 import { TestKeys } from '../support/keys.ts';

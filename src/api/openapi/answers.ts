@@ -4,7 +4,7 @@ import { FAILURES } from '../../contract/failure.ts';
 import { HISTORY_EVENTS } from '../../contract/history.ts';
 import { QUEUE_REASONS } from '../../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../../contract/receivers.ts';
-import { prioritySchema } from '../schemas.ts';
+import { prioritySchema } from '../../submission/request-schema.ts';
 
 const time = z.iso.datetime();
 const whole = z.int().min(0);

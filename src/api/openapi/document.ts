@@ -6,7 +6,7 @@ import { webhookMessage } from './answers.ts';
 import { DOCUMENTED } from './documented.ts';
 import type { DocumentedId } from './parts.ts';
 import { type Operation, OPERATIONS } from '../operations.ts';
-import { modelRequestSchema } from '../schemas.ts';
+import { modelRequestSchema } from '../../submission/request-schema.ts';
 
 export interface OpenApiSettings {
   readonly repository: ModelRepository;

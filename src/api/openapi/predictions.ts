@@ -4,12 +4,14 @@ import { PREDICTION_ID } from '../../contract/ids.ts';
 import {
   eventsQuerySchema,
   listQuerySchema,
+  redeliverSchema,
+  waitQuerySchema,
+} from '../v1/schemas.ts';
+import {
   modelRequestSchema,
   predictionChangesSchema,
-  redeliverSchema,
   requestSchema,
-  waitQuerySchema,
-} from '../schemas.ts';
+} from '../../submission/request-schema.ts';
 import { deliveryAnswer, historyAnswer, pageOf, predictionAnswer } from './answers.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
 

@@ -7,7 +7,7 @@ import {
   pageQuerySchema,
   redeliverSinceSchema,
   rotateSchema,
-} from '../schemas.ts';
+} from '../v1/schemas.ts';
 import {
   deliveryAnswer,
   endpointAnswer,

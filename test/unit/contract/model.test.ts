@@ -1,6 +1,6 @@
 import { parseModelRef } from '../../../src/contract/model.ts';
 import { isPredictionId } from '../../../src/contract/ids.ts';
-import { newId } from '../../../src/api/new-id.ts';
+import { newId } from '../../../src/submission/new-id.ts';
 
 test.each([
   ['ocr', { name: 'ocr', version: null }],

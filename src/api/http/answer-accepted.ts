@@ -1,0 +1,84 @@
+/* How an accepted prediction is answered, in every dialect. */
+import type { Response } from 'express';
+import { Refusal } from '../../contract/refusal.ts';
+import { isFinal, type Prediction } from '../../contract/prediction.ts';
+import { predictionUrl } from '../../contract/prediction-record.ts';
+import type { PredictionReader } from '../../records/prediction-reader.ts';
+import type { Load } from '../../records/why-queued.ts';
+import type { AcceptedOrder } from '../../submission/acceptance.ts';
+import type { QuotaKeeper } from '../../submission/quotas.ts';
+import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
+import { tenantOf } from './access.ts';
+import { releaseBody } from './bodies.ts';
+import { rateLimitHeaders } from './rate-limit-headers.ts';
+import { logAbout } from './request-log.ts';
+import { sendRecord } from './send-record.ts';
+import type { Waits } from './waits.ts';
+
+export interface AnswerDependencies {
+  readonly reader: PredictionReader;
+  readonly engine: PredictionEngine;
+  readonly quotas: QuotaKeeper;
+  readonly waits: Waits;
+  readonly load: Load;
+  readonly publicUrl: string;
+}
+
+/** Has a prediction accepted, and its answer begun: whatever fails from then on, the client learns its id. */
+export async function submit(
+  response: Response,
+  { quotas, publicUrl }: Pick<AnswerDependencies, 'quotas' | 'publicUrl'>,
+  accept: () => Promise<AcceptedOrder>,
+): Promise<AcceptedOrder> {
+  const tell = (tenant: string) => response.set(rateLimitHeaders(quotas.allowance(tenant)));
+  try {
+    const order = await accept();
+    const { id, tenant } = order.accepted;
+    logAbout(response, id);
+    releaseBody(response);
+    if (order.isReplayed) response.setHeader('Idempotency-Replayed', 'true');
+    response.set('Location', predictionUrl(publicUrl, id));
+    tell(tenant);
+    return order;
+  } catch (error) {
+    if (error instanceof Refusal && error.code === 'rate_limited') tell(tenantOf(response));
+    throw error;
+  }
+}
+
+/** 202 with the record, or 200 with the final one when the client waits and it ends in time. */
+export async function answerAccepted(
+  response: Response,
+  order: AcceptedOrder,
+  waitS: number | null,
+  dependencies: AnswerDependencies,
+): Promise<void> {
+  const { reader, load } = dependencies;
+  const { accepted, isReplayed } = order;
+  const record = await afterWaiting(response, order, waitS, dependencies).catch(
+    async (error: unknown) => {
+      if (isReplayed) throw error; // it is not new: it may have ended, or expired
+      return await reader.justAccepted(accepted);
+    },
+  );
+  await sendRecord(response, isFinal(record) ? 200 : 202, record, load);
+}
+
+async function afterWaiting(
+  response: Response,
+  { accepted, isReplayed }: AcceptedOrder,
+  waitS: number | null,
+  { reader, engine, waits }: AnswerDependencies,
+): Promise<Prediction> {
+  if (waitS === null) {
+    return isReplayed
+      ? await reader.read(accepted.id, accepted.tenant)
+      : await reader.justAccepted(accepted);
+  }
+  const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
+  const ended = await waits.bounded(response, waitS, wait);
+  const mustRead = ended === null || isReplayed;
+  return mustRead
+    ? await reader.read(accepted.id, accepted.tenant)
+    : await reader.ended(accepted, ended);
+}

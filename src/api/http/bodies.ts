@@ -1,0 +1,178 @@
+/*
+ * Bodies that are read whole before they are looked at: JSON, and the tensors of the Open Inference
+ * Protocol. Together they may take only so much memory, and one tenant's only a share of it. What
+ * counts are the bytes that have arrived, not those that a header announces. (Media is streamed, and
+ * takes none.)
+ */
+import type { Readable, Transform } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { NextFunction, Request, Response } from 'express';
+import { messageOf } from '../../contract/failure.ts';
+import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
+import { tenantOf } from './access.ts';
+import { contextOf } from './context.ts';
+import { parseJson } from './json-text.ts';
+import { Problem } from './problems.ts';
+import type { Shares } from './shares.ts';
+
+/** It says nothing of the path, and so leaves a route's parameters what they are. */
+type Reader = <Params>(
+  request: Request<Params>,
+  response: Response,
+  next: NextFunction,
+) => Promise<void>;
+
+/** Parsing more takes tens of milliseconds. */
+const LARGE_BYTES = 1024 ** 2;
+
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
+
+export interface BodyLimits {
+  /** The bytes that all bodies share. */
+  readonly shares: Shares;
+  /** Of one of JSON. */
+  readonly maxJsonBytes: number;
+}
+
+export class Bodies {
+  /** Reads and parses a body that is JSON; others are left as they are. */
+  readonly json: Reader;
+  readonly #shares: Shares;
+
+  constructor({ shares, maxJsonBytes }: BodyLimits) {
+    this.#shares = shares;
+    this.json = async (request, response, next) => {
+      if (hasBody(request) && request.is(JSON_MEDIA_TYPE) !== false) {
+        requireUtf8Charset(request);
+        const bytes = await this.read(request as Request, response, maxJsonBytes);
+        await othersTurn(bytes);
+        request.body = bytes.length === 0 ? {} : jsonOf(bytes);
+        await othersTurn(bytes);
+      }
+      next();
+    };
+  }
+
+  /** Reads any body, of so many bytes at most. */
+  bytes(maxBytes: number): Reader {
+    return async (request, response, next) => {
+      if (hasBody(request)) {
+        request.body = await this.read(request as Request, response, maxBytes);
+      }
+      next();
+    };
+  }
+
+  /** The whole body, of so many bytes at most; it is held until the answer is over, or `releaseBody`. */
+  async read(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    const decoder = decoderOf(request);
+    const tenant = tenantOf(response);
+    let held = 0;
+    const release = () => {
+      this.#shares.giveBack(tenant, held);
+      held = 0;
+    };
+    contextOf(response).releaseBody = release;
+    response.once('close', release);
+    return await collect(request, decoder, (bytes) => {
+      if (held + bytes > maxBytes) throw tooLarge(maxBytes);
+      // A body that is alone may be larger than a share: it would never be taken otherwise.
+      const isAlone = this.#shares.taken === held;
+      if (!isAlone && !this.#shares.hasRoom(tenant, bytes)) {
+        const detail = `the bodies of other requests take ${this.#shares.taken} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
+        throw new Problem('overloaded', detail);
+      }
+      if (response.destroyed) throw new Problem('malformed_request', 'the body breaks off');
+      this.#shares.take(tenant, bytes);
+      held += bytes;
+    });
+  }
+}
+
+/** The bytes of a body; `admit` is told of each piece first, and may throw. */
+async function collect(
+  request: Request,
+  decoder: Transform | null,
+  admit: (bytes: number) => void,
+): Promise<Buffer> {
+  const source: Readable = decoder === null ? request : request.pipe(decoder);
+  const chunks: Buffer[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      // Not an async iterator: that would destroy the request, and our answer with it.
+      source.on('data', (chunk: Buffer) => {
+        try {
+          admit(chunk.length);
+          chunks.push(chunk);
+        } catch (error) {
+          reject(error);
+        }
+      });
+      source.once('end', resolve);
+      source.once('error', (error) => {
+        reject(new Problem('malformed_request', `the body cannot be read: ${messageOf(error)}`));
+      });
+      request.once('close', () => {
+        if (!request.complete) reject(new Problem('malformed_request', 'the body breaks off'));
+      });
+    });
+    return Buffer.concat(chunks);
+  } finally {
+    source.removeAllListeners('data');
+    if (decoder !== null) {
+      request.unpipe(decoder);
+      decoder.destroy();
+    }
+  }
+}
+
+/** What follows keeps the event loop busy when the body is large: others come before and after it. */
+async function othersTurn(bytes: Buffer): Promise<void> {
+  if (bytes.length > LARGE_BYTES) await setImmediate();
+}
+
+function jsonOf(bytes: Buffer): unknown {
+  const value = parseJson(bytes, 'the body');
+  if (typeof value === 'object' && value !== null) return value;
+  throw new Problem('malformed_request', 'the body must be a JSON object');
+}
+
+/** Null: the bytes come as they are. */
+function decoderOf(request: Request): Transform | null {
+  const encoding = (request.get('Content-Encoding') ?? 'identity').toLowerCase();
+  if (encoding === 'identity') return null;
+  const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
+  if (create !== undefined) return create();
+  const known = Object.keys(DECODERS).join(', ');
+  const detail = `Content-Encoding: ${encoding} is not known here: send ${known}, or no encoding`;
+  throw new Problem('unsupported_media_type', detail);
+}
+
+function requireUtf8Charset(request: Pick<Request, 'headers'>): void {
+  const type = request.headers['content-type'] ?? '';
+  const [, charset = 'utf-8'] = /;\s*charset="?([^";\s]+)/i.exec(type) ?? [];
+  if (/^(?:utf-?8|us-ascii)$/i.test(charset)) return;
+  throw new Problem('unsupported_media_type', `JSON is taken in UTF-8 only, not in ${charset}`);
+}
+
+const tooLarge = (maxBytes: number): Problem =>
+  new Problem(
+    'payload_too_large',
+    `the body may have at most ${maxBytes} bytes (BUZZER_MAX_JSON; BUZZER_MAX_UPLOAD for bytes)`,
+  );
+
+/** Whether a body comes with the request, also an empty one. */
+export const hasBody = ({ headers }: Pick<Request, 'headers'>): boolean =>
+  headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
+
+/** The body has been seen to: what follows, such as waiting, is done without it. */
+export function releaseBody(response: Response): void {
+  response.req.body = undefined;
+  contextOf(response).releaseBody?.();
+}

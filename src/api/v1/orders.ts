@@ -1,0 +1,135 @@
+/* What a request for a prediction orders, in each of the shapes that its body may have. */
+import type { Request, Response } from 'express';
+import { type Claim, JSON_MEDIA_TYPE } from '../../contract/payload.ts';
+import type { ModelVersion } from '../../models/repository.ts';
+import { tenantOf } from '../http/access.ts';
+import { idempotencyKey } from '../http/idempotency-key.ts';
+import {
+  type OrderHead,
+  type PredictionOrder,
+  type StoreFile,
+  inField,
+  inputOf,
+} from '../../submission/order.ts';
+import { parseJson } from '../http/json-text.ts';
+import { readForm, REQUEST_PART } from '../http/multipart.ts';
+import { Problem } from '../http/problems.ts';
+import { invalidAt } from '../../contract/refusal.ts';
+import { requireBody } from '../http/requests.ts';
+import { INPUT, parseBody } from '../../submission/parse.ts';
+import { type ModelRequest, restSchema } from '../../submission/request-schema.ts';
+import { cancelAfter } from './cancel-after.ts';
+import { traceparentOf } from '../http/traceparent.ts';
+
+/** What its headers say. */
+export const orderHead = (
+  request: Request,
+  response: Response,
+  version: ModelVersion,
+): OrderHead => ({
+  tenant: tenantOf(response),
+  traceparent: traceparentOf(request),
+  version,
+  idempotencyKey: idempotencyKey(request),
+});
+
+/** One that comes as JSON. */
+export const orderOf = (
+  http: Request,
+  head: OrderHead,
+  request: ModelRequest,
+  json: unknown,
+): PredictionOrder => ({
+  ...head,
+  request: cancelAfter(http, { ...request, input: inputOf(head.version, request.input) }),
+  asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
+  attachment: null,
+});
+
+/** The media types of raw bodies that a model takes. */
+const rawTypesOf = ({ schema }: ModelVersion): readonly string[] => {
+  const [first, ...others] = Object.values(schema.media);
+  const isMedia = first !== undefined && others.length === 0;
+  return [...(isMedia ? first.accept : []), ...Object.keys(schema.bodies)];
+};
+
+/**
+ * One that comes as raw bytes: the model's single media input, or a form of its own (`bodies`).
+ * `?request=` holds the rest as JSON.
+ */
+export async function rawOrder(
+  request: Request,
+  response: Response,
+  head: OrderHead,
+  readWhole: (request: Request, response: Response) => Promise<Buffer>,
+): Promise<PredictionOrder> {
+  requireBody(request);
+  const { schema } = head.version;
+  const own = request.is(Object.keys(schema.bodies));
+  const form = typeof own === 'string' ? schema.bodies[own] : undefined;
+  const [media] = Object.keys(schema.media);
+  const isMedia = media !== undefined && !!request.is([...rawTypesOf(head.version), OCTETS]);
+  if (form === undefined && !isMedia) throw unsupported(request, head.version);
+  const given = request.query['request']; // an array, when given twice, is not JSON either
+  const asSent =
+    given === undefined
+      ? {}
+      : parseJson(
+          Buffer.from(typeof given === 'string' ? given : ''),
+          'the query parameter request',
+        );
+  const rest = parseBody(restSchema, asSent, [], INPUT);
+  if (form !== undefined) {
+    const bytes = await readWhole(request, response);
+    const { input, ...encoded } = inField(() => form(bytes), []);
+    return { ...orderOf(request, head, { ...rest, input }, asSent), attachment: encoded };
+  }
+  requirePlain(request);
+  const order = orderOf(request, head, rest, asSent);
+  return { ...order, attachment: { field: media ?? '', body: request } };
+}
+
+const OCTETS = 'application/octet-stream';
+
+function unsupported(request: Request, version: ModelVersion): Problem {
+  const form = Object.keys(version.schema.media).length > 0 ? ['multipart/form-data'] : [];
+  const accepted = [JSON_MEDIA_TYPE, ...rawTypesOf(version), ...form].join(', ');
+  const given = request.get('Content-Type') ?? 'no Content-Type';
+  const detail = `${version.ref.name} takes ${accepted}; this came with ${given}`;
+  return new Problem('unsupported_media_type', detail, { headers: { Accept: accepted } });
+}
+
+/** One that comes as a form: each file is the media input of that name, the part `request` the rest. */
+export async function formOrder(
+  http: Request,
+  head: OrderHead,
+  store: StoreFile,
+): Promise<PredictionOrder> {
+  requirePlain(http);
+  requireNoRequestQuery(http);
+  const claims: Record<string, Claim> = {};
+  const maxFiles = Object.keys(head.version.schema.media).length;
+  const text = await readForm(http, maxFiles, async (field, body) => {
+    const claim = await store(field, body);
+    if (Object.hasOwn(claims, field)) throw invalidAt(`/input/${field}`, 'comes twice');
+    claims[field] = claim;
+  });
+  const asSent = text === null ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
+  const rest = parseBody(restSchema, asSent, [], INPUT);
+  return { ...orderOf(http, head, rest, asSent), attachment: { claims } };
+}
+
+/** `?request=` is for raw bodies: where the body has a place for it, one of the two would be ignored. */
+export function requireNoRequestQuery({ query }: Pick<Request, 'query'>): void {
+  if (query['request'] === undefined) return;
+  const detail = 'in the query, request is for raw bodies only: put what it says into this body';
+  throw new Problem('malformed_request', detail);
+}
+
+/** Media is taken as it is: nothing is unpacked. */
+function requirePlain(request: Request): void {
+  const encoding = request.get('Content-Encoding') ?? 'identity';
+  if (encoding === 'identity') return;
+  const detail = `Content-Encoding: ${encoding} is not unpacked here: send the bytes as they are`;
+  throw new Problem('unsupported_media_type', detail);
+}

@@ -1,0 +1,54 @@
+/* What can be done with a prediction that has ended: asking for it again, and forgetting it. */
+import { Router } from 'express';
+import { forgetPrediction } from '../../retention/forget.ts';
+import type { PayloadStore } from '../../storage/payload-store.ts';
+import { tenantOf } from '../http/access.ts';
+import { idempotencyKey } from '../http/idempotency-key.ts';
+import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
+import type { Acceptance } from '../../submission/acceptance.ts';
+import type { Halves } from '../../temporal/halves.ts';
+import { Problem } from '../http/problems.ts';
+import { parsePredictionId } from '../http/requests.ts';
+import { traceparentOf } from '../http/traceparent.ts';
+import { preferredWait } from '../http/prefer.ts';
+import { waitQuerySchema } from './schemas.ts';
+import { parseQuery } from '../http/queries.ts';
+
+export function predictionLifecycleRouter(
+  dependencies: AnswerDependencies & {
+    readonly acceptance: Acceptance;
+    readonly store: PayloadStore;
+  },
+): Router {
+  const { acceptance, reader, engine, store } = dependencies;
+  const router = Router();
+
+  router.post('/predictions/:id/retry', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const waitS =
+      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
+    const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
+    const head = { idempotencyKey: idempotencyKey(request), traceparent: traceparentOf(request) };
+    const order = await submit(response, dependencies, async () => {
+      return await acceptance.retry(before, head);
+    });
+    await answerAccepted(response, order, waitS, dependencies);
+  });
+
+  router.delete('/predictions/:id', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const { accepted, ended } = endedOnly(
+      await reader.findRemains(id, tenantOf(response)),
+      'delete',
+    );
+    await forgetPrediction({ accepted, ended }, 'deleted', { store, engine });
+    response.status(204).end();
+  });
+  return router;
+}
+
+function endedOnly({ accepted, ended }: Halves, what: string) {
+  if (ended !== null) return { accepted, ended };
+  const detail = `${accepted.id} has not ended: cancel it first, then ${what} it`;
+  throw new Problem('still_running', detail);
+}

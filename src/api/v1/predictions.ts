@@ -1,0 +1,38 @@
+/* /v1/predictions/{id}: its record, and its end before its time. */
+import { Router } from 'express';
+import { isFinal } from '../../contract/prediction.ts';
+import { tenantOf } from '../http/access.ts';
+import type { AnswerDependencies } from '../http/answer-accepted.ts';
+import { parsePredictionId } from '../http/requests.ts';
+import { waitQuerySchema } from './schemas.ts';
+import { parseQuery } from '../http/queries.ts';
+import { preferredWait } from '../http/prefer.ts';
+import { sendRecord } from '../http/send-record.ts';
+import { withoutOutput } from '../../records/shown-record.ts';
+
+export function predictionsRouter(dependencies: AnswerDependencies): Router {
+  const { reader, engine, waits, load } = dependencies;
+  const router = Router();
+  router.get('/predictions/:id', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const tenant = tenantOf(response);
+    const { wait } = parseQuery(waitQuerySchema, request.query);
+    const seconds = wait ?? preferredWait(request, response);
+    let record = await reader.read(id, tenant);
+    if (seconds !== null && !isFinal(record)) {
+      await waits.bounded(response, seconds, async (signal) => await engine.waitForEnd(id, signal));
+      record = await reader.read(id, tenant);
+    }
+    await sendRecord(response, 200, record, load);
+  });
+
+  router.post('/predictions/:id/cancel', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const tenant = tenantOf(response);
+    const { ended } = await reader.find(id, tenant);
+    if (ended === null) await engine.cancel(id);
+    const record = withoutOutput(await reader.read(id, tenant, false));
+    await sendRecord(response, ended === null ? 202 : 200, record, load);
+  });
+  return router;
+}

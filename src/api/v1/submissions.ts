@@ -1,0 +1,74 @@
+/* POST /v1/predictions and /v1/models/{model}/predictions: what is asked for, accepted and answered. */
+import { type Request, type Response, Router } from 'express';
+import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
+import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
+import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
+import type { Bodies } from '../http/bodies.ts';
+import { formOrder, orderHead, orderOf, rawOrder, requireNoRequestQuery } from './orders.ts';
+import type { OrderHead, PredictionOrder } from '../../submission/order.ts';
+import { requireJson } from '../http/requests.ts';
+import { submitQuerySchema, waitQuerySchema } from './schemas.ts';
+import { parseQuery } from '../http/queries.ts';
+import { INPUT, parseBody } from '../../submission/parse.ts';
+import { modelRequestSchema, requestSchema } from '../../submission/request-schema.ts';
+import { preferredWait } from '../http/prefer.ts';
+
+export interface SubmissionDependencies extends AnswerDependencies {
+  readonly acceptance: Acceptance;
+  readonly bodies: Bodies;
+  readonly limits: { readonly maxUploadBytes: number };
+}
+
+export function submissionsRouter(dependencies: SubmissionDependencies): Router {
+  const { acceptance } = dependencies;
+  const router = Router();
+  const { json } = dependencies.bodies;
+  const answer = async (
+    response: Response,
+    waitS: number | null,
+    accept: () => Promise<AcceptedOrder>,
+  ) => {
+    const order = await submit(response, dependencies, accept);
+    await answerAccepted(response, order, waitS, dependencies);
+  };
+  const readWhole = async (request: Request, response: Response) =>
+    await dependencies.bodies.read(request, response, dependencies.limits.maxUploadBytes);
+
+  router.post('/predictions', json, async (request, response) => {
+    requireJson(request);
+    const waitS =
+      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
+    const { model, ...rest } = parseBody(requestSchema, request.body, [], INPUT);
+    const head = orderHead(request, response, acceptance.resolve(model));
+    const order = orderOf(request, head, rest, request.body);
+    await answer(response, waitS, async () => await acceptance.accept(order));
+  });
+
+  router.post('/models/:model/predictions', json, async (request, response) => {
+    const { wait } = parseQuery(submitQuerySchema, request.query);
+    const waitS = wait ?? preferredWait(request, response);
+    const head = orderHead(request, response, acceptance.resolve(request.params.model));
+    await answer(response, waitS, async () => {
+      if (request.is('multipart/form-data')) {
+        return await acceptance.acceptUpload(head, async (store) => {
+          return await formOrder(request, head, store);
+        });
+      }
+      const order = request.is(JSON_MEDIA_TYPE)
+        ? jsonOrder(request, head)
+        : await rawOrder(request, response, head, readWhole);
+      return await acceptance.accept(order);
+    });
+  });
+  return router;
+}
+
+function jsonOrder(request: Request, head: OrderHead): PredictionOrder {
+  requireNoRequestQuery(request);
+  return orderOf(
+    request,
+    head,
+    parseBody(modelRequestSchema, request.body, [], INPUT),
+    request.body,
+  );
+}

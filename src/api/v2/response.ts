@@ -1,0 +1,101 @@
+/* An ended prediction as the answer to an infer request of the Open Inference Protocol (v2). */
+import { type FailureCode } from '../../contract/failure.ts';
+import {
+  isPacked,
+  type PackedTensor,
+  TENSORS_MEDIA_TYPE,
+  unpackTensors,
+} from '../../contract/packed-tensors.ts';
+import type { Stored } from '../../contract/payload.ts';
+import type { Accepted, Ended } from '../../contract/prediction.ts';
+import { elementCount, type JsonTensor } from '../../contract/tensor.ts';
+import { toJson } from '../../pipelines/index.ts';
+import { readClaim } from '../../storage/claims.ts';
+import type { PayloadStore } from '../../storage/payload-store.ts';
+import { Problem, type ProblemCode } from '../http/problems.ts';
+import type { WantedOutput } from './request.ts';
+
+export interface InferResponse {
+  readonly body: Buffer;
+  /** How long the JSON is; null when nothing follows it. */
+  readonly headerLength: number | null;
+}
+
+/** The outputs that were asked for, as JSON or bytes each. */
+export async function inferResponse(
+  accepted: Accepted,
+  output: Stored,
+  wanted: readonly WantedOutput[],
+  id: string | null,
+  store: PayloadStore,
+): Promise<InferResponse> {
+  const tensors = await readTensors(output, store);
+  const parts: Uint8Array[] = [];
+  const outputs = wanted.map(({ name, isBinary }) => {
+    const tensor = tensors.find((each) => each.name === name);
+    if (tensor === undefined) throw new Error(`${accepted.id} has no output ${name}`);
+    if (!isBinary || !isPacked(tensor)) return asJson(tensor);
+    const { datatype, shape, data } = tensor;
+    parts.push(data);
+    return { name, datatype, shape, parameters: { binary_data_size: data.length } };
+  });
+  const json = Buffer.from(
+    JSON.stringify({
+      model_name: accepted.model,
+      model_version: String(accepted.version),
+      id: id ?? accepted.id,
+      parameters: { prediction_id: accepted.id },
+      outputs,
+    }),
+  );
+  if (parts.length === 0) return { body: json, headerLength: null };
+  return { body: Buffer.concat([json, ...parts]), headerLength: json.length };
+}
+
+type Tensor = PackedTensor | JsonTensor;
+
+/** Making JSON of more would hold up every other request. */
+const MAX_JSON_ELEMENTS = 1_000_000;
+
+function asJson(tensor: Tensor): JsonTensor {
+  if (!isPacked(tensor)) return tensor;
+  const count = elementCount(tensor.shape);
+  if (count <= MAX_JSON_ELEMENTS) return toJson(tensor);
+  const detail = `${tensor.name} has ${count} elements, too many for JSON: ask for it as bytes`;
+  throw new Problem('payload_too_large', detail);
+}
+
+async function readTensors(output: Stored, store: PayloadStore): Promise<readonly Tensor[]> {
+  if ('inline' in output) return tensorsIn(output.inline);
+  const bytes = await readClaim(store, output.claim);
+  if (output.claim.media_type === TENSORS_MEDIA_TYPE) return unpackTensors(bytes);
+  return tensorsIn(JSON.parse(bytes.toString('utf8')));
+}
+
+const tensorsIn = (output: unknown): readonly Tensor[] =>
+  (output as { outputs: readonly JsonTensor[] }).outputs;
+
+/** A prediction that ended without an output, as the problem that its client sees. */
+export function endProblem({ id }: Accepted, ended: Exclude<Ended, { status: 'succeeded' }>) {
+  if (ended.status === 'canceled') return new Problem('not_ready', `${id} was canceled`);
+  const { code, message } = ended.error;
+  return new Problem(problemCode(code), `${id} failed (${code}): ${message}`, {
+    members: { prediction_id: id },
+  });
+}
+
+function problemCode(code: FailureCode): ProblemCode {
+  switch (code) {
+    case 'invalid_input':
+    case 'model_unavailable':
+    case 'storage_unavailable':
+    case 'payload_corrupt':
+      return code;
+    case 'worker_lost':
+    case 'queue_timeout':
+    case 'deadline_exceeded':
+      return 'model_unavailable';
+    default:
+      return 'inference_failed';
+  }
+}

@@ -1,0 +1,262 @@
+/*
+ * What Temporal says of a workflow → the record a client reads. The only place that does so:
+ * URLs, queue, expiry and everything else that changes after the end are computed here.
+ */
+import type { WorkflowExecutionDescription } from '@temporalio/client';
+import type { AttemptReport } from '../contract/failure.ts';
+import type { HistoryEntry } from '../contract/history.ts';
+import { MEMO_ATTEMPTS } from '../contract/messages.ts';
+import { modelRefOf } from '../contract/model.ts';
+import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import {
+  type Accepted,
+  type Ended,
+  type Prediction,
+  type QueueReason,
+} from '../contract/prediction.ts';
+import {
+  expiresAtMs,
+  finalRecord,
+  recordBase,
+  type RecordSettings,
+  unreadOutput,
+} from '../contract/prediction-record.ts';
+import { findTombstone } from '../retention/tombstones.ts';
+import { readClaim } from '../storage/claims.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+} from '../storage/payload-store.ts';
+import { type Halves, halvesOf } from '../temporal/halves.ts';
+import {
+  ACTIVITY_PAUSED,
+  ACTIVITY_SCHEDULED,
+  FETCH_ACTIVITY,
+  isWaiting,
+} from '../temporal/pending-activity.ts';
+import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
+import { WorkflowMissingError } from '../temporal/timely-calls.ts';
+import type { Load } from './why-queued.ts';
+import { Refusal } from '../contract/refusal.ts';
+import { refuseRemoved } from './removed.ts';
+
+/** Before its first inference is scheduled a workflow has at most this much history … */
+const QUEUED_HISTORY_LENGTH = 7;
+/** … and so much more for each input that is fetched first. */
+const FETCH_HISTORY_LENGTH = 6;
+
+export interface ReaderDependencies extends RecordSettings {
+  readonly engine: PredictionEngine;
+  readonly store: PayloadStore;
+  readonly load: Load;
+  /** Told of each prediction that is seen to have ended. */
+  readonly onEnded: (accepted: Accepted) => void;
+  /** Outputs up to this many bytes are answered inline, wherever they lie. */
+  readonly responseInlineLimit: number;
+}
+
+type Running = Extract<Prediction, { completed_at: null }>;
+type ActiveState =
+  | { status: 'queued'; reason: QueueReason | null; report: AttemptReport | null; attempt: number }
+  | { status: 'processing' | 'canceling'; report: AttemptReport | null; attempt: number };
+
+export class PredictionReader {
+  readonly #dependencies: ReaderDependencies;
+
+  constructor(dependencies: ReaderDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * The record of one prediction of a tenant; without `readOutput`, an output that lies in the store
+   * is a reference. Throws `WorkflowMissingError`, also for another tenant's, and the problems
+   * `expired` and `data_removed`.
+   */
+  async read(id: string, tenant: string, readOutput = true): Promise<Prediction> {
+    const { description, accepted, ended } = await this.#describe(id, tenant);
+    if (ended !== null) return await this.#finalRecord(accepted, ended, readOutput);
+    return await this.#activeRecord(accepted, this.#activeState(accepted, description));
+  }
+
+  /** The two halves of a record, for what needs its payloads. */
+  async find(id: string, tenant: string): Promise<Halves> {
+    return await this.#describe(id, tenant);
+  }
+
+  /** What has happened to it. */
+  async history(id: string, tenant: string): Promise<readonly HistoryEntry[]> {
+    const { description } = await this.#describe(id, tenant);
+    return await this.#dependencies.engine.history(description);
+  }
+
+  /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
+  async findRemains(id: string, tenant: string): Promise<Halves> {
+    return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
+  }
+
+  /** The record of a prediction whose end is known without asking Temporal again. */
+  async ended(accepted: Accepted, ended: Ended): Promise<Prediction> {
+    return await this.#finalRecord(accepted, ended, true);
+  }
+
+  /** The record of one that was accepted a moment ago. */
+  async justAccepted(accepted: Accepted): Promise<Prediction> {
+    const isLater = accepted.start_after !== undefined;
+    const state = isLater ? ({ ...NOT_STARTED, reason: 'scheduled' } as const) : NOT_STARTED;
+    return await this.#activeRecord(accepted, state);
+  }
+
+  /**
+   * A row of a list. An output that lies in the store is a reference, unless it is wanted and not too
+   * large. Null for what has expired, or is an earlier run of the same prediction.
+   */
+  async readListed(row: ListedExecution, readOutput: boolean): Promise<Prediction | null> {
+    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, readOutput);
+    const current = await this.#dependencies.engine.find(row.id);
+    if (current === null || current.runId !== row.runId) return null;
+    const { accepted, ended } = foundIn(current, row.id);
+    if (ended !== null) return await this.#listedRecord(accepted, ended, readOutput);
+    return await this.#activeRecord(accepted, this.#activeState(accepted, current));
+  }
+
+  async #listedRecord(
+    accepted: Accepted,
+    ended: Ended,
+    readOutput: boolean,
+  ): Promise<Prediction | null> {
+    if (this.#isExpired(accepted, ended)) return null;
+    if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
+    const isRead = readOutput && !this.#isTooLarge(ended);
+    return await this.#finalRecord(accepted, ended, isRead).catch(async (error: unknown) => {
+      // One damaged payload must not fail the list: whoever reads it is told.
+      const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
+      if (!isOne) throw error;
+      return await this.#finalRecord(accepted, ended, false);
+    });
+  }
+
+  async #describe(id: string, tenant: string) {
+    const description = await this.#ask(id, tenant);
+    const found = ownOnly(foundIn(description, id), tenant);
+    // Temporal takes its time to forget what was removed.
+    if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store);
+    if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
+      const at = new Date(
+        expiresAtMs(found.accepted, found.ended, this.#dependencies),
+      ).toISOString();
+      throw new Refusal('expired', `the result of ${id} expired at ${at}`);
+    }
+    return { description, ...found };
+  }
+
+  async #ask(id: string, tenant: string): Promise<WorkflowExecutionDescription> {
+    const { engine, store } = this.#dependencies;
+    return await engine.describe(id).catch(async (error: unknown) => {
+      if (error instanceof WorkflowMissingError) await refuseRemoved(id, tenant, store);
+      throw error;
+    });
+  }
+
+  async #activeRecord(accepted: Accepted, state: ActiveState): Promise<Running> {
+    const { status, report, attempt } = state;
+    const base = {
+      ...recordBase(accepted, null, this.#dependencies.publicUrl),
+      attempt,
+      started_at: report?.started_at ?? null,
+      ...NOT_FINAL,
+    };
+    if (status !== 'queued') {
+      return { ...base, status, progress: report?.progress ?? null, queue: null };
+    }
+    const model = modelRefOf(accepted);
+    // A record is never refused because nobody can tell why it waits.
+    const unknown = { depth: null, reason: null };
+    const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
+    return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
+  }
+
+  async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
+    const { store, publicUrl, onEnded } = this.#dependencies;
+    onEnded(accepted);
+    let output = unreadOutput(accepted, ended, publicUrl);
+    if (ended.status === 'succeeded' && 'claim' in ended.output) {
+      const { key: _ours, ...reference } = ended.output.claim;
+      if (!readOutput) {
+        output = { ...output, output: { url: output.output_url, ...reference } };
+      } else if (!this.#isTooLarge(ended)) {
+        const text = (await readClaim(store, ended.output.claim)).toString('utf8');
+        output = { output: JSON.parse(text) as Json, output_url: null };
+      }
+    }
+    return finalRecord(accepted, ended, output, this.#dependencies);
+  }
+
+  /** Reads a running one, in the order the design lays down. */
+  #activeState(accepted: Accepted, description: WorkflowExecutionDescription): ActiveState {
+    const { raw, executionTime, historyLength, memo } = description;
+    const [pending] = raw.pendingActivities ?? [];
+    const isFetching = pending?.activityType?.name === FETCH_ACTIVITY;
+    const details = pending?.heartbeatDetails?.payloads?.[0];
+    const latest = (this.#dependencies.engine.decode(details) ?? null) as AttemptReport | null;
+    const activity = Number(pending?.state);
+    const current = pending?.attempt ?? 0;
+    // The details of an earlier attempt stay until the current one has sent its own.
+    const report = latest?.activity_attempt === current ? latest : null;
+    const started = isFetching ? 0 : isWaiting(activity) ? Math.max(0, current - 1) : current;
+    const attempt = ((memo?.[MEMO_ATTEMPTS] ?? 0) as number) + started;
+    if (raw.workflowExtendedInfo?.cancelRequested === true) {
+      return { status: 'canceling', report, attempt };
+    }
+    if (executionTime !== undefined && executionTime.getTime() > Date.now()) {
+      return { ...NOT_STARTED, reason: 'scheduled' };
+    }
+    if (isFetching) return { ...NOT_STARTED, reason: 'fetching_input' };
+    if (pending === undefined) {
+      const inputs = Object.values(accepted.input).filter((input) => 'fetch' in input);
+      const atMost = QUEUED_HISTORY_LENGTH + inputs.length * FETCH_HISTORY_LENGTH;
+      if (historyLength <= atMost) return NOT_STARTED;
+      return { status: 'processing', report, attempt };
+    }
+    if (activity === ACTIVITY_PAUSED)
+      return { status: 'queued', reason: 'paused', report, attempt };
+    if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
+    if ((pending.attempt ?? 1) <= 1) return { ...NOT_STARTED, attempt };
+    // Once its pause is over it waits like any other, and for the same reasons.
+    const isPausing = Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000 > Date.now();
+    return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
+  }
+
+  /** Whether its output is answered by its own URL only: media, or much JSON. */
+  #isTooLarge(ended: Ended): boolean {
+    if (ended.status !== 'succeeded' || 'inline' in ended.output) return false;
+    const { bytes, media_type: mediaType } = ended.output.claim;
+    return mediaType !== JSON_MEDIA_TYPE || bytes > this.#dependencies.responseInlineLimit;
+  }
+
+  #isExpired(accepted: Accepted, ended: Ended): boolean {
+    return Date.now() > expiresAtMs(accepted, ended, this.#dependencies);
+  }
+}
+
+function foundIn(description: WorkflowExecutionDescription, id: string): Halves {
+  const halves = halvesOf(description);
+  if (halves === null) throw new WorkflowMissingError(id);
+  return halves;
+}
+
+/** Another tenant's is as unknown as one that never was. */
+function ownOnly(found: Halves, tenant: string): Halves {
+  if (found.accepted.tenant === tenant) return found;
+  throw new WorkflowMissingError(found.accepted.id);
+}
+
+const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
+const NOT_FINAL = {
+  output: null,
+  output_url: null,
+  error: null,
+  metrics: null,
+  completed_at: null,
+  expires_at: null,
+} as const;

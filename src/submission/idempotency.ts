@@ -1,0 +1,34 @@
+/* The same request sent again is the same prediction: its id and its fingerprint. */
+import { createHash } from 'node:crypto';
+import { crockford } from './new-id.ts';
+
+const ID_BITS = 130n;
+
+/** The id of every prediction that a tenant asks for with this key: 130 bits of a hash of both. */
+export function idempotentId(tenant: string, key: string): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([tenant, key]))
+    .digest('hex');
+  return `pred_${crockford(BigInt(`0x${hash}`) >> (256n - ID_BITS))}`;
+}
+
+/**
+ * What was asked: JSON as it was sent, whatever the order of its members, and the hashes of media
+ * that came beside it, by field.
+ */
+export function fingerprint(request: unknown, media: Readonly<Record<string, string>>): string {
+  return createHash('sha256')
+    .update(canonical([request, media]))
+    .digest('hex');
+}
+
+/** JSON, each object's members in the order of their names. Long arrays of numbers take the short way. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) {
+    const isFlat = value.every((element) => typeof element !== 'object' || element === null);
+    return isFlat ? JSON.stringify(value) : `[${value.map(canonical).join(',')}]`;
+  }
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`;
+}

@@ -1,0 +1,94 @@
+/*
+ * Values that strangers send, against a schema: what does not fit is refused with its first places. What
+ * is counted before it is validated cannot hold anybody up.
+ */
+import type { z } from 'zod';
+import {
+  invalidAt,
+  MAX_ERRORS,
+  Refusal,
+  type RefusalDetail,
+  toPointer,
+} from '../contract/refusal.ts';
+
+/** Of an object that holds what a request, its input, its options or its metadata are. */
+const MAX_MEMBERS = 1000;
+
+/** Where values may be large: what checks them measures them itself before it looks at each element. */
+export type IsLarge = (path: readonly string[]) => boolean;
+const NOWHERE: IsLarge = () => false;
+/** What a prediction's input may hold, its model's pipeline says. */
+export const INPUT: IsLarge = ([first]) => first === 'input';
+
+/**
+ * Parses well-formed JSON; what does not fit is refused, with the first places. Everything outside
+ * `isLarge` is counted first: a million wrong elements would each become an issue.
+ */
+export function parseBody<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  at: readonly string[] = [],
+  isLarge: IsLarge = NOWHERE,
+): T {
+  refuseCrowd(value, at, isLarge);
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors: RefusalDetail[] = [];
+  for (const issue of parsed.error.issues) {
+    if (errors.length >= MAX_ERRORS) break;
+    collect(issue, at, errors);
+  }
+  const where = errors.map(({ pointer, detail }) => `${pointer || '(body)'}: ${detail}`);
+  throw new Refusal('invalid_input', where.slice(0, 3).join('; '), { errors });
+}
+
+/** Counted before anything looks at them: a million members would take seconds of everybody's time. */
+function refuseCrowd(value: unknown, at: readonly string[], isLarge: IsLarge): void {
+  if (typeof value !== 'object' || value === null || isLarge(at)) return;
+  const isArray = Array.isArray(value);
+  const names = isArray && value.length > MAX_MEMBERS ? [] : Object.keys(value);
+  const count = isArray ? value.length : names.length;
+  if (count > MAX_MEMBERS) {
+    const what = isArray ? 'elements' : 'members';
+    throw invalidAt(toPointer(at), `must have at most ${MAX_MEMBERS} ${what}`);
+  }
+  if (!isArray && names.includes('__proto__')) {
+    throw invalidAt(toPointer([...at, '__proto__']), 'is not known here');
+  }
+  for (const name of names) {
+    refuseCrowd((value as Record<string, unknown>)[name], [...at, name], isLarge);
+  }
+}
+
+/** Adds what an issue says to `errors`, as long as there is room. */
+function collect(issue: z.core.$ZodIssue, at: readonly string[], errors: RefusalDetail[]): void {
+  const path = [...at, ...issue.path.map(String)];
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys.slice(0, MAX_ERRORS - errors.length)) {
+      errors.push({ pointer: toPointer([...path, key]), detail: 'is not known here' });
+    }
+    return;
+  }
+  if (issue.code === 'invalid_union') {
+    // What is wrong within the alternative that was meant: the one whose kind of value it is.
+    const meant = issue.errors.find((each) => each.every(({ path: within }) => within.length > 0));
+    for (const each of meant ?? []) {
+      if (errors.length < MAX_ERRORS) collect(each, path, errors);
+    }
+    if (meant !== undefined) return;
+  }
+  errors.push({ pointer: toPointer(path), detail: plainMessage(issue) });
+}
+
+/** What is wrong, without the words of the library that found it. */
+export function plainMessage(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') {
+    return `${issue.keys.slice(0, MAX_ERRORS).join(', ')} is not known here`;
+  }
+  const message = issue.message.replace(
+    /^(?:Invalid input|Invalid option|Too big|Too small): /,
+    '',
+  );
+  if (issue.code === 'invalid_type' && message.endsWith('received undefined')) return 'is missing';
+  return message.replace(/^expected /, 'must be ');
+}

@@ -1,0 +1,261 @@
+/*
+ * How much a tenant may have under way, and how long a model's queue may get. Temporal's counts are
+ * the truth for every API process; what this one has let in since is added until they show it.
+ */
+import type { Accepted } from '../contract/prediction.ts';
+import { formatModelRef, modelRefOf } from '../contract/model.ts';
+import type { PredictionEngine, PredictionFilter } from '../temporal/prediction-engine.ts';
+import { Refusal } from '../contract/refusal.ts';
+
+/** What started less than this ago may not be in Temporal's counts yet. */
+const COUNT_LAG_MS = 2000;
+/** How old a count may be; a younger one is asked for before anybody is refused. */
+const COUNT_AGE_MS = 1000;
+const COUNT_AGE_BEFORE_REFUSING_MS = 200;
+const LOOKS_BEFORE_REFUSING = 16;
+/** When nobody has looked at a tally for so long, it collects this many at most. */
+const UNASKED_MS = 10_000;
+const MAX_UNASKED = 100;
+const WINDOW_MS = 60_000;
+/** Nobody can tell when a prediction ends; of a window that slides a sixth is a fair guess. */
+const RETRY_AFTER_MS = { inFlight: 1000, perMinute: 10_000 };
+
+export interface Quotas {
+  /** Predictions that a tenant may submit within a minute; null: as many as it likes. */
+  readonly perMinute: number | null;
+  /** Predictions of a tenant that have not ended. */
+  readonly inFlight: number;
+  /** Predictions of a model version that have not ended. */
+  readonly backlog: number;
+}
+
+interface Limit {
+  readonly most: number;
+  readonly left: number;
+}
+
+export interface Allowance {
+  readonly inFlight: Limit;
+  /** Null: as many as it likes. */
+  readonly perMinute: Limit | null;
+}
+
+type Admission = Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>;
+
+/** The place of a prediction that was let in. */
+export interface Place {
+  /** It has started: from now on Temporal counts it, sooner or later. */
+  started(): void;
+  /** It never will. */
+  release(): void;
+}
+
+/** Of a repetition: what was accepted before has its place already. */
+export const NO_PLACE: Place = { started: () => {}, release: () => {} };
+
+export class QuotaKeeper {
+  readonly #quotas: Quotas;
+  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  readonly #shareOfBacklog: number;
+  readonly #tallies = new Map<string, Tally>();
+
+  /** With several tenants, one of them gets half of a model's backlog at most. */
+  constructor(
+    quotas: Quotas,
+    engine: Pick<PredictionEngine, 'count' | 'hasEnded'>,
+    hasSeveralTenants = false,
+  ) {
+    this.#quotas = quotas;
+    this.#engine = engine;
+    this.#shareOfBacklog = hasSeveralTenants ? Math.ceil(quotas.backlog / 2) : quotas.backlog;
+  }
+
+  /** Makes room for a prediction. Refuses it as `rate_limited` or `overloaded`. */
+  async admit(admission: Admission): Promise<Place> {
+    const { perMinute, inFlight, backlog } = this.#quotas;
+    const { id } = admission;
+    const [ofTenant, ofModel, ofBoth] = this.#talliesOf(admission);
+    await Promise.all([
+      ofModel.look({ running: backlog, started: Infinity }),
+      ofTenant.look({ running: inFlight, started: perMinute ?? Infinity }),
+    ]);
+    // Nobody can have more of a model's backlog than there is: often there is nothing to count.
+    const isCrowded = ofModel.now().running >= this.#shareOfBacklog;
+    if (isCrowded) await ofBoth.look({ running: this.#shareOfBacklog, started: Infinity });
+    // From here on nobody else has a turn until it is added.
+    if (ofModel.now().running >= backlog) {
+      const label = formatModelRef(modelRefOf(admission));
+      const detail = `${label} has ${backlog} predictions to do already: send this one later`;
+      throw new Refusal('overloaded', detail);
+    }
+    if (isCrowded && ofBoth.now().running >= this.#shareOfBacklog) {
+      const label = formatModelRef(modelRefOf(admission));
+      const detail = `${this.#shareOfBacklog} predictions of yours wait for ${label}, which is the share of one tenant: send this one later`;
+      throw new Refusal('overloaded', detail);
+    }
+    const isBusy = ofTenant.now().running >= inFlight;
+    if (isBusy || ofTenant.now().started >= (perMinute ?? Infinity)) {
+      const detail = isBusy
+        ? `${inFlight} predictions of yours have not ended yet: send this one when some have`
+        : `you have sent ${perMinute} predictions within a minute: send this one later`;
+      const retryAfterMs = isBusy ? RETRY_AFTER_MS.inFlight : RETRY_AFTER_MS.perMinute;
+      throw new Refusal('rate_limited', detail, { retryAfterMs });
+    }
+    const places = [ofTenant.add(id), ofModel.add(id), ofBoth.add(id)];
+    return {
+      started: () => places.forEach((place) => place.started()),
+      release: () => places.forEach((place) => place.release()),
+    };
+  }
+
+  /** It is known to have ended: it takes no room any more. */
+  ended(prediction: Admission): void {
+    for (const tally of this.#talliesOf(prediction)) tally.end(prediction.id);
+  }
+
+  /** What a tenant may have, and has left of it. */
+  allowance(tenant: string): Allowance {
+    const { perMinute, inFlight } = this.#quotas;
+    const { running, started } = this.#tally({ tenant }).now();
+    return {
+      inFlight: { most: inFlight, left: Math.max(0, inFlight - running) },
+      perMinute:
+        perMinute === null ? null : { most: perMinute, left: Math.max(0, perMinute - started) },
+    };
+  }
+
+  #talliesOf(admission: Admission): readonly [Tally, Tally, Tally] {
+    const { tenant } = admission;
+    const model = modelRefOf(admission);
+    return [this.#tally({ tenant }), this.#tally({ model }), this.#tally({ tenant, model })];
+  }
+
+  #tally(filter: PredictionFilter): Tally {
+    const { tenant = '', model } = filter;
+    const key = `${tenant} ${model === undefined ? '' : formatModelRef(model)}`;
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) {
+      tally = new Tally(filter, this.#engine);
+      this.#tallies.set(key, tally);
+    }
+    return tally;
+  }
+}
+
+/** `started`: within the latest minute. */
+type Amounts = Readonly<Record<'running' | 'started', number>>;
+
+/** One that was let in here; `startedAtMs` is null while its request is still being seen to. */
+interface Recent {
+  startedAtMs: number | null;
+  isRunning: boolean;
+}
+
+/** How many predictions of a tenant, or of a model version, are there now. */
+class Tally {
+  readonly #filter: PredictionFilter;
+  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  /** Of those that had started a while before it was asked for; null before the first answer. */
+  #counted: Amounts | null = null;
+  #countsStarted = false;
+  #askedAtMs = 0;
+  #asking: Promise<void> | null = null;
+  /** Those let in here since. */
+  readonly #recent = new Map<string, Recent>();
+  #recentRunning = 0;
+
+  constructor(filter: PredictionFilter, engine: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
+    this.#filter = filter;
+    this.#engine = engine;
+  }
+
+  now(): Amounts {
+    const { running, started } = this.#counted ?? { running: 0, started: 0 };
+    return { running: running + this.#recentRunning, started: started + this.#recent.size };
+  }
+
+  /** Sees to it that the counts are young enough: of this moment, when a limit seems to be reached. */
+  async look(limits: Amounts): Promise<void> {
+    this.#countsStarted = limits.started !== Infinity;
+    if (this.#counted === null) await this.#count();
+    const ageMs = Date.now() - this.#askedAtMs;
+    if (ageMs > COUNT_AGE_MS) void this.#count();
+    const { running, started } = this.now();
+    const isReached = running >= limits.running || started >= limits.started;
+    if (!isReached || ageMs <= COUNT_AGE_BEFORE_REFUSING_MS) return;
+    await this.#count();
+    await this.#settleOldest().catch(() => {}); // the next one will look again
+  }
+
+  /** Of those let in here nobody may have read the end: before somebody is refused, we do. */
+  async #settleOldest(): Promise<void> {
+    const open = [...this.#recent].filter(([, { startedAtMs, isRunning }]) => {
+      return isRunning && startedAtMs !== null;
+    });
+    const looks = open.slice(0, LOOKS_BEFORE_REFUSING).map(async ([id]) => {
+      if (await this.#engine.hasEnded(id)) this.end(id);
+    });
+    await Promise.all(looks);
+  }
+
+  add(id: string): Place {
+    if (this.#recent.has(id)) return NO_PLACE;
+    this.#forgetUnasked();
+    const entry: Recent = { startedAtMs: null, isRunning: true };
+    this.#recent.set(id, entry);
+    this.#recentRunning += 1;
+    return {
+      started: () => {
+        entry.startedAtMs = Date.now();
+      },
+      release: () => this.#forget(id),
+    };
+  }
+
+  /** When nobody has looked for a while, the next look counts anew: what is older is in that. */
+  #forgetUnasked(): void {
+    const nowMs = Date.now();
+    if (this.#recent.size < MAX_UNASKED || nowMs - this.#askedAtMs < UNASKED_MS) return;
+    this.#counted = null;
+    for (const [id, { startedAtMs }] of this.#recent) {
+      if (startedAtMs !== null && startedAtMs < nowMs - COUNT_LAG_MS) this.#forget(id);
+    }
+  }
+
+  end(id: string): void {
+    const entry = this.#recent.get(id);
+    if (entry?.isRunning !== true) return;
+    entry.isRunning = false;
+    this.#recentRunning -= 1;
+  }
+
+  #forget(id: string): void {
+    this.end(id);
+    this.#recent.delete(id);
+  }
+
+  /** When Temporal does not answer in time, the last counts stay, and what is let in adds up. */
+  async #count(): Promise<void> {
+    this.#asking ??= this.#ask()
+      .catch(() => {})
+      .finally(() => {
+        this.#asking = null;
+      });
+    await this.#asking;
+  }
+
+  async #ask(): Promise<void> {
+    const now = Date.now();
+    this.#askedAtMs = now;
+    const beforeMs = now - COUNT_LAG_MS;
+    const window = { isRunning: false, beforeMs, sinceMs: now - WINDOW_MS };
+    const [running, started] = await Promise.all([
+      this.#engine.count({ ...this.#filter, isRunning: true, beforeMs }),
+      this.#countsStarted ? this.#engine.count({ ...this.#filter, ...window }) : 0,
+    ]);
+    this.#counted = { running, started };
+    for (const [id, { startedAtMs }] of this.#recent) {
+      if (startedAtMs !== null && startedAtMs < beforeMs) this.#forget(id);
+    }
+  }
+}
