@@ -8,7 +8,7 @@ import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './http/access.ts';
-import { type AcceptanceDependencies, createAcceptance } from '../submission/acceptance.ts';
+import { Acceptance, type AcceptanceDependencies } from '../submission/acceptance.ts';
 import { Bodies } from './http/bodies.ts';
 import { browserHeaders } from './http/browser-headers.ts';
 import { Cursors, type Signer } from './http/cursor.ts';
@@ -59,7 +59,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const onEnded = (accepted: Accepted) => quotas.ended(accepted);
   const reader = new PredictionReader({ ...dependencies, load, onEnded });
-  const acceptance = createAcceptance({ ...dependencies, quotas });
+  const acceptance = new Acceptance({ ...dependencies, quotas });
   const bodies = new Bodies({
     ...dependencies,
     shares: new Shares(dependencies.maxBufferedBytes, hasSeveralTenants),

@@ -1,35 +1,31 @@
 /*
- * From a request to a workflow: validate, store the payloads, start. What is refused leaves
- * nothing behind; what may have been accepted keeps its payloads. The same request with the same
- * Idempotency-Key is the same prediction: its id is made of the key, and Temporal starts an id once.
+ * From an order to a workflow: validate, store the inputs, start. What is refused leaves nothing behind;
+ * what may have been accepted keeps its payloads. The same order with the same Idempotency-Key is the
+ * same prediction: its id is made of the key, and Temporal starts an id once.
  */
+import type { Readable } from 'node:stream';
 import { formatModelRef, parseModelRef } from '../contract/model.ts';
-import { payloadKeys } from '../contract/payload.ts';
+import type { Claim } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
+import { Refusal } from '../contract/refusal.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../models/repository.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
+import { refuseRemoved } from '../records/removed.ts';
+import { type Halves, halvesOf } from '../temporal/halves.ts';
 import { AlreadyStartedError, type PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
+import { acceptedRecord, type RecordDependencies, repeatedRecord } from './accepted-record.ts';
 import { fingerprint, idempotentId } from './idempotency.ts';
+import { storeFile } from './inputs.ts';
 import { newId } from './new-id.ts';
-import { Refusal } from '../contract/refusal.ts';
+import { type Order, type OrderHead, type ValidOrder, validated } from './order.ts';
 import { NO_PLACE, type Place, type QuotaKeeper } from './quotas.ts';
-import {
-  compose,
-  composeAgain,
-  type CompositionDependencies,
-  requireValid,
-} from './composition.ts';
-import type { OrderHead, PredictionOrder, StoreFile } from './order.ts';
-import { type Halves, halvesOf } from '../temporal/halves.ts';
-import { storeFile } from './store-input.ts';
-import { refuseRemoved } from '../records/removed.ts';
+import { Staging } from './staging.ts';
 
-export interface AcceptanceDependencies extends CompositionDependencies {
+export interface AcceptanceDependencies extends RecordDependencies {
   readonly repository: ModelRepository;
   readonly engine: PredictionEngine;
   readonly quotas: QuotaKeeper;
-  readonly limits: CompositionDependencies['limits'] & { readonly heartbeatTimeoutMs: number };
+  readonly limits: RecordDependencies['limits'] & { readonly heartbeatTimeoutMs: number };
 }
 
 export interface AcceptedOrder {
@@ -38,126 +34,166 @@ export interface AcceptedOrder {
   readonly isReplayed: boolean;
 }
 
-export type Acceptance = ReturnType<typeof createAcceptance>;
+type SubmissionHead = Pick<OrderHead, 'tenant' | 'version' | 'idempotencyKey'>;
 
-export function createAcceptance(dependencies: AcceptanceDependencies) {
-  const { repository } = dependencies;
+export class Acceptance {
+  readonly #dependencies: AcceptanceDependencies;
 
-  return {
-    /** The version a request means: `ocr` or `ocr@1`; throws the problem `model_not_found`. */
-    resolve(text: string): ModelVersion {
-      const ref = parseModelRef(text);
-      const version = ref === null ? undefined : repository.find(ref.name, ref.version);
-      if (version !== undefined) return version;
-      const broken = ref === null ? undefined : repository.findBroken(ref.name, ref.version);
-      if (broken !== undefined) throw brokenProblem(broken, repository);
-      const known = repository.all().map((each) => formatModelRef(each.ref));
-      throw new Refusal(
-        'model_not_found',
-        `there is no model ${text.slice(0, 100)}; served: ${known.join(', ')}`,
-      );
-    },
+  constructor(dependencies: AcceptanceDependencies) {
+    this.#dependencies = dependencies;
+  }
 
-    /** Accepts a prediction; when this resolves, Temporal has it. */
-    async accept(order: PredictionOrder): Promise<AcceptedOrder> {
-      requireValid(order);
-      return await place(order, dependencies, async (id, onKey) => {
-        return await compose(id, order, dependencies, onKey);
-      });
-    },
+  /** The version that an order means: `ocr` or `ocr@1`. Refuses what there is not. */
+  resolve(text: string): ModelVersion {
+    const { repository } = this.#dependencies;
+    const ref = parseModelRef(text);
+    const version = ref === null ? undefined : repository.find(ref.name, ref.version);
+    if (version !== undefined) return version;
+    const broken = ref === null ? undefined : repository.findBroken(ref.name, ref.version);
+    if (broken !== undefined) throw brokenRefusal(broken, repository);
+    const known = repository.all().map((each) => formatModelRef(each.ref));
+    throw new Refusal(
+      'model_not_found',
+      `there is no model ${text.slice(0, 100)}; served: ${known.join(', ')}`,
+    );
+  }
 
-    /** The same for one whose body has to be stored while it is read: `read` makes of it the rest. */
-    async acceptUpload(
-      head: OrderHead,
-      read: (store: StoreFile) => Promise<PredictionOrder>,
-    ): Promise<AcceptedOrder> {
-      return await place(head, dependencies, async (id, onKey) => {
-        const to = { ...dependencies, onKey };
-        const order = await read(
-          async (field, body) =>
-            await storeFile({ tenant: head.tenant, id }, head.version, field, body, to),
-        );
-        requireValid(order);
-        return await compose(id, order, dependencies, onKey);
-      });
-    },
+  /** Accepts an order; when this resolves, Temporal has it. */
+  async accept(order: Order): Promise<AcceptedOrder> {
+    const valid = validated(order);
+    return await (await this.begin(order)).accept(valid);
+  }
 
-    /** The same input, options and terms once more, on the same version, as a new prediction. */
-    async retry(
-      before: Halves,
-      head: Pick<OrderHead, 'idempotencyKey' | 'traceparent'>,
-    ): Promise<AcceptedOrder> {
-      const { idempotencyKey, traceparent } = head;
-      const { tenant, model, version: number } = before.accepted;
-      // Nobody would serve it otherwise.
-      const version = this.resolve(formatModelRef({ name: model, version: number }));
-      return await place({ tenant, version, idempotencyKey }, dependencies, async (id, onKey) => {
-        const accepted = {
-          ...(await composeAgain(id, before, dependencies, onKey)),
-          ...(traceparent === null ? {} : { traceparent }),
-        };
-        if (idempotencyKey === null) return accepted;
-        return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
-      });
-    },
-  };
+  /**
+   * Begins with what is known before a body has been read, for files that are stored while they come.
+   * It is ended by `accept` or `discard`.
+   */
+  async begin(head: SubmissionHead): Promise<Submission> {
+    return await Submission.begin(head, this.#dependencies);
+  }
+
+  /** The same input, options and terms once more, on the same version, as a new prediction. */
+  async retry(
+    before: Halves,
+    head: Pick<OrderHead, 'idempotencyKey' | 'traceparent'>,
+  ): Promise<AcceptedOrder> {
+    const { tenant, model, version: number } = before.accepted;
+    // Nobody would serve it otherwise.
+    const version = this.resolve(formatModelRef({ name: model, version: number }));
+    const { idempotencyKey, traceparent } = head;
+    return await (
+      await this.begin({ tenant, version, idempotencyKey })
+    ).repeat(before, traceparent);
+  }
 }
 
-/** Makes room for it. A repetition of what is there needs none. */
+/** An order that has an id and a place in the quotas, and may store its inputs. */
+export class Submission {
+  readonly #head: SubmissionHead;
+  readonly #id: string;
+  readonly #staging: Staging;
+  readonly #place: Place;
+  readonly #dependencies: AcceptanceDependencies;
+
+  private constructor(
+    head: SubmissionHead,
+    id: string,
+    place: Place,
+    dependencies: AcceptanceDependencies,
+  ) {
+    const { tenant, idempotencyKey } = head;
+    this.#head = head;
+    this.#id = id;
+    this.#place = place;
+    this.#dependencies = dependencies;
+    this.#staging = new Staging(dependencies.store, { tenant, id }, idempotencyKey === null);
+  }
+
+  static async begin(
+    head: SubmissionHead,
+    dependencies: AcceptanceDependencies,
+  ): Promise<Submission> {
+    const { tenant, version, idempotencyKey } = head;
+    const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
+    if (idempotencyKey !== null) await refuseRemoved(id, tenant, dependencies.store);
+    const { name: model, version: number } = version.ref;
+    const admission = { id, tenant, model, version: number };
+    const place = await admit(admission, idempotencyKey !== null, dependencies);
+    return new Submission(head, id, place, dependencies);
+  }
+
+  /** Stores a file for one of the inputs. */
+  async upload(field: string, body: Readable): Promise<Claim> {
+    const { limits } = this.#dependencies;
+    return await storeFile(field, body, this.#head.version, this.#staging, limits);
+  }
+
+  /** Starts the prediction; whatever fails, nothing of it is left that was not accepted. */
+  async accept(order: ValidOrder): Promise<AcceptedOrder> {
+    return await this.#start(async () => {
+      return await acceptedRecord(this.#id, order, this.#staging, this.#dependencies);
+    });
+  }
+
+  /** Starts what another prediction was. */
+  async repeat(before: Halves, traceparent: string | null): Promise<AcceptedOrder> {
+    return await this.#start(async () => {
+      const record = await repeatedRecord(this.#id, before, this.#staging, this.#dependencies);
+      const accepted = { ...record, ...(traceparent === null ? {} : { traceparent }) };
+      if (this.#head.idempotencyKey === null) return accepted;
+      return { ...accepted, fingerprint: fingerprint(['retry', before.accepted.id], {}) };
+    });
+  }
+
+  /** Gives up: nothing is left of it. */
+  async discard(): Promise<void> {
+    this.#place.release();
+    await this.#staging.discard();
+  }
+
+  async #start(record: () => Promise<Accepted>): Promise<AcceptedOrder> {
+    const { tenant, idempotencyKey } = this.#head;
+    try {
+      const accepted = await record();
+      // It may have been deleted while this was uploaded.
+      if (idempotencyKey !== null) await refuseRemoved(this.#id, tenant, this.#dependencies.store);
+      const started = await start(accepted, this.#dependencies);
+      if (started.isReplayed) await this.discard();
+      else this.#keep();
+      return started;
+    } catch (error) {
+      // A start that was not acknowledged may have happened all the same.
+      if (error instanceof UnacknowledgedStart) {
+        this.#keep();
+        throw error.refusal;
+      }
+      await this.discard();
+      throw error;
+    }
+  }
+
+  #keep(): void {
+    this.#place.started();
+    this.#staging.keep();
+  }
+}
+
+/** Makes room for an order. A repetition of one that was accepted needs none. */
 async function admit(
   admission: Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>,
-  mayBeThere: boolean,
+  mayBeRepetition: boolean,
   { quotas, engine }: AcceptanceDependencies,
 ): Promise<Place> {
   try {
     return await quotas.admit(admission);
   } catch (error) {
     const isThere = async () => await engine.describe(admission.id).then(() => true);
-    if (!mayBeThere || !(await isThere().catch(() => false))) throw error;
+    if (!mayBeRepetition || !(await isThere().catch(() => false))) throw error;
     return NO_PLACE;
   }
 }
 
-/** Has a prediction prepared and starts it; what it stored is kept only if it was started. */
-async function place(
-  { tenant, version, idempotencyKey }: Pick<OrderHead, 'tenant' | 'version' | 'idempotencyKey'>,
-  dependencies: AcceptanceDependencies,
-  prepare: (id: string, onKey: (key: string) => void) => Promise<Accepted>,
-): Promise<AcceptedOrder> {
-  const { store } = dependencies;
-  const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
-  if (idempotencyKey !== null) await refuseRemoved(id, tenant, store);
-  const { name: model, version: number } = version.ref;
-  const admission = { id, tenant, model, version: number };
-  const room = await admit(admission, idempotencyKey !== null, dependencies);
-  const keys: string[] = []; // of this upload: another's, with the same id, is not ours to delete
-  try {
-    const accepted = await prepare(id, (key) => keys.push(key));
-    if (idempotencyKey !== null) await refuseRemoved(id, tenant, store); // while it was uploaded
-    const started = await start(accepted, dependencies);
-    if (started.isReplayed) {
-      room.release();
-      await deleteAll(keys, store);
-    } else room.started();
-    return started;
-  } catch (error) {
-    // A start that was not acknowledged may have happened all the same.
-    if (error instanceof UnacknowledgedStart) {
-      room.started();
-      throw error.problem;
-    }
-    room.release();
-    if (idempotencyKey === null) keys.push(payloadKeys.prediction({ tenant, id })); // all of it is ours
-    await deleteAll(keys, store);
-    throw error;
-  }
-}
-
-async function deleteAll(keys: readonly string[], store: PayloadStore): Promise<void> {
-  await Promise.all(keys.map(async (key) => await store.delete(key))).catch(() => {});
-}
-
-function brokenProblem({ ref, problems }: BrokenVersion, repository: ModelRepository): Refusal {
+function brokenRefusal({ ref, problems }: BrokenVersion, repository: ModelRepository): Refusal {
   const why = repository.withoutFolders(problems.join('; '));
   const label = formatModelRef(ref);
   const detail = `${label} cannot be served until its folder is repaired: ${why}`;
@@ -165,10 +201,10 @@ function brokenProblem({ ref, problems }: BrokenVersion, repository: ModelReposi
 }
 
 class UnacknowledgedStart extends Error {
-  readonly problem: Refusal;
-  constructor(problem: Refusal) {
-    super(problem.message);
-    this.problem = problem;
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.message);
+    this.refusal = refusal;
   }
 }
 

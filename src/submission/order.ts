@@ -1,13 +1,13 @@
-/* One request for a prediction, whoever asks for it. */
+/* An order: one request for a prediction, whoever asks for it. */
 import type { Readable } from 'node:stream';
-import type { Claim } from '../contract/payload.ts';
+import type { Claim, Json } from '../contract/payload.ts';
 import { invalidAt, toPointer } from '../contract/refusal.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import { InvalidFieldError } from '../pipelines/index.ts';
-import type { NormalRequest } from './request-schema.ts';
-import type { Attachment } from './store-input.ts';
+import { parseBody } from './parse.ts';
+import type { OrderTerms } from './request-schema.ts';
 
-/** What is known of a request for a prediction before its body is read. */
+/** What is known of an order before its body is read. */
 export interface OrderHead {
   readonly tenant: string;
   /** The trace that it is part of (W3C), for everything that it causes. */
@@ -17,25 +17,98 @@ export interface OrderHead {
   readonly idempotencyKey: string | null;
 }
 
-/** Stores a file that came with a request. */
-export type StoreFile = (field: string, body: Readable) => Promise<Claim>;
+/** One field of an input, and how it comes. */
+export type OrderInput =
+  | { readonly kind: 'json'; readonly value: Json }
+  /** Media as bytes that can be read once. */
+  | { readonly kind: 'stream'; readonly body: Readable }
+  /** Media as a data URL. */
+  | { readonly kind: 'data_url'; readonly text: string }
+  /** Media that is fetched before the prediction runs. */
+  | { readonly kind: 'url'; readonly url: string }
+  /** Media that this order has put into the store. */
+  | { readonly kind: 'stored'; readonly claim: Claim }
+  /** A value that is kept in a form of its own once it has been found valid. */
+  | {
+      readonly kind: 'encoded';
+      readonly value: unknown;
+      readonly encode: () => Uint8Array;
+      readonly mediaType: string;
+    };
 
-/** One request for a prediction. */
-export interface PredictionOrder extends OrderHead {
-  readonly request: NormalRequest;
+/** How a value is kept that is not kept as JSON. */
+export type Encoding = Pick<Extract<OrderInput, { kind: 'encoded' }>, 'encode' | 'mediaType'>;
+
+export type OrderInputs = Readonly<Record<string, OrderInput>>;
+
+export interface Order extends OrderHead {
+  readonly inputs: OrderInputs;
+  readonly terms: OrderTerms;
   /** All of it but media, before any of our defaults: what a repetition is compared by. */
   readonly asSent: unknown;
-  readonly attachment: Attachment | null;
 }
 
-/** The input in the one form that its model's schema describes; throws a problem. */
-export const inputOf = (
-  { schema }: ModelVersion,
-  given: unknown,
-): Readonly<Record<string, unknown>> => inField(() => schema.normalize(given));
+declare const isValid: unique symbol;
+/** One whose model takes its inputs and options. */
+export type ValidOrder = Order & { readonly [isValid]: true };
 
-/** Turns what is wrong with a field into a problem that says where. */
-export function inField<T>(read: () => T, at: readonly string[] = ['input']): T {
+/** Refuses an order whose model does not take its inputs and options. */
+export function validated(order: Order): ValidOrder {
+  const { schema } = order.version;
+  const entries = Object.entries(order.inputs).map(([name, input]) => [name, valueOf(input)]);
+  const isLarge = (path: readonly string[]) => schema.isLarge(path.slice(1));
+  parseBody(schema.input, Object.fromEntries(entries), ['input'], isLarge);
+  parseBody(schema.options, order.terms.options, ['options']);
+  return order as ValidOrder;
+}
+
+/** What its model's schema looks at. */
+function valueOf(input: OrderInput): unknown {
+  switch (input.kind) {
+    case 'json':
+    case 'encoded':
+      return input.value;
+    case 'data_url':
+      return input.text;
+    case 'url':
+      return input.url;
+    case 'stream':
+    case 'stored':
+      return ''; // media is looked at while it is stored
+  }
+}
+
+/** The inputs in JSON, brought into the one form that their model's schema describes. */
+export function jsonInputs({ schema }: ModelVersion, given: unknown): OrderInputs {
+  const normal = inField(() => schema.normalize(given));
+  return Object.fromEntries(
+    Object.entries(normal).map(([name, value]): [string, OrderInput] => {
+      const isMedia = Object.hasOwn(schema.media, name) && typeof value === 'string';
+      if (!isMedia) return [name, { kind: 'json', value: value as Json }];
+      const isUrl = /^https?:/i.test(value);
+      return [name, isUrl ? { kind: 'url', url: value } : { kind: 'data_url', text: value }];
+    }),
+  );
+}
+
+/** Inputs that came beside the JSON, with those in it; refuses a field that comes twice. */
+export function withInputs(inJson: OrderInputs, beside: OrderInputs): OrderInputs {
+  const twice = Object.keys(beside).find((name) => Object.hasOwn(inJson, name));
+  if (twice === undefined) return { ...inJson, ...beside };
+  throw invalidAt(`/${INPUT_MEMBER}/${twice}`, 'comes twice: beside the JSON and in it');
+}
+
+/** The inputs with the value of one of them kept in a form of its own. */
+export function withEncoded(inputs: OrderInputs, field: string, encoding: Encoding): OrderInputs {
+  const input = inputs[field];
+  const value = input?.kind === 'json' ? input.value : undefined;
+  return { ...inputs, [field]: { kind: 'encoded', value, ...encoding } };
+}
+
+const INPUT_MEMBER = 'input';
+
+/** Turns what is wrong with a field into a refusal that says where. */
+export function inField<T>(read: () => T, at: readonly string[] = [INPUT_MEMBER]): T {
   try {
     return read();
   } catch (error) {

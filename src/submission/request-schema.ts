@@ -86,10 +86,6 @@ export const requestSchema = modelRequestSchema.extend({
 export const restSchema = modelRequestSchema.extend({ input: z.unknown().default({}) });
 
 export type PredictionChanges = z.infer<typeof predictionChangesSchema>;
-export type ModelRequest = Omit<z.infer<typeof modelRequestSchema>, 'input'> & {
-  readonly input: unknown;
-};
-/** The same with its input in the one form that its model's schema describes. */
-export type NormalRequest = Omit<ModelRequest, 'input'> & {
-  readonly input: Readonly<Record<string, unknown>>;
-};
+/** Everything of a request but its model and its input. */
+export type OrderTerms = Omit<z.infer<typeof modelRequestSchema>, 'input'>;
+export type ModelRequest = OrderTerms & { readonly input: unknown };

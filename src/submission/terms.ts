@@ -5,7 +5,7 @@ import type { Manifest } from '../contract/model.ts';
 import type { ChangedTerms } from '../contract/messages.ts';
 import { type Accepted, type Prediction, startsAt } from '../contract/prediction.ts';
 import { invalidAt } from '../contract/refusal.ts';
-import type { NormalRequest, PredictionChanges } from './request-schema.ts';
+import type { OrderTerms, PredictionChanges } from './request-schema.ts';
 
 const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
@@ -30,7 +30,7 @@ export type Terms = Pick<
 
 /** Throws a problem that names the member. */
 export function termsOf(
-  request: NormalRequest,
+  request: OrderTerms,
   { timeouts }: Manifest,
   limits: TermLimits,
   nowMs: number,

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { Dialect } from './problems.ts';
+import type { Dialect } from './dialect.ts';
 
 /** What is known of a request while it is answered; each member is written by the file that it names. */
 export interface RequestContext {

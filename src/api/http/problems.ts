@@ -20,6 +20,7 @@ import { EndpointNotFoundError, TooManyEndpointsError } from '../../webhooks/end
 import { SecretBoxError } from '../../webhooks/secret-box.ts';
 import { TooManySecretsError } from '../../webhooks/secrets.ts';
 import { contextOf } from './context.ts';
+import { type Dialect, PROBLEM_JSON } from './dialect.ts';
 import { linger } from './linger.ts';
 import { EngineUnavailableError, WorkflowMissingError } from '../../temporal/timely-calls.ts';
 
@@ -50,24 +51,6 @@ export class Problem extends Error {
     this.options = options;
   }
 }
-
-/** An error as its client reads it (RFC 9457). */
-interface ProblemBody {
-  readonly detail: string;
-  readonly [member: string]: unknown;
-}
-
-/** How the errors of a router's clients look. */
-export interface Dialect {
-  /** Their `Content-Type`. */
-  readonly errorType: string;
-  readonly errorBody: (problem: ProblemBody) => object;
-}
-
-const PROBLEM_JSON: Dialect = {
-  errorType: 'application/problem+json',
-  errorBody: (problem) => problem,
-};
 
 /** Has every error of a request, also of one that is refused before its router, look so. */
 export const speak =

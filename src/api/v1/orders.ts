@@ -1,15 +1,16 @@
 /* What a request for a prediction orders, in each of the shapes that its body may have. */
+import type { Readable } from 'node:stream';
 import type { Request, Response } from 'express';
 import { type Claim, JSON_MEDIA_TYPE } from '../../contract/payload.ts';
 import type { ModelVersion } from '../../models/repository.ts';
-import { tenantOf } from '../http/access.ts';
-import { idempotencyKey } from '../http/idempotency-key.ts';
 import {
-  type OrderHead,
-  type PredictionOrder,
-  type StoreFile,
   inField,
-  inputOf,
+  jsonInputs,
+  type Order,
+  type OrderHead,
+  type OrderInput,
+  withEncoded,
+  withInputs,
 } from '../../submission/order.ts';
 import { parseJson } from '../http/json-text.ts';
 import { readForm, REQUEST_PART } from '../http/multipart.ts';
@@ -19,31 +20,18 @@ import { requireBody } from '../http/requests.ts';
 import { INPUT, parseBody } from '../../submission/parse.ts';
 import { type ModelRequest, restSchema } from '../../submission/request-schema.ts';
 import { cancelAfter } from './cancel-after.ts';
-import { traceparentOf } from '../http/traceparent.ts';
-
-/** What its headers say. */
-export const orderHead = (
-  request: Request,
-  response: Response,
-  version: ModelVersion,
-): OrderHead => ({
-  tenant: tenantOf(response),
-  traceparent: traceparentOf(request),
-  version,
-  idempotencyKey: idempotencyKey(request),
-});
 
 /** One that comes as JSON. */
 export const orderOf = (
   http: Request,
   head: OrderHead,
-  request: ModelRequest,
+  { input, ...terms }: ModelRequest,
   json: unknown,
-): PredictionOrder => ({
+): Order => ({
   ...head,
-  request: cancelAfter(http, { ...request, input: inputOf(head.version, request.input) }),
+  inputs: jsonInputs(head.version, input),
+  terms: cancelAfter(http, terms),
   asSent: [http.params['model'] ?? null, json, http.get('Cancel-After') ?? null],
-  attachment: null,
 });
 
 /** The media types of raw bodies that a model takes. */
@@ -62,7 +50,7 @@ export async function rawOrder(
   response: Response,
   head: OrderHead,
   readWhole: (request: Request, response: Response) => Promise<Buffer>,
-): Promise<PredictionOrder> {
+): Promise<Order> {
   requireBody(request);
   const { schema } = head.version;
   const own = request.is(Object.keys(schema.bodies));
@@ -81,12 +69,14 @@ export async function rawOrder(
   const rest = parseBody(restSchema, asSent, [], INPUT);
   if (form !== undefined) {
     const bytes = await readWhole(request, response);
-    const { input, ...encoded } = inField(() => form(bytes), []);
-    return { ...orderOf(request, head, { ...rest, input }, asSent), attachment: encoded };
+    const { input, field, ...encoded } = inField(() => form(bytes), []);
+    const order = orderOf(request, head, { ...rest, input }, asSent);
+    return { ...order, inputs: withEncoded(order.inputs, field, encoded) };
   }
   requirePlain(request);
   const order = orderOf(request, head, rest, asSent);
-  return { ...order, attachment: { field: media ?? '', body: request } };
+  const body: OrderInput = { kind: 'stream', body: request };
+  return { ...order, inputs: withInputs(order.inputs, { [media ?? '']: body }) };
 }
 
 const OCTETS = 'application/octet-stream';
@@ -99,24 +89,28 @@ function unsupported(request: Request, version: ModelVersion): Problem {
   return new Problem('unsupported_media_type', detail, { headers: { Accept: accepted } });
 }
 
-/** One that comes as a form: each file is the media input of that name, the part `request` the rest. */
+/**
+ * One that comes as a form: each file is the media input of that name, which `upload` stores, and the part
+ * `request` the rest.
+ */
 export async function formOrder(
   http: Request,
   head: OrderHead,
-  store: StoreFile,
-): Promise<PredictionOrder> {
+  upload: (field: string, body: Readable) => Promise<Claim>,
+): Promise<Order> {
   requirePlain(http);
   requireNoRequestQuery(http);
-  const claims: Record<string, Claim> = {};
+  const files: Record<string, OrderInput> = {};
   const maxFiles = Object.keys(head.version.schema.media).length;
   const text = await readForm(http, maxFiles, async (field, body) => {
-    const claim = await store(field, body);
-    if (Object.hasOwn(claims, field)) throw invalidAt(`/input/${field}`, 'comes twice');
-    claims[field] = claim;
+    const claim = await upload(field, body);
+    if (Object.hasOwn(files, field)) throw invalidAt(`/input/${field}`, 'comes twice');
+    files[field] = { kind: 'stored', claim };
   });
   const asSent = text === null ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
   const rest = parseBody(restSchema, asSent, [], INPUT);
-  return { ...orderOf(http, head, rest, asSent), attachment: { claims } };
+  const order = orderOf(http, head, rest, asSent);
+  return { ...order, inputs: withInputs(order.inputs, files) };
 }
 
 /** `?request=` is for raw bodies: where the body has a place for it, one of the two would be ignored. */

@@ -4,8 +4,9 @@ import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
 import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import type { Bodies } from '../http/bodies.ts';
-import { formOrder, orderHead, orderOf, rawOrder, requireNoRequestQuery } from './orders.ts';
-import type { OrderHead, PredictionOrder } from '../../submission/order.ts';
+import { formOrder, orderOf, rawOrder, requireNoRequestQuery } from './orders.ts';
+import { orderHead } from '../http/order-head.ts';
+import { type Order, type OrderHead, type ValidOrder, validated } from '../../submission/order.ts';
 import { requireJson } from '../http/requests.ts';
 import { submitQuerySchema, waitQuerySchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
@@ -50,9 +51,7 @@ export function submissionsRouter(dependencies: SubmissionDependencies): Router 
     const head = orderHead(request, response, acceptance.resolve(request.params.model));
     await answer(response, waitS, async () => {
       if (request.is('multipart/form-data')) {
-        return await acceptance.acceptUpload(head, async (store) => {
-          return await formOrder(request, head, store);
-        });
+        return await acceptForm(request, head, acceptance);
       }
       const order = request.is(JSON_MEDIA_TYPE)
         ? jsonOrder(request, head)
@@ -63,7 +62,25 @@ export function submissionsRouter(dependencies: SubmissionDependencies): Router 
   return router;
 }
 
-function jsonOrder(request: Request, head: OrderHead): PredictionOrder {
+/** Files go to the store while they come; what is refused of the form leaves none of them there. */
+async function acceptForm(
+  request: Request,
+  head: OrderHead,
+  acceptance: Acceptance,
+): Promise<AcceptedOrder> {
+  const submission = await acceptance.begin(head);
+  let order: ValidOrder;
+  try {
+    const upload = submission.upload.bind(submission);
+    order = validated(await formOrder(request, head, upload));
+  } catch (error) {
+    await submission.discard();
+    throw error;
+  }
+  return await submission.accept(order);
+}
+
+function jsonOrder(request: Request, head: OrderHead): Order {
   requireNoRequestQuery(request);
   return orderOf(
     request,

@@ -1,4 +1,4 @@
-import type { Dialect } from '../http/problems.ts';
+import type { Dialect } from '../http/dialect.ts';
 
 /** Errors as the clients of the protocol read them; KServe's shows only those of exactly this type. */
 export const OPEN_INFERENCE: Dialect = {

@@ -12,7 +12,7 @@ import {
 import type { GraphSignature, JsonTensor, TensorSpec } from '../../contract/tensor.ts';
 import { toPacked } from '../../pipelines/index.ts';
 import { DEFAULT_PRIORITY } from '../../contract/prediction.ts';
-import type { Attachment } from '../../submission/store-input.ts';
+import type { Encoding } from '../../submission/order.ts';
 import { Problem } from '../http/problems.ts';
 import { parseJson } from '../http/json-text.ts';
 import { type IsLarge, parseBody } from '../../submission/parse.ts';
@@ -69,8 +69,8 @@ export interface InferRequestV2 {
   readonly id: string | null;
   /** Tensors as the `tensor` pipeline validates them; data are arrays or bytes. */
   readonly inputs: readonly object[];
-  /** The same as they are kept, when any of them came as bytes. */
-  readonly attachment: Attachment | null;
+  /** How they are kept when any of them came as bytes; null: as JSON. */
+  readonly encoding: Encoding | null;
   readonly outputs: readonly WantedOutput[];
   /** How long the client waits, in seconds. */
   readonly waitS: number;
@@ -100,7 +100,7 @@ export function parseInferRequest(
   return {
     id: request.id ?? null,
     inputs,
-    attachment: attachmentOf(inputs),
+    encoding: encodingOf(inputs),
     outputs,
     waitS: Math.min(MAX_WAIT_S, waitS),
     // 0 is the protocol's word for the model's own; beyond 5 is not before 5.
@@ -154,12 +154,11 @@ function takeBytes(tensors: readonly GivenTensor[], binary: Buffer): readonly ob
   );
 }
 
-/** What goes to the store when any tensor came as bytes. */
-function attachmentOf(inputs: readonly object[]): Attachment | null {
+function encodingOf(inputs: readonly object[]): Encoding | null {
   const tensors = inputs as readonly (PackedTensor | JsonTensor)[];
   if (!tensors.some(isPacked)) return null;
   const encode = () => packTensors(tensors.map((each) => (isPacked(each) ? each : toPacked(each))));
-  return { field: 'inputs', encode, mediaType: TENSORS_MEDIA_TYPE };
+  return { encode, mediaType: TENSORS_MEDIA_TYPE };
 }
 
 function wantedOutputs(

@@ -11,8 +11,8 @@ import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
 import { mayRead } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
-import { orderHead } from '../v1/orders.ts';
-import { inputOf, type OrderHead } from '../../submission/order.ts';
+import { orderHead } from '../http/order-head.ts';
+import { jsonInputs, type OrderHead, withEncoded } from '../../submission/order.ts';
 import { Problem } from '../http/problems.ts';
 import { INPUT, parseBody } from '../../submission/parse.ts';
 import { modelRequestSchema } from '../../submission/request-schema.ts';
@@ -122,14 +122,15 @@ function tensorModelOf(request: Request, acceptance: Acceptance) {
 
 async function accept(
   head: OrderHead,
-  { inputs, outputs, attachment, priority }: InferRequestV2,
+  { inputs: tensors, outputs, encoding, priority }: InferRequestV2,
   acceptance: Acceptance,
 ): Promise<AcceptedOrder> {
   const options = outputs.some(({ isBinary }) => isBinary) ? { binary: true } : {};
-  const given = parseBody(modelRequestSchema, { input: { inputs }, options, priority }, [], INPUT);
-  const request = { ...given, input: inputOf(head.version, given.input) };
-  const whole = { ...head, request, attachment, asSent: null };
-  return await acceptance.accept(whole);
+  const request = { input: { inputs: tensors }, options, priority };
+  const { input, ...terms } = parseBody(modelRequestSchema, request, [], INPUT);
+  const inJson = jsonInputs(head.version, input);
+  const inputs = encoding === null ? inJson : withEncoded(inJson, 'inputs', encoding);
+  return await acceptance.accept({ ...head, inputs, terms, asSent: null });
 }
 
 /** Waits for the output, and answers with it. */

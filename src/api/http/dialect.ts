@@ -1,0 +1,17 @@
+/** An error as its client reads it (RFC 9457). */
+interface ProblemBody {
+  readonly detail: string;
+  readonly [member: string]: unknown;
+}
+
+/** How the errors of a router's clients look. */
+export interface Dialect {
+  /** Their `Content-Type`. */
+  readonly errorType: string;
+  readonly errorBody: (problem: ProblemBody) => object;
+}
+
+export const PROBLEM_JSON: Dialect = {
+  errorType: 'application/problem+json',
+  errorBody: (problem) => problem,
+};

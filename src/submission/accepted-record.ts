@@ -1,0 +1,116 @@
+/* The accepted record: what Temporal is to remember of a prediction, out of what was ordered. */
+import { parseDurationMs } from '../contract/duration.ts';
+import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
+import type { Receivers, RequestedWebhook } from '../contract/receivers.ts';
+import type { AddressPolicy } from '../outbound/address-policy.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
+import { requireAllowedUrl } from './allowed-url.ts';
+import { Refusal } from '../contract/refusal.ts';
+import type { Halves } from '../temporal/halves.ts';
+import { fingerprint } from './idempotency.ts';
+import { copyInputs, type InputDependencies, storeInputs } from './inputs.ts';
+import type { Order, OrderInputs } from './order.ts';
+import type { Staging } from './staging.ts';
+import { type TermLimits, termsOf } from './terms.ts';
+
+export interface RecordDependencies {
+  readonly store: PayloadStore;
+  readonly endpoints: WebhookEndpoints;
+  readonly addressPolicy: AddressPolicy;
+  readonly webhookScheduleMs: readonly number[];
+  readonly limits: InputDependencies['limits'] & TermLimits;
+}
+
+/** What an order becomes; its inputs are stored. Throws refusals. */
+export async function acceptedRecord(
+  id: string,
+  order: Order,
+  staging: Staging,
+  dependencies: RecordDependencies,
+): Promise<Accepted> {
+  const { tenant, traceparent, version, inputs, terms, asSent, idempotencyKey } = order;
+  const times = () => termsOf(terms, version.manifest, dependencies.limits, Date.now());
+  times(); // what is wrong with them is said before anything is stored
+  const receivers = await receiversFor(tenant, terms.webhook, dependencies);
+  const input = await storeInputs(order, staging, dependencies);
+  const { name: model, version: number } = version.ref;
+  const accepted: Accepted = {
+    id,
+    tenant,
+    model,
+    version: number,
+    input,
+    options: terms.options as Accepted['options'],
+    metadata: terms.metadata,
+    tags: terms.tags,
+    priority: terms.priority,
+    ...times(), // a slow upload is not the deadline's
+    ...(receivers === null ? {} : { receivers }),
+    ...(traceparent === null ? {} : { traceparent }),
+    ...(idempotencyKey === null
+      ? {}
+      : { fingerprint: fingerprint(asSent, mediaHashes(inputs, input)) }),
+  };
+  if (acceptedBytes(accepted) <= MAX_ACCEPTED_BYTES) return accepted;
+  const detail = 'options, metadata, tags, webhook and input URLs are too large together';
+  throw new Refusal('invalid_input', detail);
+}
+
+/** The same as before, as another prediction: its input is copied, its receivers are those of now. */
+export async function repeatedRecord(
+  id: string,
+  { accepted: before, ended }: Halves,
+  staging: Staging,
+  dependencies: RecordDependencies,
+): Promise<Accepted> {
+  const {
+    start_after: _past,
+    fingerprint: _other,
+    receivers: _then,
+    traceparent: _trace,
+    ...same
+  } = before;
+  const webhook = before.receivers?.webhook ?? null;
+  const receivers = await receiversFor(before.tenant, webhook, dependencies);
+  const nowMs = Date.now();
+  const deadlineMs = parseDurationMs(before.deadline) ?? dependencies.limits.deadlineMs;
+  return {
+    ...same,
+    id,
+    input: await copyInputs(before, ended?.fetched ?? {}, staging, dependencies.store),
+    created_at: new Date(nowMs).toISOString(),
+    deadline_at: new Date(nowMs + deadlineMs).toISOString(),
+    retry_of: before.id,
+    ...(receivers === null ? {} : { receivers }),
+  };
+}
+
+/** The hashes of what came beside the JSON, by field. */
+function mediaHashes(
+  inputs: OrderInputs,
+  stored: Accepted['input'],
+): Readonly<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const [name, { kind }] of Object.entries(inputs)) {
+    const kept = stored[name];
+    const isBeside = kind === 'stream' || kind === 'stored' || kind === 'encoded';
+    if (isBeside && kept !== undefined && 'claim' in kept) hashes[name] = kept.claim.sha256;
+  }
+  return hashes;
+}
+
+/** Whom to tell of it: its own webhook, and the endpoints that its tenant has now. */
+async function receiversFor(
+  tenant: string,
+  webhook: RequestedWebhook | null,
+  { endpoints, addressPolicy, webhookScheduleMs }: RecordDependencies,
+): Promise<Receivers | null> {
+  const own =
+    webhook === null
+      ? null
+      : { ...webhook, url: requireAllowedUrl(webhook.url, addressPolicy, '/webhook').href };
+  const matching = await endpoints.matching(tenant);
+  if (own === null && matching.length === 0) return null;
+  return { webhook: own, endpoints: matching, schedule_ms: webhookScheduleMs };
+}

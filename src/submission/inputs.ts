@@ -1,0 +1,149 @@
+/* The inputs of an order, brought to where the workflow finds them. */
+import { Readable } from 'node:stream';
+import { type Claim, type Json, jsonBytes, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
+import { invalidAt, Refusal } from '../contract/refusal.ts';
+import { decodeDataUrl } from '../media/media-upload.ts';
+import type { ModelVersion } from '../models/repository.ts';
+import type { AddressPolicy } from '../outbound/address-policy.ts';
+import { InvalidMediaError, type MediaField } from '../pipelines/index.ts';
+import { openClaim } from '../storage/claims.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { requireAllowedUrl } from './allowed-url.ts';
+import type { Order, OrderInput } from './order.ts';
+import type { Staging } from './staging.ts';
+
+export interface UploadLimits {
+  readonly maxUploadBytes: number;
+  readonly maxPixels: number;
+}
+
+export interface InputDependencies {
+  readonly addressPolicy: AddressPolicy;
+  readonly limits: UploadLimits & { readonly engineInlineLimit: number };
+}
+
+/** Media goes to the store; so do the largest other values, until the rest fits into a history. */
+export async function storeInputs(
+  { version, inputs }: Pick<Order, 'version' | 'inputs'>,
+  staging: Staging,
+  dependencies: InputDependencies,
+): Promise<Accepted['input']> {
+  const stored: Record<string, AcceptedInput> = {};
+  const values: Record<string, Json> = {};
+  for (const [name, input] of Object.entries(inputs)) {
+    if (input.kind === 'json') values[name] = input.value;
+    else stored[name] = await storeInput(name, input, version, staging, dependencies);
+  }
+  return { ...stored, ...(await storeValues(values, staging, dependencies.limits)) };
+}
+
+async function storeInput(
+  name: string,
+  input: Exclude<OrderInput, { kind: 'json' }>,
+  version: ModelVersion,
+  staging: Staging,
+  { addressPolicy, limits }: InputDependencies,
+): Promise<AcceptedInput> {
+  const at = `/input/${name}`;
+  switch (input.kind) {
+    case 'stored':
+      return { claim: input.claim };
+    case 'encoded':
+      return { claim: await staging.put(name, input.encode(), input.mediaType) };
+    case 'url': {
+      const { href } = requireAllowedUrl(input.url, addressPolicy, at);
+      return { fetch: { url: href, media: mediaFieldOf(version, name).kind } };
+    }
+    case 'stream':
+      return { claim: await storeMediaAt('', name, input.body, version, staging, limits) };
+    case 'data_url': {
+      const bytes = await saying(at, () => decodeDataUrl(input.text, limits.maxUploadBytes));
+      const body = Readable.from([bytes]);
+      return { claim: await storeMediaAt(at, name, body, version, staging, limits) };
+    }
+  }
+}
+
+/** Stores a file that comes for a field of its own; refuses one that the model does not have. */
+export async function storeFile(
+  name: string,
+  body: Readable,
+  version: ModelVersion,
+  staging: Staging,
+  limits: UploadLimits,
+): Promise<Claim> {
+  return await storeMediaAt(`/input/${name}`, name, body, version, staging, limits);
+}
+
+async function storeMediaAt(
+  pointer: string,
+  name: string,
+  body: Readable,
+  version: ModelVersion,
+  staging: Staging,
+  { maxPixels, maxUploadBytes }: UploadLimits,
+): Promise<Claim> {
+  const field = mediaFieldOf(version, name);
+  const limits = { maxPixels, maxBytes: maxUploadBytes };
+  return await saying(pointer, async () => await staging.putMedia(name, { body, field, limits }));
+}
+
+function mediaFieldOf({ schema }: ModelVersion, name: string): MediaField {
+  const field = Object.hasOwn(schema.media, name) ? schema.media[name] : undefined;
+  if (field !== undefined) return field;
+  const known = Object.keys(schema.media).join(', ') || 'none';
+  const detail = `is no file that this model takes; it takes ${known}`;
+  throw invalidAt(`/input/${name.slice(0, 100)}`, detail);
+}
+
+/** Says where the media came that cannot be accepted; an empty pointer is the whole body. */
+async function saying<T>(pointer: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof InvalidMediaError)) throw error;
+    const errors = [{ pointer, detail: error.message }];
+    throw new Refusal('invalid_input', `${pointer || 'body'}: ${error.message}`, { errors });
+  }
+}
+
+async function storeValues(
+  values: Readonly<Record<string, Json>>,
+  staging: Staging,
+  { engineInlineLimit }: InputDependencies['limits'],
+): Promise<Accepted['input']> {
+  const bySize = Object.entries(values)
+    .map(([name, value]) => ({ name, value, bytes: jsonBytes(value) }))
+    .sort((a, b) => b.bytes - a.bytes);
+  let inlineBytes = bySize.reduce((sum, { bytes }) => sum + bytes, 0);
+  const stored: Record<string, AcceptedInput> = {};
+  for (const { name, value, bytes } of bySize) {
+    if (inlineBytes <= engineInlineLimit) {
+      stored[name] = { inline: value };
+      continue;
+    }
+    const body = Buffer.from(JSON.stringify(value));
+    stored[name] = { claim: await staging.put(name, body, JSON_MEDIA_TYPE) };
+    inlineBytes -= bytes;
+  }
+  return stored;
+}
+
+/** The input of another prediction, as one's own: it may be deleted while this one runs. */
+export async function copyInputs(
+  before: Accepted,
+  fetched: Readonly<Record<string, Claim>>,
+  staging: Staging,
+  store: PayloadStore,
+): Promise<Accepted['input']> {
+  const copied: Record<string, AcceptedInput> = {};
+  for (const [field, input] of Object.entries(before.input)) {
+    const claim = 'claim' in input ? input.claim : fetched[field];
+    copied[field] = input;
+    if ('inline' in input || claim === undefined) continue;
+    const body = await openClaim(store, claim);
+    copied[field] = { claim: await staging.put(field, body, claim.media_type) };
+  }
+  return copied;
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { type Claim, type Owner, payloadKeys } from '../contract/payload.ts';
+import { type MediaUpload, storeMedia } from '../media/media-upload.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+
+/**
+ * What one order puts into the store. It ends with `keep` when the prediction was started, or may have
+ * been, and with `discard` otherwise. Each order has keys of its own: another one with the same
+ * Idempotency-Key, and so the same id, keeps what it has stored.
+ */
+export class Staging {
+  readonly #store: PayloadStore;
+  readonly #owner: Owner;
+  readonly #nonce = randomBytes(6).toString('hex');
+  readonly #hasOwnId: boolean;
+  #keys: string[] = [];
+
+  /** `hasOwnId`: nobody else stores anything for a prediction with this id. */
+  constructor(store: PayloadStore, owner: Owner, hasOwnId: boolean) {
+    this.#store = store;
+    this.#owner = owner;
+    this.#hasOwnId = hasOwnId;
+  }
+
+  async put(field: string, body: Uint8Array | Readable, mediaType: string): Promise<Claim> {
+    return await this.#store.put(this.#keyOf(field), body, { mediaType });
+  }
+
+  /** Looks at the media while it arrives; throws `InvalidMediaError`. */
+  async putMedia(field: string, media: Omit<MediaUpload, 'key'>): Promise<Claim> {
+    return await storeMedia(this.#store, { ...media, key: this.#keyOf(field) });
+  }
+
+  keep(): void {
+    this.#keys = [];
+  }
+
+  /** Does what it can: the sweep removes what is left and belongs to no prediction. */
+  async discard(): Promise<void> {
+    const keys = this.#hasOwnId ? [payloadKeys.prediction(this.#owner)] : this.#keys;
+    this.keep();
+    await Promise.all(keys.map(async (key) => await this.#store.delete(key))).catch(() => {});
+  }
+
+  /** Noted before anything is written there. */
+  #keyOf(field: string): string {
+    const key = payloadKeys.input(this.#owner, field, this.#nonce);
+    this.#keys.push(key);
+    return key;
+  }
+}
