@@ -3,12 +3,12 @@ import type { ChangeInferRequest } from '../contract/messages.ts';
 
 export type TermsActivities = ReturnType<typeof createTermsActivities>;
 
-/** `engine.changeInfer` does nothing when there is no such activity any more. */
-export const createTermsActivities = (engine: {
+/** `predictions.changeInfer` does nothing when there is no such activity any more. */
+export const createTermsActivities = (predictions: {
   changeInfer(request: ChangeInferRequest): Promise<void>;
 }) => ({
   /** May be repeated: it sets, and adds nothing. */
   async changeInfer(request: ChangeInferRequest): Promise<void> {
-    await engine.changeInfer(request);
+    await predictions.changeInfer(request);
   },
 });

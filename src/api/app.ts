@@ -5,6 +5,7 @@ import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
+import type { Engine } from '../temporal/engine.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './http/access.ts';
@@ -30,7 +31,8 @@ import { Waits } from './http/waits.ts';
 import { Watches } from '../records/follower.ts';
 
 export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
+  readonly predictions: PredictionEngine;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
   readonly signer: Signer;
@@ -52,10 +54,10 @@ export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>,
 }
 
 export function createApp(dependencies: AppDependencies): Express {
-  const { engine, store, logger, publicUrl } = dependencies;
+  const { engine, predictions, store, logger, publicUrl } = dependencies;
   const load = createLoad({ store, engine, logger });
   const hasSeveralTenants = dependencies.keys !== null;
-  const quotas = new QuotaKeeper(dependencies.quotas, engine, hasSeveralTenants);
+  const quotas = new QuotaKeeper(dependencies.quotas, predictions, hasSeveralTenants);
   const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const onEnded = (accepted: Accepted) => quotas.ended(accepted);
   const reader = new PredictionReader({ ...dependencies, load, onEnded });
@@ -79,7 +81,7 @@ export function createApp(dependencies: AppDependencies): Express {
       reader,
       scheduleMs: dependencies.webhookScheduleMs,
     }),
-    watches: new Watches({ reader, engine, logger }),
+    watches: new Watches({ reader, predictions, logger }),
     redeliveryRates: createRedeliveryRates(),
   };
   const app = express();

@@ -2,14 +2,14 @@
 import { Router } from 'express';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { Engine } from '../temporal/engine.ts';
 import { remember } from '../records/remember.ts';
 
 /** Anybody may ask, and each check writes to the store. */
 const FRESH_MS = 1000;
 
 export function healthRouter(dependencies: {
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
   readonly store: PayloadStore;
   readonly logger: Logger;
 }): Router {

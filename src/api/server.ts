@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { KeysFileError } from '../access/keys-file.ts';
 import { KnownKeys } from '../access/known-keys.ts';
-import { ConfigError, readConfig } from '../config.ts';
+import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository } from '../models/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
@@ -13,6 +13,7 @@ import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
+import { Engine } from '../temporal/engine.ts';
 import { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
@@ -54,6 +55,7 @@ async function serve(): Promise<void> {
   const files = await FilePayloadStore.open(config.payloadDir);
   const store = new LimitedPayloadStore(files, config.storage);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
+  const engine = new Engine(client);
   repository.watch(() => logger.info({ models: repository.all().length }, 'the models changed'));
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const keys = config.keysFile === null ? null : await KnownKeys.open(config.keysFile, logger);
@@ -67,8 +69,9 @@ async function serve(): Promise<void> {
         : (id) => `${config.uiUrl}/namespaces/${config.temporal.namespace}/workflows/${id}`,
     isLoopback: config.isLoopback,
     corsOrigins: config.corsOrigins,
-    engine: new PredictionEngine(client),
-    deliveryEngine: new DeliveryEngine(client),
+    engine,
+    predictions: new PredictionEngine(engine),
+    deliveryEngine: new DeliveryEngine(engine),
     endpoints: new WebhookEndpoints(objects),
     secrets: new SigningSecrets(objects),
     signer: objects.box,
@@ -88,13 +91,8 @@ async function serve(): Promise<void> {
     limits: config,
   });
   const server = createServer(app);
-  answerClientErrors(server);
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  server.timeout = SILENCE_MS;
   const idle = idleConnections(server);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(config.port, config.host, resolve);
-  });
+  await listen(server, config);
   logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');
   process.send?.({ type: 'ready' });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -106,6 +104,15 @@ async function serve(): Promise<void> {
         .then(() => process.exit(0));
     });
   }
+}
+
+async function listen(server: Server, { host, port }: Config): Promise<void> {
+  answerClientErrors(server);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.timeout = SILENCE_MS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, host, resolve);
+  });
 }
 
 async function readSoftwareVersion(): Promise<string> {

@@ -25,7 +25,7 @@ export interface WatchListener {
 
 export interface WatchDependencies {
   readonly reader: Pick<PredictionReader, 'read'>;
-  readonly engine: Pick<PredictionEngine, 'waitForEnd'>;
+  readonly predictions: Pick<PredictionEngine, 'waitForEnd'>;
   readonly logger: Logger;
 }
 
@@ -70,12 +70,12 @@ export class Watches {
 
   async #follow(id: string, tenant: string, watch: Watch): Promise<void> {
     const { listeners, stop } = watch;
-    const { engine, logger } = this.#dependencies;
+    const { predictions, logger } = this.#dependencies;
     const { signal } = stop;
     const pause = new Pause();
     signal.addEventListener('abort', () => pause.end(), { once: true });
     // Its end is worth a look at once; should the engine have gone away instead, looking goes on.
-    void engine.waitForEnd(id, signal).then(
+    void predictions.waitForEnd(id, signal).then(
       () => pause.end(),
       () => {},
     );

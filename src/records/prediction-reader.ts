@@ -3,17 +3,10 @@
  * URLs, queue, expiry and everything else that changes after the end are computed here.
  */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import type { AttemptReport } from '../contract/failure.ts';
 import type { HistoryEntry } from '../contract/history.ts';
-import { MEMO_ATTEMPTS } from '../contract/messages.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
-import {
-  type Accepted,
-  type Ended,
-  type Prediction,
-  type QueueReason,
-} from '../contract/prediction.ts';
+import type { Accepted, Ended, Prediction } from '../contract/prediction.ts';
 import {
   expiresAtMs,
   finalRecord,
@@ -28,26 +21,23 @@ import {
   PayloadNotFoundError,
   type PayloadStore,
 } from '../storage/payload-store.ts';
-import { type Halves, halvesOf } from '../temporal/halves.ts';
+import { type Halves, halvesOf } from '../temporal/prediction-memo.ts';
+import type { Engine } from '../temporal/engine.ts';
+import type { ListedPrediction, PredictionEngine } from '../temporal/prediction-engine.ts';
 import {
-  ACTIVITY_PAUSED,
-  ACTIVITY_SCHEDULED,
-  FETCH_ACTIVITY,
-  isWaiting,
-} from '../temporal/pending-activity.ts';
-import type { ListedExecution, PredictionEngine } from '../temporal/prediction-engine.ts';
+  NOT_STARTED,
+  runningFacts,
+  runningState,
+  type RunningState,
+} from '../temporal/running-state.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { Load } from './why-queued.ts';
 import { Refusal } from '../contract/refusal.ts';
 import { refuseRemoved } from './removed.ts';
 
-/** Before its first inference is scheduled a workflow has at most this much history … */
-const QUEUED_HISTORY_LENGTH = 7;
-/** … and so much more for each input that is fetched first. */
-const FETCH_HISTORY_LENGTH = 6;
-
 export interface ReaderDependencies extends RecordSettings {
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
+  readonly predictions: PredictionEngine;
   readonly store: PayloadStore;
   readonly load: Load;
   /** Told of each prediction that is seen to have ended. */
@@ -57,10 +47,6 @@ export interface ReaderDependencies extends RecordSettings {
 }
 
 type Running = Extract<Prediction, { completed_at: null }>;
-type ActiveState =
-  | { status: 'queued'; reason: QueueReason | null; report: AttemptReport | null; attempt: number }
-  | { status: 'processing' | 'canceling'; report: AttemptReport | null; attempt: number };
-
 export class PredictionReader {
   readonly #dependencies: ReaderDependencies;
 
@@ -76,7 +62,7 @@ export class PredictionReader {
   async read(id: string, tenant: string, readOutput = true): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id, tenant);
     if (ended !== null) return await this.#finalRecord(accepted, ended, readOutput);
-    return await this.#activeRecord(accepted, this.#activeState(accepted, description));
+    return await this.#activeRecord(accepted, this.#runningState(accepted, description));
   }
 
   /** The two halves of a record, for what needs its payloads. */
@@ -87,7 +73,7 @@ export class PredictionReader {
   /** What has happened to it. */
   async history(id: string, tenant: string): Promise<readonly HistoryEntry[]> {
     const { description } = await this.#describe(id, tenant);
-    return await this.#dependencies.engine.history(description);
+    return await this.#dependencies.predictions.history(description);
   }
 
   /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
@@ -111,13 +97,13 @@ export class PredictionReader {
    * A row of a list. An output that lies in the store is a reference, unless it is wanted and not too
    * large. Null for what has expired, or is an earlier run of the same prediction.
    */
-  async readListed(row: ListedExecution, readOutput: boolean): Promise<Prediction | null> {
+  async readListed(row: ListedPrediction, readOutput: boolean): Promise<Prediction | null> {
     if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, readOutput);
     const current = await this.#dependencies.engine.find(row.id);
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
     if (ended !== null) return await this.#listedRecord(accepted, ended, readOutput);
-    return await this.#activeRecord(accepted, this.#activeState(accepted, current));
+    return await this.#activeRecord(accepted, this.#runningState(accepted, current));
   }
 
   async #listedRecord(
@@ -158,7 +144,7 @@ export class PredictionReader {
     });
   }
 
-  async #activeRecord(accepted: Accepted, state: ActiveState): Promise<Running> {
+  async #activeRecord(accepted: Accepted, state: RunningState): Promise<Running> {
     const { status, report, attempt } = state;
     const base = {
       ...recordBase(accepted, null, this.#dependencies.publicUrl),
@@ -192,39 +178,9 @@ export class PredictionReader {
     return finalRecord(accepted, ended, output, this.#dependencies);
   }
 
-  /** Reads a running one, in the order the design lays down. */
-  #activeState(accepted: Accepted, description: WorkflowExecutionDescription): ActiveState {
-    const { raw, executionTime, historyLength, memo } = description;
-    const [pending] = raw.pendingActivities ?? [];
-    const isFetching = pending?.activityType?.name === FETCH_ACTIVITY;
-    const details = pending?.heartbeatDetails?.payloads?.[0];
-    const latest = (this.#dependencies.engine.decode(details) ?? null) as AttemptReport | null;
-    const activity = Number(pending?.state);
-    const current = pending?.attempt ?? 0;
-    // The details of an earlier attempt stay until the current one has sent its own.
-    const report = latest?.activity_attempt === current ? latest : null;
-    const started = isFetching ? 0 : isWaiting(activity) ? Math.max(0, current - 1) : current;
-    const attempt = ((memo?.[MEMO_ATTEMPTS] ?? 0) as number) + started;
-    if (raw.workflowExtendedInfo?.cancelRequested === true) {
-      return { status: 'canceling', report, attempt };
-    }
-    if (executionTime !== undefined && executionTime.getTime() > Date.now()) {
-      return { ...NOT_STARTED, reason: 'scheduled' };
-    }
-    if (isFetching) return { ...NOT_STARTED, reason: 'fetching_input' };
-    if (pending === undefined) {
-      const inputs = Object.values(accepted.input).filter((input) => 'fetch' in input);
-      const atMost = QUEUED_HISTORY_LENGTH + inputs.length * FETCH_HISTORY_LENGTH;
-      if (historyLength <= atMost) return NOT_STARTED;
-      return { status: 'processing', report, attempt };
-    }
-    if (activity === ACTIVITY_PAUSED)
-      return { status: 'queued', reason: 'paused', report, attempt };
-    if (activity !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
-    if ((pending.attempt ?? 1) <= 1) return { ...NOT_STARTED, attempt };
-    // Once its pause is over it waits like any other, and for the same reasons.
-    const isPausing = Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000 > Date.now();
-    return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
+  #runningState(accepted: Accepted, description: WorkflowExecutionDescription): RunningState {
+    const facts = runningFacts(accepted, description, this.#dependencies.engine);
+    return runningState(facts, Date.now());
   }
 
   /** Whether its output is answered by its own URL only: media, or much JSON. */
@@ -251,7 +207,6 @@ function ownOnly(found: Halves, tenant: string): Halves {
   throw new WorkflowMissingError(found.accepted.id);
 }
 
-const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
 const NOT_FINAL = {
   output: null,
   output_url: null,

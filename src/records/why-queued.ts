@@ -4,7 +4,7 @@ import { formatModelRef, type ModelRef, modelRefOf } from '../contract/model.ts'
 import type { Prediction, QueueReason } from '../contract/prediction.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { PredictionEngine, QueueState } from '../temporal/prediction-engine.ts';
+import type { Engine, QueueState } from '../temporal/engine.ts';
 import { remember } from './remember.ts';
 import { type ServingWorker, WorkerStates } from './worker-states.ts';
 
@@ -22,7 +22,7 @@ export type Load = ReturnType<typeof createLoad>;
 
 export function createLoad(dependencies: {
   readonly store: PayloadStore;
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
   readonly logger: Logger;
 }) {
   const { store, engine, logger } = dependencies;

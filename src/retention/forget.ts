@@ -2,7 +2,7 @@ import { payloadKeys } from '../contract/payload.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { deliveryId, receiversOf } from '../contract/webhook.ts';
 import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { Engine } from '../temporal/engine.ts';
 import { leaveTombstone, type Tombstone } from './tombstones.ts';
 
 const isFull = (error: unknown): boolean => error instanceof StorageError && error.isFull;
@@ -14,7 +14,7 @@ const isFull = (error: unknown): boolean => error instanceof StorageError && err
 export async function forgetPrediction(
   { accepted, ended }: { readonly accepted: Accepted; readonly ended: Ended | null },
   reason: Tombstone['reason'],
-  { store, engine }: { readonly store: PayloadStore; readonly engine: PredictionEngine },
+  { store, engine }: { readonly store: PayloadStore; readonly engine: Engine },
 ): Promise<void> {
   const { id } = accepted;
   try {

@@ -5,13 +5,13 @@
 import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
 import { isPredictionId } from '../contract/ids.ts';
-import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import { type Owner, payloadKeys } from '../contract/payload.ts';
 import { resultTtlOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { halvesOf } from '../temporal/halves.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { halvesOf } from '../temporal/prediction-memo.ts';
+import type { Engine } from '../temporal/engine.ts';
+import type { PredictionEngine, PredictionPage } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { forgetPrediction } from './forget.ts';
 import { removeOldTombstones } from './tombstones.ts';
@@ -20,7 +20,8 @@ const LONGEST_PAUSE_MS = 600_000;
 const PAGE_SIZE = 100;
 
 export interface SweepDependencies {
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
+  readonly predictions: PredictionEngine;
   readonly store: PayloadStore;
   /** Of predictions that do not say it themselves. */
   readonly resultTtlMs: number;
@@ -56,14 +57,13 @@ export async function sweepUntil(
 }
 
 async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies): Promise<void> {
-  const { engine, resultTtlMs, logger } = dependencies;
-  const before = new Date(Date.now() - resultTtlMs).toISOString();
-  const query = `WorkflowType = '${PREDICTION_WORKFLOW}' AND ExecutionStatus != 'Running' AND CloseTime < '${before}'`;
+  const { predictions, resultTtlMs, logger } = dependencies;
+  const filter = { endedBeforeMs: Date.now() - resultTtlMs };
   let removed = 0;
   let token: Uint8Array | null = null;
   do {
-    const page = await engine.list(query, PAGE_SIZE, token);
-    for (const { id } of page.executions) {
+    const page: PredictionPage = await predictions.list(filter, { pageSize: PAGE_SIZE, token });
+    for (const { id } of page.predictions) {
       if (stop.aborted) return;
       try {
         if (await removeExpired(id, dependencies)) removed += 1;

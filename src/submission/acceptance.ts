@@ -10,7 +10,8 @@ import type { Accepted } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../models/repository.ts';
 import { refuseRemoved } from '../records/removed.ts';
-import { type Halves, halvesOf } from '../temporal/halves.ts';
+import type { Engine } from '../temporal/engine.ts';
+import { type Halves, halvesOf } from '../temporal/prediction-memo.ts';
 import { AlreadyStartedError, type PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { acceptedRecord, type RecordDependencies, repeatedRecord } from './accepted-record.ts';
@@ -23,7 +24,8 @@ import { Staging } from './staging.ts';
 
 export interface AcceptanceDependencies extends RecordDependencies {
   readonly repository: ModelRepository;
-  readonly engine: PredictionEngine;
+  readonly engine: Engine;
+  readonly predictions: PredictionEngine;
   readonly quotas: QuotaKeeper;
   readonly limits: RecordDependencies['limits'] & { readonly heartbeatTimeoutMs: number };
 }
@@ -211,11 +213,11 @@ class UnacknowledgedStart extends Error {
 /** Starts it, or finds that it was started before. */
 async function start(
   accepted: Accepted,
-  { engine, store, limits }: AcceptanceDependencies,
+  { engine, predictions, store, limits }: AcceptanceDependencies,
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
   try {
-    await engine.start({ accepted, heartbeatTimeoutMs: limits.heartbeatTimeoutMs });
+    await predictions.start({ accepted, heartbeatTimeoutMs: limits.heartbeatTimeoutMs });
     return { accepted, isReplayed: false };
   } catch (error) {
     if (error instanceof AlreadyStartedError) return await replayed(accepted, { engine, store });

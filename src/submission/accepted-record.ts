@@ -7,7 +7,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { Refusal } from '../contract/refusal.ts';
-import type { Halves } from '../temporal/halves.ts';
+import type { Halves } from '../temporal/prediction-memo.ts';
 import { fingerprint } from './idempotency.ts';
 import { copyInputs, type InputDependencies, storeInputs } from './inputs.ts';
 import type { Order, OrderInputs } from './order.ts';

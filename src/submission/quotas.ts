@@ -4,7 +4,8 @@
  */
 import type { Accepted } from '../contract/prediction.ts';
 import { formatModelRef, modelRefOf } from '../contract/model.ts';
-import type { PredictionEngine, PredictionFilter } from '../temporal/prediction-engine.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
+import type { PredictionFilter } from '../temporal/prediction-queries.ts';
 import { Refusal } from '../contract/refusal.ts';
 
 /** What started less than this ago may not be in Temporal's counts yet. */
@@ -55,18 +56,18 @@ export const NO_PLACE: Place = { started: () => {}, release: () => {} };
 
 export class QuotaKeeper {
   readonly #quotas: Quotas;
-  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  readonly #predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>;
   readonly #shareOfBacklog: number;
   readonly #tallies = new Map<string, Tally>();
 
   /** With several tenants, one of them gets half of a model's backlog at most. */
   constructor(
     quotas: Quotas,
-    engine: Pick<PredictionEngine, 'count' | 'hasEnded'>,
+    predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>,
     hasSeveralTenants = false,
   ) {
     this.#quotas = quotas;
-    this.#engine = engine;
+    this.#predictions = predictions;
     this.#shareOfBacklog = hasSeveralTenants ? Math.ceil(quotas.backlog / 2) : quotas.backlog;
   }
 
@@ -135,7 +136,7 @@ export class QuotaKeeper {
     const key = `${tenant} ${model === undefined ? '' : formatModelRef(model)}`;
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
-      tally = new Tally(filter, this.#engine);
+      tally = new Tally(filter, this.#predictions);
       this.#tallies.set(key, tally);
     }
     return tally;
@@ -154,7 +155,7 @@ interface Recent {
 /** How many predictions of a tenant, or of a model version, are there now. */
 class Tally {
   readonly #filter: PredictionFilter;
-  readonly #engine: Pick<PredictionEngine, 'count' | 'hasEnded'>;
+  readonly #predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>;
   /** Of those that had started a while before it was asked for; null before the first answer. */
   #counted: Amounts | null = null;
   #countsStarted = false;
@@ -164,9 +165,9 @@ class Tally {
   readonly #recent = new Map<string, Recent>();
   #recentRunning = 0;
 
-  constructor(filter: PredictionFilter, engine: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
+  constructor(filter: PredictionFilter, predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
     this.#filter = filter;
-    this.#engine = engine;
+    this.#predictions = predictions;
   }
 
   now(): Amounts {
@@ -193,7 +194,7 @@ class Tally {
       return isRunning && startedAtMs !== null;
     });
     const looks = open.slice(0, LOOKS_BEFORE_REFUSING).map(async ([id]) => {
-      if (await this.#engine.hasEnded(id)) this.end(id);
+      if (await this.#predictions.hasEnded(id)) this.end(id);
     });
     await Promise.all(looks);
   }
@@ -250,8 +251,8 @@ class Tally {
     const beforeMs = now - COUNT_LAG_MS;
     const window = { isRunning: false, beforeMs, sinceMs: now - WINDOW_MS };
     const [running, started] = await Promise.all([
-      this.#engine.count({ ...this.#filter, isRunning: true, beforeMs }),
-      this.#countsStarted ? this.#engine.count({ ...this.#filter, ...window }) : 0,
+      this.#predictions.count({ ...this.#filter, isRunning: true, beforeMs }),
+      this.#countsStarted ? this.#predictions.count({ ...this.#filter, ...window }) : 0,
     ]);
     this.#counted = { running, started };
     for (const [id, { startedAtMs }] of this.#recent) {

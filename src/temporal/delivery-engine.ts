@@ -1,5 +1,5 @@
-/* Webhook deliveries as Temporal knows them. */
-import { type Client, WorkflowFailedError } from '@temporalio/client';
+/* What only a webhook delivery can be asked of Temporal. */
+import { WorkflowFailedError } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import {
   DELIVERY_WORKFLOW,
@@ -8,9 +8,7 @@ import {
   type DeliveryState,
   MEMO_DELIVERY,
 } from '../contract/webhook.ts';
-import { resultOf } from './long-wait.ts';
-import { type TimelyCall, timelyCalls, WorkflowMissingError } from './timely-calls.ts';
-import { listExecutions } from './visibility.ts';
+import type { Engine, PageRequest } from './engine.ts';
 
 /** However it ended, it was not delivered. */
 const UNDELIVERED = "'Failed', 'Terminated', 'TimedOut', 'Canceled'";
@@ -20,14 +18,11 @@ export interface DeliveryPage {
   readonly nextPageToken: Uint8Array | null;
 }
 
-/** The API's view of the deliveries. The client stays its owner's to close. */
 export class DeliveryEngine {
-  readonly #client: Client;
-  readonly #timely: TimelyCall;
+  readonly #engine: Engine;
 
-  constructor(client: Client) {
-    this.#client = client;
-    this.#timely = timelyCalls(client);
+  constructor(engine: Engine) {
+    this.#engine = engine;
   }
 
   /**
@@ -38,8 +33,8 @@ export class DeliveryEngine {
     request: DeliveryRequest,
     ifRunning: 'USE_EXISTING' | 'TERMINATE_EXISTING',
   ): Promise<void> {
-    await this.#timely(async () => {
-      await this.#client.workflow.start(DELIVERY_WORKFLOW, {
+    await this.#engine.timely(async () => {
+      await this.#engine.client.workflow.start(DELIVERY_WORKFLOW, {
         ...deliveryStart(request),
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
         workflowIdConflictPolicy: ifRunning,
@@ -49,25 +44,19 @@ export class DeliveryEngine {
 
   /** What is known of a delivery; null when it has not been started, or is no longer kept. */
   async find(id: string): Promise<DeliveryState | null> {
-    try {
-      const handle = this.#client.workflow.getHandle(id);
-      const { memo, closeTime } = await this.#timely(async () => await handle.describe());
-      const state = memo?.[MEMO_DELIVERY] as DeliveryState | undefined;
-      if (state === undefined) return null; // a workflow that somebody started by hand
-      const isCutOff = closeTime !== undefined && state.status === 'pending';
-      return isCutOff
-        ? { ...state, status: 'failed', reason: 'terminated', next_attempt_at: null }
-        : state;
-    } catch (error) {
-      if (error instanceof WorkflowMissingError) return null;
-      throw error;
-    }
+    const found = await this.#engine.find(id);
+    const state = found?.memo?.[MEMO_DELIVERY] as DeliveryState | undefined;
+    if (state === undefined) return null; // or it is a workflow that somebody started by hand
+    const isCutOff = found?.closeTime !== undefined && state.status === 'pending';
+    return isCutOff
+      ? { ...state, status: 'failed', reason: 'terminated', next_attempt_at: null }
+      : state;
   }
 
   /** Resolves when a delivery has ended, or `signal` aborts. */
   async waitForEnd(id: string, signal: AbortSignal): Promise<void> {
     try {
-      await resultOf(this.#client, id, signal);
+      await this.#engine.result(id, signal);
     } catch (error) {
       if (!(error instanceof WorkflowFailedError) && !signal.aborted) throw error;
     }
@@ -76,7 +65,7 @@ export class DeliveryEngine {
   /** One page of the deliveries to an endpoint: each id may come several times, once for each run. */
   async list(
     { tenant, endpoint, failedSince }: DeliveryQuery,
-    page: { readonly pageSize: number; readonly token: Uint8Array | null },
+    page: PageRequest,
   ): Promise<DeliveryPage> {
     const query = [
       `WorkflowType = '${DELIVERY_WORKFLOW}'`,
@@ -86,12 +75,7 @@ export class DeliveryEngine {
         ? []
         : [`ExecutionStatus IN (${UNDELIVERED})`, `CloseTime >= '${failedSince.toISOString()}'`]),
     ].join(' AND ');
-    const { executions, nextPageToken } = await listExecutions(
-      this.#client,
-      this.#timely,
-      query,
-      page,
-    );
+    const { executions, nextPageToken } = await this.#engine.list(query, page);
     return { ids: executions.map(({ execution }) => execution?.workflowId ?? ''), nextPageToken };
   }
 }

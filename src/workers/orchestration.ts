@@ -16,6 +16,7 @@ import { FilePayloadStore } from '../storage/file-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
+import { Engine } from '../temporal/engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { OutboundTurns } from '../outbound/turns.ts';
@@ -46,10 +47,11 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
   });
   const store = await FilePayloadStore.open(config.payloadDir);
   const temporal = createClient({ ...config.temporal, identity });
-  const engine = new PredictionEngine(temporal);
-  const workers = await createWorkers(context, store, engine);
+  const engine = new Engine(temporal);
+  const predictions = new PredictionEngine(engine);
+  const workers = await createWorkers(context, store, predictions);
   const { resultTtlMs } = config;
-  const sweeping = sweepUntil(context.stop, { engine, store, resultTtlMs, logger });
+  const sweeping = sweepUntil(context.stop, { engine, predictions, store, resultTtlMs, logger });
   await runUntilStopped(workers, context);
   await sweeping;
   await temporal.connection.close();
@@ -58,7 +60,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
 async function createWorkers(
   context: WorkerContext,
   store: PayloadStore,
-  engine: PredictionEngine,
+  predictions: PredictionEngine,
 ): Promise<readonly Worker[]> {
   const { config, logger } = context;
   const http = createGuardedClient(config.addressPolicy);
@@ -66,14 +68,14 @@ async function createWorkers(
   const secrets = new SigningSecrets(objects);
   // Where there are several tenants, one of them takes half of the slots at most.
   const share = (slots: number) => (config.keysFile === null ? slots : Math.ceil(slots / 2));
-  const predictions = createWorker(context, {
+  const prediction = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
-    activities: createTermsActivities(engine),
+    activities: createTermsActivities(predictions),
     enableNonLocalActivities: false,
     ...WORKFLOWS,
     maxCachedWorkflows: config.cachedWorkflows ?? cachedWorkflows(machineLimits()),
   });
-  const deliveries = createWorker(context, {
+  const delivery = createWorker(context, {
     taskQueue: DELIVERY_QUEUE,
     activities: createWebhookActivities({
       endpoints: new WebhookEndpoints(objects),
@@ -90,7 +92,7 @@ async function createWorkers(
     ...WORKFLOWS,
     maxCachedWorkflows: DELIVERY_SLOTS,
   });
-  const fetches = createWorker(context, {
+  const fetching = createWorker(context, {
     taskQueue: FETCH_QUEUE,
     activities: createInputActivities({
       ...config,
@@ -102,7 +104,7 @@ async function createWorkers(
     }),
     maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
   });
-  return await Promise.all([predictions, deliveries, fetches]);
+  return await Promise.all([prediction, delivery, fetching]);
 }
 
 async function createWorker(

@@ -15,6 +15,7 @@ import {
 } from '../../src/contract/messages.ts';
 import type { Accepted, Ended } from '../../src/contract/prediction.ts';
 import { inferenceQueue, ORCHESTRATION_QUEUE } from '../../src/contract/task-queues.ts';
+import { Engine } from '../../src/temporal/engine.ts';
 import { PredictionEngine } from '../../src/temporal/prediction-engine.ts';
 import { until } from '../support/conditions.ts';
 import { NAMESPACE, startTemporal, type TemporalServer } from '../support/temporal.ts';
@@ -22,7 +23,8 @@ import { NAMESPACE, startTemporal, type TemporalServer } from '../support/tempor
 let temporal: TemporalServer;
 let native: NativeConnection;
 let client: Client;
-let engine: PredictionEngine;
+let engine: Engine;
+let predictions: PredictionEngine;
 let orchestration: { worker: Worker; running: Promise<void> };
 let count = 0;
 
@@ -34,7 +36,8 @@ beforeAll(async () => {
     connection: await Connection.connect({ address: temporal.address }),
     namespace: NAMESPACE,
   });
-  engine = new PredictionEngine(client);
+  engine = new Engine(client);
+  predictions = new PredictionEngine(engine);
   const worker = await Worker.create({
     connection: native,
     namespace: NAMESPACE,
@@ -91,7 +94,7 @@ async function start(
     ...more,
   };
   const request: PredictionRequest = { accepted, heartbeatTimeoutMs };
-  await engine.start(request);
+  await predictions.start(request);
   return accepted.id;
 }
 
@@ -177,8 +180,8 @@ test('what nobody starts within its queue_ttl is aborted, and found by its outco
   const id = await start('nobody', { queue_ttl: '1s' });
   const { ended, status } = await endOf(id);
   const listed = await until('the list to show it', async () => {
-    const page = await engine.list("BuzzerOutcome = 'aborted'", 10, null);
-    return page.executions.some((execution) => execution.id === id) ? true : undefined;
+    const page = await predictions.list({ status: 'aborted' }, { pageSize: 10, token: null });
+    return page.predictions.some((execution) => execution.id === id) ? true : undefined;
   });
 
   expect(status).toBe('FAILED');
@@ -322,7 +325,7 @@ test('a result that arrives after the cancel is kept: the cancel came too late',
   });
   const id = await start('late');
   await runningOf(id);
-  await engine.cancel(id);
+  await predictions.cancel(id);
   const { ended, status } = await endOf(id);
   await stop();
 
@@ -338,7 +341,7 @@ test.each(['acknowledged', 'failed'])('a cancel that is %s ends it as canceled',
   });
   const id = await start(how);
   await runningOf(id);
-  await engine.cancel(id);
+  await predictions.cancel(id);
   const { ended, status } = await endOf(id);
   await stop();
 

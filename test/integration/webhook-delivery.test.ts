@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { DELIVERY_QUEUE } from '../../src/contract/task-queues.ts';
 import type { DeliverResult, DeliveryRequest, DeliveryState } from '../../src/contract/webhook.ts';
+import { Engine } from '../../src/temporal/engine.ts';
 import { DeliveryEngine } from '../../src/temporal/delivery-engine.ts';
 import { until } from '../support/conditions.ts';
 import { NAMESPACE, startTemporal, type TemporalServer } from '../support/temporal.ts';
@@ -26,7 +27,7 @@ beforeAll(async () => {
     connection: await Connection.connect({ address: temporal.address }),
     namespace: NAMESPACE,
   });
-  engine = new DeliveryEngine(client);
+  engine = new DeliveryEngine(new Engine(client));
   const created = await Worker.create({
     connection: native,
     namespace: NAMESPACE,

@@ -17,7 +17,7 @@ import type { Waits } from './waits.ts';
 
 export interface AnswerDependencies {
   readonly reader: PredictionReader;
-  readonly engine: PredictionEngine;
+  readonly predictions: PredictionEngine;
   readonly quotas: QuotaKeeper;
   readonly waits: Waits;
   readonly load: Load;
@@ -68,14 +68,14 @@ async function afterWaiting(
   response: Response,
   { accepted, isReplayed }: AcceptedOrder,
   waitS: number | null,
-  { reader, engine, waits }: AnswerDependencies,
+  { reader, predictions, waits }: AnswerDependencies,
 ): Promise<Prediction> {
   if (waitS === null) {
     return isReplayed
       ? await reader.read(accepted.id, accepted.tenant)
       : await reader.justAccepted(accepted);
   }
-  const wait = async (signal: AbortSignal) => await engine.waitForEnd(accepted.id, signal);
+  const wait = async (signal: AbortSignal) => await predictions.waitForEnd(accepted.id, signal);
   const ended = await waits.bounded(response, waitS, wait);
   const mustRead = ended === null || isReplayed;
   return mustRead

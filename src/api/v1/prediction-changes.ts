@@ -13,11 +13,11 @@ import { sendRecord } from '../http/send-record.ts';
 import { changedTerms } from '../../submission/terms.ts';
 
 export function predictionChangesRouter(
-  dependencies: Pick<AnswerDependencies, 'reader' | 'engine' | 'load'> & {
+  dependencies: Pick<AnswerDependencies, 'reader' | 'predictions' | 'load'> & {
     readonly bodies: Bodies;
   },
 ): Router {
-  const { reader, engine, load, bodies } = dependencies;
+  const { reader, predictions, load, bodies } = dependencies;
   const router = Router();
 
   router.patch('/predictions/:id', bodies.json, async (request, response) => {
@@ -28,7 +28,7 @@ export function predictionChangesRouter(
     const before = await reader.read(id, tenant);
     requireQueued(before);
     const terms = changedTerms(before, changes, Date.now());
-    await engine.changeTerms(id, terms).catch((error: unknown) => {
+    await predictions.changeTerms(id, terms).catch((error: unknown) => {
       if (error instanceof NotChangeableError) throw new Problem('not_changeable', error.message);
       throw error;
     });

@@ -2,11 +2,12 @@
 import { Router } from 'express';
 import { forgetPrediction } from '../../retention/forget.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
+import type { Engine } from '../../temporal/engine.ts';
 import { tenantOf } from '../http/access.ts';
 import { idempotencyKey } from '../http/idempotency-key.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
-import type { Halves } from '../../temporal/halves.ts';
+import type { Halves } from '../../temporal/prediction-memo.ts';
 import { Problem } from '../http/problems.ts';
 import { parsePredictionId } from '../http/requests.ts';
 import { traceparentOf } from '../http/traceparent.ts';
@@ -18,6 +19,7 @@ export function predictionLifecycleRouter(
   dependencies: AnswerDependencies & {
     readonly acceptance: Acceptance;
     readonly store: PayloadStore;
+    readonly engine: Engine;
   },
 ): Router {
   const { acceptance, reader, engine, store } = dependencies;

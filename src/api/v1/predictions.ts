@@ -11,7 +11,7 @@ import { sendRecord } from '../http/send-record.ts';
 import { withoutOutput } from '../../records/shown-record.ts';
 
 export function predictionsRouter(dependencies: AnswerDependencies): Router {
-  const { reader, engine, waits, load } = dependencies;
+  const { reader, predictions, waits, load } = dependencies;
   const router = Router();
   router.get('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -20,7 +20,11 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const seconds = wait ?? preferredWait(request, response);
     let record = await reader.read(id, tenant);
     if (seconds !== null && !isFinal(record)) {
-      await waits.bounded(response, seconds, async (signal) => await engine.waitForEnd(id, signal));
+      await waits.bounded(
+        response,
+        seconds,
+        async (signal) => await predictions.waitForEnd(id, signal),
+      );
       record = await reader.read(id, tenant);
     }
     await sendRecord(response, 200, record, load);
@@ -30,7 +34,7 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
-    if (ended === null) await engine.cancel(id);
+    if (ended === null) await predictions.cancel(id);
     const record = withoutOutput(await reader.read(id, tenant, false));
     await sendRecord(response, ended === null ? 202 : 200, record, load);
   });

@@ -6,6 +6,7 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import type { Accepted } from '../../contract/prediction.ts';
 import { predictionUrl } from '../../contract/prediction-record.ts';
 import type { ModelRepository } from '../../models/repository.ts';
+import type { Engine } from '../../temporal/engine.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
@@ -29,6 +30,7 @@ export interface V2Dependencies extends AnswerDependencies {
   readonly repository: ModelRepository;
   readonly acceptance: Acceptance;
   readonly store: PayloadStore;
+  readonly engine: Engine;
   readonly softwareVersion: string;
   readonly maxJsonBytes: number;
   readonly bodies: Bodies;
@@ -138,11 +140,11 @@ async function answerOutput(
   response: Response,
   accepted: Accepted,
   infer: InferRequestV2,
-  { engine, reader, store, publicUrl, waits }: V2Dependencies,
+  { predictions, reader, store, publicUrl, waits }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
   const waited = await waits.bounded(response, infer.waitS, async (signal) => {
-    return await engine.waitForEnd(id, signal);
+    return await predictions.waitForEnd(id, signal);
   });
   const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside
   if (ended === null) {

@@ -4,7 +4,7 @@ import express from 'express';
 import { healthRouter } from '../../../src/api/health.ts';
 import type { PayloadStore } from '../../../src/storage/payload-store.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
-import type { PredictionEngine } from '../../../src/temporal/prediction-engine.ts';
+import type { Engine } from '../../../src/temporal/engine.ts';
 
 test('however often anybody asks, the store is written to once a second, and told of without paths', async () => {
   let writes = 0;
@@ -14,7 +14,7 @@ test('however often anybody asks, the store is written to once a second, and tol
       throw new Error('EACCES: /srv/secret/payloads');
     },
   } as unknown as PayloadStore;
-  const engine = { check: async () => {} } as unknown as PredictionEngine;
+  const engine = { check: async () => {} } as unknown as Engine;
   const logger = createLogger('test', 'silent');
   const server = express().use(healthRouter({ engine, store, logger })).listen(0, '127.0.0.1');
   await once(server, 'listening');

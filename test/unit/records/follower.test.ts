@@ -20,7 +20,7 @@ function fake() {
         return await Promise.resolve(state.answer());
       },
     },
-    engine: {
+    predictions: {
       waitForEnd: async (_id, signal) => {
         state.waits += 1;
         signal.addEventListener('abort', () => (state.stopped += 1));

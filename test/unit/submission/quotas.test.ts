@@ -1,7 +1,7 @@
 /* What is let in, counted with Temporal's counts and our own. */
 import { rateLimitHeaders } from '../../../src/api/http/rate-limit-headers.ts';
 import { QuotaKeeper } from '../../../src/submission/quotas.ts';
-import type { CountQuery } from '../../../src/temporal/prediction-engine.ts';
+import type { CountQuery } from '../../../src/temporal/prediction-queries.ts';
 
 /** An engine whose counts a test sets; it answers when it is let. */
 function keeper(limits: { inFlight?: number; backlog?: number; perMinute?: number | null } = {}) {

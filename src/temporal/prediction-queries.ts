@@ -1,0 +1,88 @@
+/*
+ * Which predictions are meant, in the language of Temporal's visibility store. Values reach a query as
+ * quoted literals, so each of them is of a shape without quotes: names, times and tags that were checked.
+ */
+import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
+import type { ModelRef } from '../contract/model.ts';
+import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
+
+/** A tenant's, a model version's, or a tenant's of a model version. */
+export interface PredictionFilter {
+  readonly tenant?: string;
+  readonly model?: ModelRef;
+}
+
+export type CountQuery = PredictionFilter & {
+  /** Only those that have not ended. */
+  readonly isRunning: boolean;
+  /** Only those that started before this, and not before that. */
+  readonly beforeMs: number;
+  readonly sinceMs?: number;
+};
+
+/** A record that has not ended is `active`, whatever it says in detail. */
+type ListedStatus = 'active' | 'succeeded' | 'failed' | 'canceled' | 'aborted';
+
+export interface ListFilter {
+  readonly tenant?: string;
+  /** Null as its version: all of them. */
+  readonly model?: { readonly name: string; readonly version: number | null };
+  readonly tag?: string;
+  readonly status?: ListedStatus;
+  readonly createdAfterMs?: number;
+  readonly createdBeforeMs?: number;
+  /** Only those that have ended before this. */
+  readonly endedBeforeMs?: number;
+}
+
+const { tenant, model, version, tags, outcome } = SEARCH_ATTRIBUTES;
+
+export function countQuery(query: CountQuery): string {
+  return clauses([
+    equal(tenant.name, query.tenant),
+    equal(model.name, query.model?.name),
+    equal(version.name, query.model?.version),
+    // Nobody waits for one that is to start later.
+    query.model && `ExecutionTime <= ${time(Date.now())}`,
+    query.isRunning && "ExecutionStatus = 'Running'",
+    `StartTime < ${time(query.beforeMs)}`,
+    query.sinceMs !== undefined && `StartTime >= ${time(query.sinceMs)}`,
+  ]);
+}
+
+export function listQuery(filter: ListFilter): string {
+  const { createdAfterMs: afterMs, createdBeforeMs: beforeMs, endedBeforeMs: endedMs } = filter;
+  return clauses([
+    equal(tenant.name, filter.tenant),
+    equal(model.name, filter.model?.name),
+    equal(version.name, filter.model?.version ?? undefined),
+    equal(tags.name, filter.tag),
+    afterMs !== undefined && `StartTime > ${time(afterMs)}`,
+    beforeMs !== undefined && `StartTime < ${time(beforeMs)}`,
+    filter.status && statusClause(filter.status),
+    endedMs !== undefined && `ExecutionStatus != 'Running' AND CloseTime < ${time(endedMs)}`,
+  ]);
+}
+
+const clauses = (wanted: readonly (string | false | undefined)[]): string =>
+  [`WorkflowType = '${PREDICTION_WORKFLOW}'`, ...wanted.filter((clause) => !!clause)].join(' AND ');
+
+const equal = (name: string, value: string | number | undefined): string | false =>
+  value !== undefined && `${name} = '${value}'`;
+
+const time = (ms: number): string => `'${new Date(ms).toISOString()}'`;
+
+function statusClause(status: ListedStatus): string {
+  switch (status) {
+    case 'active':
+      return "ExecutionStatus = 'Running'";
+    case 'succeeded':
+      return "ExecutionStatus = 'Completed'";
+    case 'failed':
+      return `ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut') AND ${outcome.name} IS NULL`;
+    case 'canceled':
+      return "ExecutionStatus = 'Canceled'";
+    case 'aborted':
+      return `${outcome.name} = 'aborted'`;
+  }
+}

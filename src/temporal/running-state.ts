@@ -1,0 +1,121 @@
+/*
+ * What a prediction that has not ended is doing, out of what Temporal says of its workflow. The order
+ * of the questions matters: see "Reading a running prediction" in ARCHITECTURE.md.
+ */
+import type { WorkflowExecutionDescription } from '@temporalio/client';
+import type { AttemptReport } from '../contract/failure.ts';
+import { MEMO_ATTEMPTS } from '../contract/messages.ts';
+import type { Accepted, QueueReason } from '../contract/prediction.ts';
+import type { Engine } from './engine.ts';
+import {
+  ACTIVITY_PAUSED,
+  ACTIVITY_SCHEDULED,
+  FETCH_ACTIVITY,
+  isWaiting,
+} from './pending-activity.ts';
+
+/** Before its first inference is scheduled a workflow has at most this much history … */
+const QUEUED_HISTORY_LENGTH = 7;
+/** … and so much more for each input that is fetched first. */
+const FETCH_HISTORY_LENGTH = 6;
+
+/** `report` is what the current attempt has told of itself, null before it has. */
+export type RunningState =
+  | {
+      readonly status: 'queued';
+      /** Null: it waits in its model's queue. */
+      readonly reason: QueueReason | null;
+      readonly report: AttemptReport | null;
+      readonly attempt: number;
+    }
+  | {
+      readonly status: 'processing' | 'canceling';
+      readonly report: AttemptReport | null;
+      readonly attempt: number;
+    };
+
+/** Of a prediction that nobody has begun to work on. */
+export const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
+
+/** What a description says that a state is made of. */
+export interface RunningFacts {
+  readonly isCancelRequested: boolean;
+  /** When its workflow may begin; null: it has begun. */
+  readonly startsAtMs: number | null;
+  readonly historyLength: number;
+  /** How many of its inputs are given by URL. */
+  readonly fetches: number;
+  /** Attempts before infer was last scheduled. */
+  readonly earlierAttempts: number;
+  /** The activity that has not come to its end. */
+  readonly pending: PendingActivity | null;
+}
+
+export interface PendingActivity {
+  readonly type: string;
+  /** temporal.api.enums.v1.PendingActivityState */
+  readonly state: number;
+  /** As Temporal counts it; 0 when it does not say. */
+  readonly attempt: number;
+  /** When it is tried again; 0 when it does not have to wait. */
+  readonly nextAttemptAtMs: number;
+  /** The latest heartbeat, perhaps of the attempt before. */
+  readonly heartbeat: AttemptReport | null;
+}
+
+export function runningState(facts: RunningFacts, nowMs: number): RunningState {
+  const { pending, earlierAttempts } = facts;
+  const isFetching = pending?.type === FETCH_ACTIVITY;
+  // The details of an earlier attempt stay until the current one has sent its own.
+  const heartbeat = pending?.heartbeat ?? null;
+  const report = heartbeat?.activity_attempt === (pending?.attempt ?? 0) ? heartbeat : null;
+  const attempt = earlierAttempts + (isFetching ? 0 : startedAttempts(pending));
+  if (facts.isCancelRequested) return { status: 'canceling', report, attempt };
+  if (facts.startsAtMs !== null && facts.startsAtMs > nowMs) {
+    return { ...NOT_STARTED, reason: 'scheduled' };
+  }
+  if (isFetching) return { ...NOT_STARTED, reason: 'fetching_input' };
+  if (pending === null) {
+    const atMost = QUEUED_HISTORY_LENGTH + facts.fetches * FETCH_HISTORY_LENGTH;
+    return facts.historyLength <= atMost ? NOT_STARTED : { status: 'processing', report, attempt };
+  }
+  if (pending.state === ACTIVITY_PAUSED) {
+    return { status: 'queued', reason: 'paused', report, attempt };
+  }
+  if (pending.state !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
+  if (pending.attempt <= 1) return { ...NOT_STARTED, attempt };
+  // Once its pause is over it waits like any other, and for the same reasons.
+  const isPausing = pending.nextAttemptAtMs > nowMs;
+  return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
+}
+
+function startedAttempts(pending: PendingActivity | null): number {
+  if (pending === null) return 0;
+  return isWaiting(pending.state) ? Math.max(0, pending.attempt - 1) : pending.attempt;
+}
+
+/** What a description of a prediction's workflow says. */
+export function runningFacts(
+  accepted: Accepted,
+  { raw, executionTime, historyLength, memo }: WorkflowExecutionDescription,
+  engine: Pick<Engine, 'decode'>,
+): RunningFacts {
+  const [pending] = raw.pendingActivities ?? [];
+  return {
+    isCancelRequested: raw.workflowExtendedInfo?.cancelRequested === true,
+    startsAtMs: executionTime?.getTime() ?? null,
+    historyLength,
+    fetches: Object.values(accepted.input).filter((input) => 'fetch' in input).length,
+    earlierAttempts: (memo?.[MEMO_ATTEMPTS] ?? 0) as number,
+    pending: pending
+      ? {
+          type: pending.activityType?.name ?? '',
+          state: Number(pending.state),
+          attempt: pending.attempt ?? 0,
+          nextAttemptAtMs: Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000,
+          heartbeat: (engine.decode(pending.heartbeatDetails?.payloads?.[0]) ??
+            null) as AttemptReport | null,
+        }
+      : null,
+  };
+}
