@@ -4,6 +4,7 @@ Needs nothing but Python's standard library.
 """
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -13,7 +14,11 @@ url = sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8080"
 
 
 def call(target, data=None, headers=None):
-    request = urllib.request.Request(target, data=data, headers=headers or {})
+    key = os.environ.get("BUZZER_API_KEY")  # where the service asks for one
+    authorization = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(
+        target, data=data, headers={**(headers or {}), **authorization}
+    )
     try:
         with urllib.request.urlopen(request) as response:
             return json.load(response)

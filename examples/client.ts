@@ -15,6 +15,10 @@ interface Prediction {
 
 const [image = 'examples/page.png', url = 'http://127.0.0.1:8080'] = process.argv.slice(2);
 
+const key = process.env['BUZZER_API_KEY']; // where the service asks for one
+const authorization: Record<string, string> =
+  key === undefined ? {} : { Authorization: `Bearer ${key}` };
+
 async function toPrediction(response: Response): Promise<Prediction> {
   if (response.ok) return (await response.json()) as Prediction;
   throw new Error(`${response.status}: ${await response.text()}`);
@@ -22,7 +26,7 @@ async function toPrediction(response: Response): Promise<Prediction> {
 
 const submitted = await fetch(`${url}/v1/models/ocr/predictions`, {
   method: 'POST',
-  headers: { 'Content-Type': 'image/png' },
+  headers: { 'Content-Type': 'image/png', ...authorization },
   body: await readFile(image),
 });
 let prediction = await toPrediction(submitted);
@@ -30,7 +34,8 @@ console.log(`${prediction.id} is ${prediction.status}`);
 
 // Each request waits up to a minute on the server: no polling, and nothing is lost when it breaks.
 while (prediction.completed_at === null) {
-  prediction = await toPrediction(await fetch(`${prediction.urls.get}?wait=60`));
+  const answer = await fetch(`${prediction.urls.get}?wait=60`, { headers: authorization });
+  prediction = await toPrediction(answer);
 }
 if (prediction.error !== null)
   throw new Error(`${prediction.error.code}: ${prediction.error.message}`);

@@ -4,7 +4,10 @@ import { Webhook } from 'standardwebhooks';
 
 const [port = '9000'] = process.argv.slice(2);
 const buzzer = process.env['BUZZER_URL'] ?? 'http://127.0.0.1:8080';
-const secret = async () => (await (await fetch(`${buzzer}/v1/webhook_secret`)).json()).secret;
+const key = process.env['BUZZER_API_KEY']; // where the service asks for one; it needs the scope admin
+const headers = key === undefined ? {} : { Authorization: `Bearer ${key}` };
+const secret = async () =>
+  (await (await fetch(`${buzzer}/v1/webhook_secret`, { headers })).json()).secret;
 const webhook = new Webhook(process.env['WEBHOOK_SECRET'] ?? (await secret()));
 
 createServer(async (request, response) => {

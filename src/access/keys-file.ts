@@ -15,8 +15,11 @@ export class KeysFileError extends Error {
 export async function readKeys(path: string): Promise<readonly ApiKey[]> {
   let text: string;
   try {
+    if (!(await stat(path)).isFile())
+      throw new KeysFileError(`the keys file ${path} is not a file`);
     text = await readFile(path, 'utf8');
   } catch (error) {
+    if (error instanceof KeysFileError) throw error;
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     const advice = 'make the first key with npm run keys -- create --tenant <name>';
     const what = code === 'ENOENT' ? `does not exist: ${advice}` : `cannot be read (${code})`;

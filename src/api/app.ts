@@ -10,6 +10,7 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './http/access.ts';
 import { Acceptance, type AcceptanceDependencies } from '../submission/acceptance.ts';
+import { countAnswers } from './http/answers.ts';
 import { Bodies } from './http/bodies.ts';
 import { browserHeaders } from './http/browser-headers.ts';
 import { Cursors, type Signer } from './http/cursor.ts';
@@ -19,7 +20,9 @@ import { healthRouter } from './health.ts';
 import { createLoad } from '../records/why-queued.ts';
 import { PredictionReader } from '../records/prediction-reader.ts';
 import { cutOff, lastHandler, problemHandler, speak } from './http/problems.ts';
+import { HeavyWork } from '../records/heavy-work.ts';
 import { QuotaKeeper, type Quotas } from '../submission/quotas.ts';
+import { oneAtATime } from './http/pipelining.ts';
 import { createRedeliveryRates } from './http/rate.ts';
 import { requestLog, type WorkflowUrl } from './http/request-log.ts';
 import { Shares } from './http/shares.ts';
@@ -30,7 +33,8 @@ import { v2Router } from './v2/router.ts';
 import { Waits } from './http/waits.ts';
 import { Watches } from '../records/follower.ts';
 
-export interface AppDependencies extends Omit<AcceptanceDependencies, 'quotas'>, AccessSettings {
+export interface AppDependencies
+  extends Omit<AcceptanceDependencies, 'quotas' | 'heavyWork'>, AccessSettings {
   readonly engine: Engine;
   readonly predictions: PredictionEngine;
   readonly deliveryEngine: DeliveryEngine;
@@ -61,9 +65,11 @@ export function createApp(dependencies: AppDependencies): Express {
   const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const onEnded = (accepted: Accepted) => quotas.ended(accepted);
   const reader = new PredictionReader({ ...dependencies, load, onEnded });
-  const acceptance = new Acceptance({ ...dependencies, quotas });
+  const heavyWork = new HeavyWork();
+  const acceptance = new Acceptance({ ...dependencies, quotas, heavyWork });
   const bodies = new Bodies({
     ...dependencies,
+    heavyWork,
     shares: new Shares(dependencies.maxBufferedBytes, hasSeveralTenants),
   });
   const cursors = new Cursors(dependencies.signer);
@@ -86,9 +92,11 @@ export function createApp(dependencies: AppDependencies): Express {
   };
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
+  app.use(oneAtATime());
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
   app.use('/v2', speak(OPEN_INFERENCE));
-  app.use(requireAccess(dependencies), cutSlowBodies(cutOff));
+  const unread = new Shares(dependencies.maxBufferedBytes, hasSeveralTenants);
+  app.use(requireAccess(dependencies), cutSlowBodies(cutOff), countAnswers(unread, heavyWork));
   app.use('/v1', v1Router(common));
   app.get('/', (request, response) => {
     if (request.accepts(['json', 'html']) === 'html') response.redirect('/docs');

@@ -20,6 +20,7 @@ import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { openSecretBox, SecretBoxError } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
+import { limitConnections } from './http/connection-limit.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 
 /** Longer than load balancers keep an idle connection: the one that closes it must not be us. */
@@ -92,7 +93,7 @@ async function serve(): Promise<void> {
   });
   const server = createServer(app);
   const idle = idleConnections(server);
-  await listen(server, config);
+  await listen(server, config, logger);
   logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');
   process.send?.({ type: 'ready' });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -106,10 +107,11 @@ async function serve(): Promise<void> {
   }
 }
 
-async function listen(server: Server, { host, port }: Config): Promise<void> {
+async function listen(server: Server, { host, port }: Config, log: Logger): Promise<void> {
   answerClientErrors(server);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = SILENCE_MS;
+  limitConnections(server, log);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, resolve);
   });

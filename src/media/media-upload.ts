@@ -38,23 +38,30 @@ async function* inspected(
   { body, field, limits }: MediaUpload,
   found: { mediaType: string },
 ): AsyncGenerator<Uint8Array> {
-  let head: Uint8Array | null = new Uint8Array();
+  let head: Uint8Array[] | null = [];
+  let bytes = 0;
+  let inspectAt = 0;
   for await (const chunk of body) {
     if (head === null) {
       yield chunk;
       continue;
     }
-    head = Buffer.concat([head, chunk]);
-    const mediaType = field.inspect(head, limits);
-    if (mediaType === null && head.length < MAX_HEAD_BYTES) continue;
+    head.push(chunk);
+    bytes += chunk.length;
+    if (bytes < inspectAt) continue;
+    inspectAt = 2 * bytes; // each look begins at the first byte: all of them together stay cheap
+    const mediaType = field.inspect(Buffer.concat(head), limits);
+    if (mediaType === null && bytes < MAX_HEAD_BYTES) continue;
     found.mediaType = mediaType ?? found.mediaType;
-    yield head;
+    yield* head;
     head = null;
   }
   if (head === null) return;
-  throw new InvalidMediaError(
-    head.length === 0 ? 'the media is empty' : 'the media ends before its header does',
-  );
+  if (bytes === 0) throw new InvalidMediaError('the media is empty');
+  const mediaType = field.inspect(Buffer.concat(head), limits); // the last look may be long ago
+  if (mediaType === null) throw new InvalidMediaError('the media ends before its header does');
+  found.mediaType = mediaType;
+  yield* head;
 }
 
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */

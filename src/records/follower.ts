@@ -103,7 +103,7 @@ export class Watches {
   /** Null: the engine is away. */
   async #read(id: string, tenant: string): Promise<Prediction | null> {
     try {
-      return await this.#dependencies.reader.read(id, tenant, false); // many may listen, few want it
+      return await this.#dependencies.reader.read(id, tenant, null); // many may listen, few want it
     } catch (error) {
       if (error instanceof EngineUnavailableError) return null;
       throw error;

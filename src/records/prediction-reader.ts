@@ -47,6 +47,14 @@ export interface ReaderDependencies extends RecordSettings {
 }
 
 type Running = Extract<Prediction, { completed_at: null }>;
+/** Where an output goes to that is read: it may be large. */
+export interface OutputRoom {
+  /** Called before it is read; refuses when there is no room for so many bytes. */
+  take(bytes: number): void;
+  /** Resolves when so many bytes may be parsed. */
+  turn(bytes: number): Promise<void>;
+}
+
 export class PredictionReader {
   readonly #dependencies: ReaderDependencies;
 
@@ -55,13 +63,13 @@ export class PredictionReader {
   }
 
   /**
-   * The record of one prediction of a tenant; without `readOutput`, an output that lies in the store
+   * The record of one prediction of a tenant; without a room, an output that lies in the store
    * is a reference. Throws `WorkflowMissingError`, also for another tenant's, and the problems
    * `expired` and `data_removed`.
    */
-  async read(id: string, tenant: string, readOutput = true): Promise<Prediction> {
+  async read(id: string, tenant: string, room: OutputRoom | null): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id, tenant);
-    if (ended !== null) return await this.#finalRecord(accepted, ended, readOutput);
+    if (ended !== null) return await this.#finalRecord(accepted, ended, room);
     return await this.#activeRecord(accepted, this.#runningState(accepted, description));
   }
 
@@ -82,8 +90,8 @@ export class PredictionReader {
   }
 
   /** The record of a prediction whose end is known without asking Temporal again. */
-  async ended(accepted: Accepted, ended: Ended): Promise<Prediction> {
-    return await this.#finalRecord(accepted, ended, true);
+  async ended(accepted: Accepted, ended: Ended, room: OutputRoom): Promise<Prediction> {
+    return await this.#finalRecord(accepted, ended, room);
   }
 
   /** The record of one that was accepted a moment ago. */
@@ -97,28 +105,28 @@ export class PredictionReader {
    * A row of a list. An output that lies in the store is a reference, unless it is wanted and not too
    * large. Null for what has expired, or is an earlier run of the same prediction.
    */
-  async readListed(row: ListedPrediction, readOutput: boolean): Promise<Prediction | null> {
-    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, readOutput);
+  async readListed(row: ListedPrediction, room: OutputRoom | null): Promise<Prediction | null> {
+    if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, room);
     const current = await this.#dependencies.engine.find(row.id);
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
-    if (ended !== null) return await this.#listedRecord(accepted, ended, readOutput);
+    if (ended !== null) return await this.#listedRecord(accepted, ended, room);
     return await this.#activeRecord(accepted, this.#runningState(accepted, current));
   }
 
   async #listedRecord(
     accepted: Accepted,
     ended: Ended,
-    readOutput: boolean,
+    room: OutputRoom | null,
   ): Promise<Prediction | null> {
     if (this.#isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
-    const isRead = readOutput && !this.#isTooLarge(ended);
-    return await this.#finalRecord(accepted, ended, isRead).catch(async (error: unknown) => {
+    const fitting = this.#isTooLarge(ended) ? null : room;
+    return await this.#finalRecord(accepted, ended, fitting).catch(async (error: unknown) => {
       // One damaged payload must not fail the list: whoever reads it is told.
       const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
       if (!isOne) throw error;
-      return await this.#finalRecord(accepted, ended, false);
+      return await this.#finalRecord(accepted, ended, null);
     });
   }
 
@@ -162,16 +170,22 @@ export class PredictionReader {
     return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
   }
 
-  async #finalRecord(accepted: Accepted, ended: Ended, readOutput: boolean): Promise<Prediction> {
+  async #finalRecord(
+    accepted: Accepted,
+    ended: Ended,
+    room: OutputRoom | null,
+  ): Promise<Prediction> {
     const { store, publicUrl, onEnded } = this.#dependencies;
     onEnded(accepted);
     let output = unreadOutput(accepted, ended, publicUrl);
     if (ended.status === 'succeeded' && 'claim' in ended.output) {
       const { key: _ours, ...reference } = ended.output.claim;
-      if (!readOutput) {
+      if (room === null) {
         output = { ...output, output: { url: output.output_url, ...reference } };
       } else if (!this.#isTooLarge(ended)) {
+        room.take(ended.output.claim.bytes);
         const text = (await readClaim(store, ended.output.claim)).toString('utf8');
+        await room.turn(text.length);
         output = { output: JSON.parse(text) as Json, output_url: null };
       }
     }

@@ -20,6 +20,8 @@ export interface ServingWorker extends ServedModelState {
 
 /** More than anybody has workers; each is a file that is opened. */
 const MAX_STATES = 500;
+/** A worker that was lost with its host leaves its state behind. */
+const FORGOTTEN_AFTER_MS = 3_600_000;
 
 const count = z.number().min(0);
 
@@ -51,6 +53,8 @@ export class WorkerStates {
   readonly #logger: Logger;
   /** The keys of whose problem the log has told already. */
   #said = new Set<string>();
+  /** The keys of those that lived when they were last read. */
+  readonly #living = new Set<string>();
 
   constructor(store: PayloadStore, logger: Logger) {
     this.#store = store;
@@ -60,11 +64,16 @@ export class WorkerStates {
   /** The states of the workers that live, one entry for each model version. */
   async read(): Promise<readonly ServingWorker[]> {
     const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
-    const keys = (await this.#store.list(payloadKeys.workers)).slice(0, MAX_STATES);
+    const keys = this.#mostRecentFirst(await this.#store.list(payloadKeys.workers));
     this.#said = new Set(keys.filter((key) => this.#said.has(key)));
     const states = keys.map(async (key) => {
       const state = await this.#readOne(key);
-      if (state === null || Date.parse(state.updated_at) < oldestMs) return [];
+      this.#living.delete(key);
+      if (state === null) return [];
+      const updatedAtMs = Date.parse(state.updated_at);
+      if (updatedAtMs < oldestMs - FORGOTTEN_AFTER_MS) await this.#remove(key);
+      if (updatedAtMs < oldestMs) return [];
+      this.#living.add(key);
       return state.models.map((model) => ({ ...model, worker: state.worker }));
     });
     return (await Promise.all(states)).flat();
@@ -84,8 +93,21 @@ export class WorkerStates {
         this.#logger.warn({ key, reason: String(error).slice(0, 500) }, what);
         this.#said.add(key);
       }
-      if (!isUnreadable) await this.#store.delete(key).catch(() => {});
+      if (!isUnreadable) await this.#remove(key);
       return null;
     }
+  }
+
+  /** Those that lived, and then any others: there may be more files than are read at once. */
+  #mostRecentFirst(keys: readonly string[]): readonly string[] {
+    const living = keys.filter((key) => this.#living.has(key));
+    const others = keys.filter((key) => !this.#living.has(key));
+    const start = others.length > MAX_STATES ? Math.floor(Math.random() * others.length) : 0;
+    const rotated = [...others.slice(start), ...others.slice(0, start)];
+    return [...living, ...rotated].slice(0, MAX_STATES);
+  }
+
+  async #remove(key: string): Promise<void> {
+    await this.#store.delete(key).catch(() => {});
   }
 }

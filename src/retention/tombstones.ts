@@ -26,7 +26,13 @@ export async function leaveTombstone(
 ): Promise<void> {
   const tombstone: Tombstone = { id, tenant, reason, deleted_at: new Date().toISOString() };
   const body = Buffer.from(JSON.stringify(tombstone));
-  await store.put(payloadKeys.tombstone(id), body, { mediaType: JSON_MEDIA_TYPE });
+  const key = payloadKeys.tombstone(id);
+  const put = async () => await store.put(key, body, { mediaType: JSON_MEDIA_TYPE });
+  await put().catch(async (error: unknown) => {
+    if (error instanceof StorageError && error.isFull) throw error;
+    await store.delete(key); // something that is no file may lie in its place
+    await put();
+  });
 }
 
 /** Null: there is none, or what lies in its place is none. */

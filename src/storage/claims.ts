@@ -8,8 +8,8 @@ import { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
 import { PayloadCorruptError, type PayloadStore } from './payload-store.ts';
 
-/** A small object of ours is smaller; hashing it takes a millisecond. */
-const SMALL_BYTES = 1024 ** 2;
+/** A payload up to this size is read whole; hashing it takes a millisecond. */
+export const SMALL_BYTES = 1024 ** 2;
 
 /**
  * A small object of our own by its key; throws `PayloadNotFoundError`, and `PayloadCorruptError` when

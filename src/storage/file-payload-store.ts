@@ -110,7 +110,7 @@ export class FilePayloadStore implements PayloadStore {
       withFileTypes: true,
     }).catch((error: unknown) => {
       if (isSystemError(error) && error.code === 'ENOENT') return [];
-      return rethrow(error, folder);
+      throw storageError(`cannot list ${folder}`, error);
     });
     return entries
       .filter((entry) => entry.isFile())
@@ -120,9 +120,10 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   async delete(key: string): Promise<void> {
-    await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) =>
-      rethrow(error, key),
-    );
+    await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) => {
+      const isNothing = isSystemError(error) && error.code === 'ENOTDIR'; // a file lies above it
+      if (!isNothing) throw storageError(`cannot delete ${key}`, error);
+    });
   }
 
   /** One folder after the other: there may be very many, and nobody waits for it. */
@@ -160,7 +161,9 @@ export class FilePayloadStore implements PayloadStore {
     for (const name of await readdir(this.#incoming).catch(() => [])) {
       const path = join(this.#incoming, name);
       const found = await stat(path).catch(() => null);
-      if (found !== null && found.mtimeMs < oldest) await rm(path, { force: true });
+      const isStale = found !== null && found.mtimeMs < oldest;
+      // Whatever lies there is of no use to anybody; what cannot be removed is no reason not to start.
+      if (isStale) await rm(path, { force: true, recursive: true }).catch(() => {});
     }
   }
 
@@ -198,9 +201,12 @@ async function writeSynced(
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   typeof error === 'object' && error !== null && 'syscall' in error;
 
+/** No such file, a folder, or links that lead to nowhere. */
+const NOTHING_TO_READ = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
+
 function rethrow(error: unknown, key: string): never {
   if (isSystemError(error)) {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'EISDIR') {
+    if (NOTHING_TO_READ.has(error.code ?? '')) {
       throw new PayloadNotFoundError(key, { cause: error });
     }
     throw storageError(`cannot use ${key}`, error);

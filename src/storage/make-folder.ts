@@ -13,7 +13,10 @@ export async function makeFolder(path: string): Promise<void> {
       if (error.code === 'ENOENT') return null;
       throw error;
     });
-    if (found?.isDirectory() === false) throw new Error(`${folder} is not a folder`);
+    if (found?.isDirectory() === false) {
+      const what = { code: 'ENOTDIR', syscall: 'mkdir', path: folder };
+      throw Object.assign(new Error(`${folder} is not a folder`), what);
+    }
     if (found !== null) break;
     missing.unshift(folder);
     folder = dirname(folder);

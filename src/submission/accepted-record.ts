@@ -8,6 +8,7 @@ import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { Refusal } from '../contract/refusal.ts';
 import type { Halves } from '../temporal/prediction-memo.ts';
+import type { HeavyWork } from '../records/heavy-work.ts';
 import { fingerprint } from './idempotency.ts';
 import { copyInputs, type InputDependencies, storeInputs } from './inputs.ts';
 import type { Order, OrderInputs } from './order.ts';
@@ -16,6 +17,7 @@ import { type TermLimits, termsOf } from './terms.ts';
 
 export interface RecordDependencies {
   readonly store: PayloadStore;
+  readonly heavyWork: HeavyWork;
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly webhookScheduleMs: readonly number[];
@@ -34,6 +36,7 @@ export async function acceptedRecord(
   times(); // what is wrong with them is said before anything is stored
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
   const input = await storeInputs(order, staging, dependencies);
+  await dependencies.heavyWork.turn(order.bodyBytes);
   const { name: model, version: number } = version.ref;
   const accepted: Accepted = {
     id,

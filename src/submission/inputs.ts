@@ -1,6 +1,6 @@
 /* The inputs of an order, brought to where the workflow finds them. */
 import { Readable } from 'node:stream';
-import { type Claim, type Json, jsonBytes, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { type Claim, type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
 import { invalidAt, Refusal } from '../contract/refusal.ts';
 import { decodeDataUrl } from '../media/media-upload.ts';
@@ -10,6 +10,7 @@ import { InvalidMediaError, type MediaField } from '../pipelines/index.ts';
 import { openClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
+import type { HeavyWork } from '../records/heavy-work.ts';
 import type { Order, OrderInput } from './order.ts';
 import type { Staging } from './staging.ts';
 
@@ -19,13 +20,14 @@ export interface UploadLimits {
 }
 
 export interface InputDependencies {
+  readonly heavyWork: HeavyWork;
   readonly addressPolicy: AddressPolicy;
   readonly limits: UploadLimits & { readonly engineInlineLimit: number };
 }
 
 /** Media goes to the store; so do the largest other values, until the rest fits into a history. */
 export async function storeInputs(
-  { version, inputs }: Pick<Order, 'version' | 'inputs'>,
+  { version, inputs, bodyBytes }: Pick<Order, 'version' | 'inputs' | 'bodyBytes'>,
   staging: Staging,
   dependencies: InputDependencies,
 ): Promise<Accepted['input']> {
@@ -35,7 +37,7 @@ export async function storeInputs(
     if (input.kind === 'json') values[name] = input.value;
     else stored[name] = await storeInput(name, input, version, staging, dependencies);
   }
-  return { ...stored, ...(await storeValues(values, staging, dependencies.limits)) };
+  return { ...stored, ...(await storeValues(values, bodyBytes, staging, dependencies)) };
 }
 
 async function storeInput(
@@ -110,20 +112,26 @@ async function saying<T>(pointer: string, work: () => T | Promise<T>): Promise<T
 
 async function storeValues(
   values: Readonly<Record<string, Json>>,
+  bodyBytes: number,
   staging: Staging,
-  { engineInlineLimit }: InputDependencies['limits'],
+  { heavyWork, limits }: InputDependencies,
 ): Promise<Accepted['input']> {
+  const texts = new Map<string, Buffer>();
+  for (const [name, value] of Object.entries(values)) {
+    await heavyWork.turn(bodyBytes);
+    texts.set(name, Buffer.from(JSON.stringify(value)));
+  }
   const bySize = Object.entries(values)
-    .map(([name, value]) => ({ name, value, bytes: jsonBytes(value) }))
+    .map(([name, value]) => ({ name, value, bytes: texts.get(name)?.length ?? 0 }))
     .sort((a, b) => b.bytes - a.bytes);
   let inlineBytes = bySize.reduce((sum, { bytes }) => sum + bytes, 0);
   const stored: Record<string, AcceptedInput> = {};
   for (const { name, value, bytes } of bySize) {
-    if (inlineBytes <= engineInlineLimit) {
+    if (inlineBytes <= limits.engineInlineLimit) {
       stored[name] = { inline: value };
       continue;
     }
-    const body = Buffer.from(JSON.stringify(value));
+    const body = texts.get(name) ?? Buffer.alloc(0);
     stored[name] = { claim: await staging.put(name, body, JSON_MEDIA_TYPE) };
     inlineBytes -= bytes;
   }

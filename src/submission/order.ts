@@ -13,6 +13,8 @@ export interface OrderHead {
   /** The trace that it is part of (W3C), for everything that it causes. */
   readonly traceparent: string | null;
   readonly version: ModelVersion;
+  /** Of what was read of its body so far: large JSON is worked on in turns. */
+  readonly bodyBytes: number;
   /** Null: it is a new prediction, whatever was asked before. */
   readonly idempotencyKey: string | null;
 }

@@ -6,7 +6,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { payloadKeys } from '../contract/payload.ts';
 import { readSmall } from '../storage/claims.ts';
-import { PayloadNotFoundError, type PayloadStore } from '../storage/payload-store.ts';
+import { Refusal } from '../contract/refusal.ts';
+import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { SecretBox } from './secret-box.ts';
 
 const MEDIA_TYPE = 'application/json';
@@ -14,6 +15,7 @@ const LONGEST_PAUSE_MS = 50; // between two tries, so that not all of them meet 
 const TRIES = 50; // others change it at the same time: each time one of us has come through
 /** Older generations are removed. A writer that slept through so many changes has to begin again. */
 const KEPT_GENERATIONS = 8;
+const RETRY_AFTER_MS = 1000;
 const GENERATION_DIGITS = 10;
 const GENERATION = /^\d{10}$/;
 
@@ -25,6 +27,8 @@ export interface TenantObjects {
 export class TenantObject<T> {
   readonly #objects: TenantObjects;
   readonly #name: string;
+  /** The latest change of each tenant in this process: they take turns. */
+  readonly #changing = new Map<string, Promise<unknown>>();
 
   /** `name` is what all tenants call it. */
   constructor(objects: TenantObjects, name: string) {
@@ -39,35 +43,56 @@ export class TenantObject<T> {
 
   /**
    * Writes what `change` makes of the present value, and returns it; `change` may be asked again
-   * when somebody else was faster, and writes nothing when it returns the value it was given.
+   * when somebody else was faster, and writes nothing when it returns the value it was given. Refuses
+   * when others are always faster.
    */
   async update(tenant: string, change: (value: T | null) => T): Promise<T> {
+    const before = this.#changing.get(tenant) ?? Promise.resolve();
+    const mine = before.catch(() => {}).then(async () => await this.#update(tenant, change));
+    this.#changing.set(tenant, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#changing.get(tenant) === mine) this.#changing.delete(tenant);
+    }
+  }
+
+  async #update(tenant: string, change: (value: T | null) => T): Promise<T> {
     const { store, box } = this.#objects;
+    let occupied = 0; // names behind the newest generation that somebody else has taken
     for (let tries = 0; tries < TRIES; tries++) {
       const { generation, value } = await this.#newest(tenant);
       const next = change(value);
       if (next === value) return next;
-      const key = this.#key(tenant, generation + 1);
+      const own = generation + 1 + occupied;
+      const key = this.#key(tenant, own);
       const sealed = box.seal(JSON.stringify(next), key);
       if (!(await store.create(key, sealed, { mediaType: MEDIA_TYPE }))) {
+        const isOurs = ((await this.#generations(tenant)).at(-1) ?? 0) >= own;
+        occupied = isOurs ? 0 : occupied + 1; // a folder, a pipe or a link is no generation
         await pause(Math.random() * LONGEST_PAUSE_MS);
         continue;
       }
       const generations = await this.#generations(tenant);
-      if ((generations.at(-1) ?? 0) > generation + KEPT_GENERATIONS) {
+      if ((generations.at(-1) ?? 0) > own + KEPT_GENERATIONS - 1) {
         await store.delete(key); // ours was written into the place of a removed one
         continue;
       }
       for (const old of generations) {
-        if (old <= generation + 1 - KEPT_GENERATIONS) await store.delete(this.#key(tenant, old));
+        if (old <= own - KEPT_GENERATIONS) await store.delete(this.#key(tenant, old));
       }
       return next;
     }
-    throw new Error(`${this.#name} of ${tenant} is being changed by too many at once`);
+    throw new Refusal(
+      'overloaded',
+      `your ${this.#name} are being changed by too many at once: try again in a moment`,
+      { retryAfterMs: RETRY_AFTER_MS },
+    );
   }
 
   async #newest(tenant: string): Promise<{ generation: number; value: T | null }> {
     const { store, box } = this.#objects;
+    let missing = 0;
     for (;;) {
       const generation = (await this.#generations(tenant)).at(-1);
       if (generation === undefined) return { generation: 0, value: null };
@@ -75,14 +100,17 @@ export class TenantObject<T> {
       try {
         return { generation, value: JSON.parse(box.open(await readSmall(store, key), key)) as T };
       } catch (error) {
-        if (!(error instanceof PayloadNotFoundError)) throw error; // removed since: look again
+        if (!(error instanceof PayloadNotFoundError)) throw error;
+        if (generation === missing) throw new StorageError(`cannot open ${key}`, { cause: error });
+        missing = generation; // removed since it was listed: there is a newer one
       }
     }
   }
 
   async #generations(tenant: string): Promise<readonly number[]> {
-    const keys = await this.#objects.store.list(payloadKeys.tenantObject(tenant, this.#name));
-    const names = keys.map((key) => key.slice(key.lastIndexOf('/') + 1));
+    const folder = payloadKeys.tenantObject(tenant, this.#name);
+    const keys = await this.#objects.store.list(folder);
+    const names = keys.map((key) => key.slice(folder.length + 1));
     return names.filter((name) => GENERATION.test(name)).map(Number); // others are not ours
   }
 

@@ -21,6 +21,7 @@ beforeAll(async () => {
   service = await Service.start({
     BUZZER_MAX_WAITING: String(WAITING),
     BUZZER_SECRET_KEY: SECRET.toString('base64'),
+    BUZZER_MAX_BUFFERED: '32MiB',
   });
   record = await service.ended((await service.submit('affine', affine())).id);
 });
@@ -70,6 +71,62 @@ async function dial(): Promise<Socket> {
   });
   return socket;
 }
+
+describe('answers that nobody reads', () => {
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+
+  test('requests of one connection are answered in their order, one after the other', async () => {
+    const socket = await dial();
+    const paths = [
+      '/healthz',
+      `/v1/predictions/${record.id}?wait=1`,
+      '/v1',
+      '/healthz',
+      '/nothing',
+    ];
+    const answers = new Promise<readonly string[]>((resolve) => {
+      let text = '';
+      socket.on('data', (chunk) => {
+        text += chunk.toString('latin1');
+        const found = text.match(/HTTP\/1\.1 \d{3}/g) ?? [];
+        if (found.length === paths.length) resolve(found.map((line) => line.slice(-3)));
+      });
+    });
+    socket.write(paths.map(get).join(''));
+    expect(await answers).toEqual(['200', '200', '200', '200', '404']);
+    socket.destroy();
+  });
+
+  test('a connection that sends requests without end is closed', async () => {
+    const socket = await dial();
+    const closed = once(socket, 'close');
+    socket.pause();
+    socket.write(get(`/v1/predictions/${record.id}`).repeat(400));
+    socket.resume();
+    await closed;
+  });
+
+  test('they take only so much memory, and the others are served', async () => {
+    const x = [Array.from({ length: 100_000 }, (_, index) => index)];
+    const answer = await service.post(JSON.stringify({ model: 'affine', input: { x } }));
+    const { id } = await service.ended(((await answer.json()) as Prediction).id);
+    const sockets = await Promise.all(Array.from({ length: 120 }, dial));
+    for (const socket of sockets) {
+      socket.pause(); // 600 KB each: the system's own buffers take the first of them
+      socket.write(get(`/v1/predictions/${id}`).repeat(14));
+    }
+    const refusal = await until('an answer finds no room', async () => {
+      const asked = await fetch(`${service.url}/v1/predictions/${id}`);
+      return asked.status === 503 ? await asked.json() : undefined;
+    });
+    expect(refusal).toMatchObject({ code: 'overloaded' });
+    expect((await fetch(`${service.url}/v1/predictions/${record.id}`)).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    await until('there is room again', async () => {
+      return (await fetch(`${service.url}/v1/predictions/${id}`)).ok ? true : undefined;
+    });
+  });
+});
 
 describe('bodies', () => {
   const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;

@@ -74,6 +74,8 @@ const MEMBERS: Readonly<Partial<Record<string, readonly (() => string)[]>>> = {
     () => filled('{"model":"affine","input":{"inputs":[{"name":"x","shape":[', '1', ']}]}}'),
     () => filled('{"model":"affine","input":{"x":[[', '0', ']]}}'),
     () => filled('{"model":"affine","input":{"x":[[', '0.12345', ']]}}'),
+    () =>
+      `{"model":"affine","input":{"x":[[${Array.from({ length: 999_000 }, () => '0.12').join(',')}]]}}`,
     () => filled('{"model":"affine","input":{"x":[', '[0]', ']}}'),
     () => filled('{"model":"affine","input":[[', '"a"', ']]}'),
     () => text('{"model":"ocr","input":{"image":"data:', ';a', ',"}}'),

@@ -8,6 +8,7 @@ import type { Load } from '../../records/why-queued.ts';
 import type { AcceptedOrder } from '../../submission/acceptance.ts';
 import type { QuotaKeeper } from '../../submission/quotas.ts';
 import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
+import { roomFor } from './answers.ts';
 import { tenantOf } from './access.ts';
 import { releaseBody } from './bodies.ts';
 import { rateLimitHeaders } from './rate-limit-headers.ts';
@@ -72,13 +73,13 @@ async function afterWaiting(
 ): Promise<Prediction> {
   if (waitS === null) {
     return isReplayed
-      ? await reader.read(accepted.id, accepted.tenant)
+      ? await reader.read(accepted.id, accepted.tenant, roomFor(response))
       : await reader.justAccepted(accepted);
   }
   const wait = async (signal: AbortSignal) => await predictions.waitForEnd(accepted.id, signal);
   const ended = await waits.bounded(response, waitS, wait);
   const mustRead = ended === null || isReplayed;
   return mustRead
-    ? await reader.read(accepted.id, accepted.tenant)
-    : await reader.ended(accepted, ended);
+    ? await reader.read(accepted.id, accepted.tenant, roomFor(response))
+    : await reader.ended(accepted, ended, roomFor(response));
 }

@@ -5,7 +5,6 @@
  * takes none.)
  */
 import type { Readable, Transform } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { NextFunction, Request, Response } from 'express';
 import { messageOf } from '../../contract/failure.ts';
@@ -14,6 +13,7 @@ import { tenantOf } from './access.ts';
 import { contextOf } from './context.ts';
 import { parseJson } from './json-text.ts';
 import { Problem } from './problems.ts';
+import type { HeavyWork } from '../../records/heavy-work.ts';
 import type { Shares } from './shares.ts';
 
 /** It says nothing of the path, and so leaves a route's parameters what they are. */
@@ -22,9 +22,6 @@ type Reader = <Params>(
   response: Response,
   next: NextFunction,
 ) => Promise<void>;
-
-/** Parsing more takes tens of milliseconds. */
-const LARGE_BYTES = 1024 ** 2;
 
 const DECODERS: Readonly<Record<string, () => Transform>> = {
   gzip: createGunzip,
@@ -37,22 +34,25 @@ export interface BodyLimits {
   readonly shares: Shares;
   /** Of one of JSON. */
   readonly maxJsonBytes: number;
+  readonly heavyWork: HeavyWork;
 }
 
 export class Bodies {
   /** Reads and parses a body that is JSON; others are left as they are. */
   readonly json: Reader;
   readonly #shares: Shares;
+  readonly #heavyWork: HeavyWork;
 
-  constructor({ shares, maxJsonBytes }: BodyLimits) {
+  constructor({ shares, maxJsonBytes, heavyWork }: BodyLimits) {
     this.#shares = shares;
+    this.#heavyWork = heavyWork;
     this.json = async (request, response, next) => {
       if (hasBody(request) && request.is(JSON_MEDIA_TYPE) !== false) {
         requireUtf8Charset(request);
         const bytes = await this.read(request as Request, response, maxJsonBytes);
-        await othersTurn(bytes);
+        await this.#heavyWork.turn(bytes.length);
         request.body = bytes.length === 0 ? {} : jsonOf(bytes);
-        await othersTurn(bytes);
+        await this.#heavyWork.turn(bytes.length); // it is checked in another one
       }
       next();
     };
@@ -62,7 +62,9 @@ export class Bodies {
   bytes(maxBytes: number): Reader {
     return async (request, response, next) => {
       if (hasBody(request)) {
-        request.body = await this.read(request as Request, response, maxBytes);
+        const bytes = await this.read(request as Request, response, maxBytes);
+        await this.#heavyWork.turn(bytes.length);
+        request.body = bytes;
       }
       next();
     };
@@ -74,13 +76,15 @@ export class Bodies {
     const decoder = decoderOf(request);
     const tenant = tenantOf(response);
     let held = 0;
+    let end = () => {};
     const release = () => {
       this.#shares.giveBack(tenant, held);
       held = 0;
+      end();
     };
     contextOf(response).releaseBody = release;
     response.once('close', release);
-    return await collect(request, decoder, (bytes) => {
+    const body = await collect(request, decoder, (bytes) => {
       if (held + bytes > maxBytes) throw tooLarge(maxBytes);
       // A body that is alone may be larger than a share: it would never be taken otherwise.
       const isAlone = this.#shares.taken === held;
@@ -92,6 +96,10 @@ export class Bodies {
       this.#shares.take(tenant, bytes);
       held += bytes;
     });
+    end = await this.#heavyWork.begin(body.length);
+    contextOf(response).bodyBytes = body.length;
+    if (response.destroyed) end(); // it hung up meanwhile
+    return body;
   }
 }
 
@@ -130,11 +138,6 @@ async function collect(
       decoder.destroy();
     }
   }
-}
-
-/** What follows keeps the event loop busy when the body is large: others come before and after it. */
-async function othersTurn(bytes: Buffer): Promise<void> {
-  if (bytes.length > LARGE_BYTES) await setImmediate();
 }
 
 function jsonOf(bytes: Buffer): unknown {

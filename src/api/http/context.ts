@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import type { OutputRoom } from '../../records/prediction-reader.ts';
 import type { Dialect } from './dialect.ts';
 
 /** What is known of a request while it is answered; each member is written by the file that it names. */
@@ -17,8 +18,12 @@ export interface RequestContext {
   mayRead?: boolean;
   /** access.ts: its key is no longer good. */
   isRevoked?: boolean;
+  /** bodies.ts: how large it is, once it has been read. */
+  bodyBytes?: number;
   /** bodies.ts: gives back the memory of its body. */
   releaseBody?: () => void;
+  /** answers.ts: counts what its answer takes of the memory. */
+  room?: OutputRoom;
   /** problems.ts: how its errors look; problem+json unless a router says otherwise. */
   dialect?: Dialect;
 }

@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import type { ModelVersion } from '../../models/repository.ts';
 import type { OrderHead } from '../../submission/order.ts';
 import { tenantOf } from './access.ts';
+import { contextOf } from './context.ts';
 import { idempotencyKey } from './idempotency-key.ts';
 import { traceparentOf } from './traceparent.ts';
 
@@ -14,5 +15,6 @@ export const orderHead = (
   tenant: tenantOf(response),
   traceparent: traceparentOf(request),
   version,
+  bodyBytes: contextOf(response).bodyBytes ?? 0,
   idempotencyKey: idempotencyKey(request),
 });

@@ -122,6 +122,9 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
   }
 }
 
+const needsPerson = (error: unknown): boolean =>
+  error instanceof SecretBoxError || (error instanceof StorageError && error.needsPerson);
+
 /** What a person must look into. */
 const LOUD: ReadonlySet<ProblemCode> = new Set(['internal', 'payload_corrupt']);
 
@@ -131,7 +134,7 @@ export const problemHandler =
   (error, request, response, next) => {
     if (response.destroyed) return; // the client hung up: nobody listens
     const problem = toProblem(error);
-    if (LOUD.has(problem.code) || error instanceof SecretBoxError) {
+    if (LOUD.has(problem.code) || needsPerson(error)) {
       logger.error({ err: error, request_id: contextOf(response).requestId }, 'a request failed');
     }
     if (response.headersSent) {

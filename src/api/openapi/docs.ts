@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Router } from 'express';
 import { mayRead } from '../http/access.ts';
-import { openApiDocument, type OpenApiDocument, type OpenApiSettings } from './document.ts';
+import { openApiDocument, type OpenApiSettings } from './document.ts';
 import { Problem } from '../http/problems.ts';
 
 const SWAGGER_UI = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
@@ -34,19 +34,19 @@ const INIT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui', validatorUr
  */
 export function docsRouter(settings: Omit<OpenApiSettings, 'withModels'>): Router {
   const router = Router();
-  const made = new Map<boolean, { of: readonly unknown[]; document: OpenApiDocument }>();
-  const documentFor = (withModels: boolean): OpenApiDocument => {
+  const made = new Map<boolean, { of: readonly unknown[]; body: Buffer }>();
+  const bodyFor = (withModels: boolean): Buffer => {
     const models = settings.repository.all();
     const known = made.get(withModels);
     const isSame =
       models.length === known?.of.length && models.every((each, i) => each === known.of[i]);
-    if (known !== undefined && isSame) return known.document;
-    const document = openApiDocument({ ...settings, withModels });
-    made.set(withModels, { of: models, document });
-    return document;
+    if (known !== undefined && isSame) return known.body;
+    const body = Buffer.from(JSON.stringify(openApiDocument({ ...settings, withModels })));
+    made.set(withModels, { of: models, body }); // all answers share its bytes
+    return body;
   };
   router.get('/openapi.json', (_request, response) => {
-    response.json(documentFor(mayRead(response)));
+    response.type('json').send(bodyFor(mayRead(response)));
   });
   router.get('/docs', (_request, response) => void response.type('html').send(PAGE));
   router.get('/docs/init.js', (_request, response) => void response.type('js').send(INIT));

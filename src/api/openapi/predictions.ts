@@ -114,7 +114,7 @@ export const predictions = {
   listPredictions: {
     summary: 'Find predictions',
     description:
-      'The latest first, by the time of acceptance. Large values are references: see `include`.',
+      'What is active first, the latest accepted before the others; then what has ended, the latest end before the others. Large values are references: see `include`.',
     requestParams: { query: listQuerySchema },
     responses: answers({ '200': answer('A page', pageOf(predictionAnswer)) }, GUARDED),
   },

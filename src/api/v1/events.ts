@@ -4,6 +4,7 @@
  */
 import { type Response, Router } from 'express';
 import { isFinal, type Prediction, type Progress } from '../../contract/prediction.ts';
+import { roomFor } from '../http/answers.ts';
 import { onRevoked, tenantOf } from '../http/access.ts';
 import type { PredictionReader } from '../../records/prediction-reader.ts';
 import { parsePredictionId } from '../http/requests.ts';
@@ -32,10 +33,10 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
     const tenant = tenantOf(response);
     const show = async (record: Prediction): Promise<Prediction> => {
       const isWanted = isFinal(record) && include.includes('output');
-      const whole = isWanted ? await reader.read(id, tenant) : record;
+      const whole = isWanted ? await reader.read(id, tenant, roomFor(response)) : record;
       return abridged(whole.output === null ? record : whole, include); // null: it is too large
     };
-    const record = await reader.read(id, tenant, false); // what cannot be read is answered as a problem
+    const record = await reader.read(id, tenant, null); // what cannot be read is answered as a problem
     const first = await show(record);
     waits.enter(response);
     response.writeHead(200, {

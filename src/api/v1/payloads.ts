@@ -3,8 +3,9 @@ import { pipeline } from 'node:stream/promises';
 import { type Response, Router } from 'express';
 import type { Json, Stored } from '../../contract/payload.ts';
 import type { Ended } from '../../contract/prediction.ts';
-import { openClaim } from '../../storage/claims.ts';
+import { openClaim, SMALL_BYTES } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
+import { roomFor } from '../http/answers.ts';
 import { tenantOf } from '../http/access.ts';
 import { listOf } from './lists.ts';
 import type { Load } from '../../records/why-queued.ts';
@@ -26,7 +27,7 @@ export function payloadsRouter(dependencies: {
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) {
-      await sendRecord(response, 202, await reader.read(id, tenant), load);
+      await sendRecord(response, 202, await reader.read(id, tenant, null), load);
     } else if (ended.status === 'succeeded') {
       await sendStored(response, ended.output, store);
     } else {
@@ -73,6 +74,7 @@ async function sendStored(response: Response, stored: Stored, store: PayloadStor
     return;
   }
   const { bytes, media_type: mediaType, sha256 } = stored.claim;
+  roomFor(response).take(Math.min(bytes, SMALL_BYTES)); // larger ones are read piece by piece
   const body = await openClaim(store, stored.claim);
   response.type(mediaType).set({
     'Content-Length': String(bytes),

@@ -25,14 +25,14 @@ export function predictionChangesRouter(
     const changes = parseBody(predictionChangesSchema, request.body);
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
-    const before = await reader.read(id, tenant);
+    const before = await reader.read(id, tenant, null);
     requireQueued(before);
     const terms = changedTerms(before, changes, Date.now());
     await predictions.changeTerms(id, terms).catch((error: unknown) => {
       if (error instanceof NotChangeableError) throw new Problem('not_changeable', error.message);
       throw error;
     });
-    await sendRecord(response, 200, await reader.read(id, tenant), load);
+    await sendRecord(response, 200, await reader.read(id, tenant, null), load);
   });
   return router;
 }

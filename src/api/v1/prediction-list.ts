@@ -5,10 +5,11 @@ import type { Prediction } from '../../contract/prediction.ts';
 import { parseModelRef } from '../../contract/model.ts';
 import type { PredictionEngine, PredictionPage } from '../../temporal/prediction-engine.ts';
 import type { ListFilter } from '../../temporal/prediction-queries.ts';
+import { roomFor } from '../http/answers.ts';
 import { tenantOf } from '../http/access.ts';
 import type { Cursors } from '../http/cursor.ts';
 import { listOf } from './lists.ts';
-import type { PredictionReader } from '../../records/prediction-reader.ts';
+import type { OutputRoom, PredictionReader } from '../../records/prediction-reader.ts';
 import { Problem } from '../http/problems.ts';
 import { listQuerySchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
@@ -35,7 +36,7 @@ export function predictionListRouter(dependencies: {
     const page = await cursors.page(token, async (from) => {
       return await predictions.list(filter, { pageSize: limit, token: from });
     });
-    const records = await readRows(page.predictions, include, reader);
+    const records = await readRows(page.predictions, include, reader, roomFor(response));
     const seen = new Set<string>(); // a reset leaves an earlier run behind
     const data = records.filter((record) => {
       if (record === null || seen.has(record.id)) return false;
@@ -53,15 +54,16 @@ async function readRows(
   rows: PredictionPage['predictions'],
   include: Included,
   reader: PredictionReader,
+  room: OutputRoom,
 ): Promise<readonly (Prediction | null)[]> {
   if (!include.includes('output')) {
-    const reading = rows.map(async (row) => await reader.readListed(row, false));
+    const reading = rows.map(async (row) => await reader.readListed(row, null));
     return (await Promise.all(reading)).map((record) => record && abridged(record, include));
   }
   const records: (Prediction | null)[] = [];
   let roomBytes = MAX_PAGE_BYTES;
   for (const row of rows) {
-    const record = await reader.readListed(row, roomBytes > 0);
+    const record = await reader.readListed(row, roomBytes > 0 ? room : null);
     const shown = record && abridged(record, roomBytes > 0 ? include : []);
     roomBytes -= Buffer.byteLength(JSON.stringify(shown));
     records.push(shown);

@@ -1,6 +1,7 @@
 /* /v1/predictions/{id}: its record, and its end before its time. */
 import { Router } from 'express';
 import { isFinal } from '../../contract/prediction.ts';
+import { roomFor } from '../http/answers.ts';
 import { tenantOf } from '../http/access.ts';
 import type { AnswerDependencies } from '../http/answer-accepted.ts';
 import { parsePredictionId } from '../http/requests.ts';
@@ -18,14 +19,14 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const tenant = tenantOf(response);
     const { wait } = parseQuery(waitQuerySchema, request.query);
     const seconds = wait ?? preferredWait(request, response);
-    let record = await reader.read(id, tenant);
+    let record = await reader.read(id, tenant, roomFor(response));
     if (seconds !== null && !isFinal(record)) {
       await waits.bounded(
         response,
         seconds,
         async (signal) => await predictions.waitForEnd(id, signal),
       );
-      record = await reader.read(id, tenant);
+      record = await reader.read(id, tenant, roomFor(response));
     }
     await sendRecord(response, 200, record, load);
   });
@@ -35,7 +36,7 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await predictions.cancel(id);
-    const record = withoutOutput(await reader.read(id, tenant, false));
+    const record = withoutOutput(await reader.read(id, tenant, null));
     await sendRecord(response, ended === null ? 202 : 200, record, load);
   });
   return router;

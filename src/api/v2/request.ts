@@ -59,7 +59,7 @@ const namesOf = (specs: readonly TensorSpec[]): string => specs.map(({ name }) =
 type GivenTensor = z.infer<typeof inputSchema>;
 
 /** What the client wants of one output. */
-export interface WantedOutput {
+interface WantedOutput {
   readonly name: string;
   readonly isBinary: boolean;
 }

@@ -10,10 +10,11 @@ import type { Stored } from '../../contract/payload.ts';
 import type { Accepted, Ended } from '../../contract/prediction.ts';
 import { elementCount, type JsonTensor } from '../../contract/tensor.ts';
 import { toJson } from '../../pipelines/index.ts';
+import type { OutputRoom } from '../../records/prediction-reader.ts';
 import { readClaim } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { Problem, type ProblemCode } from '../http/problems.ts';
-import type { WantedOutput } from './request.ts';
+import type { InferRequestV2 } from './request.ts';
 
 export interface InferResponse {
   readonly body: Buffer;
@@ -25,10 +26,11 @@ export interface InferResponse {
 export async function inferResponse(
   accepted: Accepted,
   output: Stored,
-  wanted: readonly WantedOutput[],
-  id: string | null,
+  { outputs: wanted, id }: Pick<InferRequestV2, 'outputs' | 'id'>,
   store: PayloadStore,
+  room: OutputRoom,
 ): Promise<InferResponse> {
+  if ('claim' in output) room.take(COPIES * output.claim.bytes);
   const tensors = await readTensors(output, store);
   const parts: Uint8Array[] = [];
   const outputs = wanted.map(({ name, isBinary }) => {
@@ -54,8 +56,11 @@ export async function inferResponse(
 
 type Tensor = PackedTensor | JsonTensor;
 
-/** Making JSON of more would hold up every other request. */
-const MAX_JSON_ELEMENTS = 1_000_000;
+/** Parsing or making more JSON would hold up every other request. */
+const MAX_JSON_ELEMENTS = 400_000;
+const MAX_JSON_BYTES = 4 * 1024 ** 2;
+/** As it was read, and as it is sent. */
+const COPIES = 2;
 
 function asJson(tensor: Tensor): JsonTensor {
   if (!isPacked(tensor)) return tensor;
@@ -69,6 +74,10 @@ async function readTensors(output: Stored, store: PayloadStore): Promise<readonl
   if ('inline' in output) return tensorsIn(output.inline);
   const bytes = await readClaim(store, output.claim);
   if (output.claim.media_type === TENSORS_MEDIA_TYPE) return unpackTensors(bytes);
+  if (bytes.length > MAX_JSON_BYTES) {
+    const detail = `the output has ${bytes.length} bytes of JSON: ask for it as bytes (binary_data_output)`;
+    throw new Problem('payload_too_large', detail);
+  }
   return tensorsIn(JSON.parse(bytes.toString('utf8')));
 }
 
@@ -86,6 +95,8 @@ export function endProblem({ id }: Accepted, ended: Exclude<Ended, { status: 'su
 
 function problemCode(code: FailureCode): ProblemCode {
   switch (code) {
+    case 'output_too_large': // what was asked for is what makes it so
+      return 'invalid_input';
     case 'invalid_input':
     case 'model_unavailable':
     case 'storage_unavailable':

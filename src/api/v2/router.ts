@@ -10,6 +10,7 @@ import type { Engine } from '../../temporal/engine.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
+import { roomFor } from '../http/answers.ts';
 import { mayRead } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
 import { orderHead } from '../http/order-head.ts';
@@ -38,8 +39,7 @@ export interface V2Dependencies extends AnswerDependencies {
 }
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, acceptance, load, engine, waits, softwareVersion, maxJsonBytes } =
-    dependencies;
+  const { repository, acceptance, load, engine, softwareVersion } = dependencies;
   const router = Router();
   const raw = bodyReader(dependencies);
   const isEngineReady = remember(
@@ -78,25 +78,41 @@ export function v2Router(dependencies: V2Dependencies): Router {
     next();
   };
   router.post(`${model}/infer`, known, raw, async (request, response) => {
-    const { version, graph } = tensorModelOf(request, acceptance);
-    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
-    const isAsync = prefersAsync(request, response);
-    if (request.get('Idempotency-Key') !== undefined) {
-      throw new Problem('malformed_request', 'Idempotency-Key is not read here: submit to /v1');
-    }
-    if (!isAsync) {
-      requireReader(response);
-      waits.requireRoom(response); // before it is accepted
-    }
-    const head = orderHead(request, response, version);
-    const order = await submit(response, dependencies, async () => {
-      return await accept(head, infer, acceptance);
-    });
-    if (isAsync) await answerAccepted(response, order, null, dependencies);
-    else await answerOutput(response, order.accepted, infer, dependencies);
+    const { order, wanted } = await submitInfer(request, response, dependencies);
+    if (wanted.isAsync) await answerAccepted(response, order, null, dependencies);
+    else await answerOutput(response, order.accepted, wanted, dependencies);
   });
   return router;
+}
+
+/** What is left of a request when its inputs are stored: they are not kept while the client waits. */
+interface WantedAnswer extends Pick<InferRequestV2, 'id' | 'outputs' | 'waitS'> {
+  readonly isAsync: boolean;
+}
+
+async function submitInfer(
+  request: Request,
+  response: Response,
+  dependencies: V2Dependencies,
+): Promise<{ readonly order: AcceptedOrder; readonly wanted: WantedAnswer }> {
+  const { acceptance, waits, maxJsonBytes } = dependencies;
+  const { version, graph } = tensorModelOf(request, acceptance);
+  const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+  const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
+  const isAsync = prefersAsync(request, response);
+  if (request.get('Idempotency-Key') !== undefined) {
+    throw new Problem('malformed_request', 'Idempotency-Key is not read here: submit to /v1');
+  }
+  if (!isAsync) {
+    requireReader(response);
+    waits.requireRoom(response); // before it is accepted
+  }
+  const head = orderHead(request, response, version);
+  const order = await submit(response, dependencies, async () => {
+    return await accept(head, infer, acceptance);
+  });
+  const { id, outputs, waitS } = infer;
+  return { order, wanted: { id, outputs, waitS, isAsync } };
 }
 
 /** The answer is the output, which a key without the scope `read` is not shown. */
@@ -139,11 +155,11 @@ async function accept(
 async function answerOutput(
   response: Response,
   accepted: Accepted,
-  infer: InferRequestV2,
+  wanted: WantedAnswer,
   { predictions, reader, store, publicUrl, waits }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
-  const waited = await waits.bounded(response, infer.waitS, async (signal) => {
+  const waited = await waits.bounded(response, wanted.waitS, async (signal) => {
     return await predictions.waitForEnd(id, signal);
   });
   const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside
@@ -152,7 +168,7 @@ async function answerOutput(
     throw new Problem('not_ended', detail, { members: { prediction_id: id } });
   }
   if (ended.status !== 'succeeded') throw endProblem(accepted, ended);
-  const result = await inferResponse(accepted, ended.output, infer.outputs, infer.id, store);
+  const result = await inferResponse(accepted, ended.output, wanted, store, roomFor(response));
   const isJson = result.headerLength === null;
   response.setHeader('Content-Type', isJson ? 'application/json' : 'application/octet-stream');
   if (!isJson) response.setHeader(HEADER_LENGTH, String(result.headerLength));

@@ -48,11 +48,8 @@ export function kindOfAudio(head: Uint8Array): AudioKind | null {
 /** Where the first MP3 frame begins: two headers follow each other; -1 when there is none. */
 export function findFrame(bytes: Uint8Array, from: number): number {
   const limit = Math.min(bytes.length - 4, from + MAX_JUNK_BYTES);
-  for (
-    let at = bytes.indexOf(0xff, from);
-    at !== -1 && at <= limit;
-    at = bytes.indexOf(0xff, at + 1)
-  ) {
+  for (let at = from; at <= limit; at++) {
+    if (bytes[at] !== 0xff) continue; // byte by byte: junk may have nothing but these
     const length = frameBytes(bytes, at);
     if (length > 0 && frameBytes(bytes, at + length) > 0) return at;
   }
@@ -82,8 +79,9 @@ const RATES = [44_100, 48_000, 32_000];
 
 /** How long the layer III frame at this place is; 0 where no header of one stands. */
 function frameBytes(bytes: Uint8Array, at: number): number {
-  const [sync = 0, second = 0, third = 0] = bytes.subarray(at, at + 3);
-  if (sync !== 0xff || (second & 0xe6) !== 0xe2) return 0;
+  const second = bytes[at + 1] ?? 0;
+  if (bytes[at] !== 0xff || (second & 0xe6) !== 0xe2) return 0;
+  const third = bytes[at + 2] ?? 0;
   const version = (second >> 3) & 3; // 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
   const kbps = (version === 3 ? KBPS_VERSION_1 : KBPS_VERSION_2)[third >> 4] ?? 0;
   const rate = RATES[(third >> 2) & 3] ?? 0;

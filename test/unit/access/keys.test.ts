@@ -1,5 +1,5 @@
 /* Keys, their file, and the command that changes it. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +49,11 @@ test('a change is whole or not at all; two at once do not lose each other', asyn
   const done = both.filter(({ status }) => status === 'fulfilled').length;
   expect(await readKeys(file)).toHaveLength(1 + done);
   expect((await stat(file)).mode & 0o777).toBe(0o600);
+});
+
+test('a pipe is no keys file, and keeps nobody waiting', async () => {
+  execFileSync('mkfifo', [file]);
+  await expect(readKeys(file)).rejects.toThrow('is not a file');
 });
 
 test.each([

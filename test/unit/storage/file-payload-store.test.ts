@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
+import { findTombstone, leaveTombstone } from '../../../src/retention/tombstones.ts';
 import { PayloadNotFoundError, StorageError } from '../../../src/storage/payload-store.ts';
 import { payloadStoreSuite } from './payload-store.suite.ts';
 
@@ -44,6 +45,38 @@ test('a pipe or a folder in the place of a payload keeps nobody waiting', async 
   for (const key of ['a/folder', 'a/pipe']) {
     await expect(store.open(key)).rejects.toThrow(PayloadNotFoundError);
   }
+});
+
+test('an old folder among what is half written is removed, and is no reason not to start', async () => {
+  await FilePayloadStore.open(folder);
+  const left = join(folder, '.incoming', 'folder');
+  await mkdir(join(left, 'more'), { recursive: true });
+  const longAgo = new Date(Date.now() - 25 * 3_600_000);
+  await utimes(left, longAgo, longAgo);
+  await FilePayloadStore.open(folder);
+
+  expect(await readdir(join(folder, '.incoming'))).toEqual([]);
+});
+
+test('what lies in the place of a tombstone is none, and is replaced by one', async () => {
+  const store = await FilePayloadStore.open(folder);
+  const lies = join(folder, 'tombstones');
+  await mkdir(join(lies, 'pred_folder', 'more'), { recursive: true });
+  await symlink('pred_loop', join(lies, 'pred_loop'));
+  for (const id of ['pred_folder', 'pred_loop']) {
+    expect(await findTombstone(id, store)).toBeNull();
+    await leaveTombstone({ id, tenant: 'a' }, 'deleted', store);
+    expect(await findTombstone(id, store)).toMatchObject({ id, tenant: 'a' });
+  }
+});
+
+test('a file where a folder belongs: nothing is there, nothing can be written', async () => {
+  const store = await FilePayloadStore.open(folder);
+  await writeFile(join(folder, 'tombstones'), '');
+  const leaving = leaveTombstone({ id: 'pred_1', tenant: 'a' }, 'deleted', store);
+
+  await expect(leaving).rejects.toThrow(StorageError);
+  expect(await findTombstone('pred_1', store)).toBeNull();
 });
 
 test('files whose names are no keys are not listed', async () => {

@@ -1,6 +1,7 @@
 /* What a tenant keeps in the store: encrypted, and changed by several at once. */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
@@ -97,6 +98,38 @@ test('a writer that slept through many changes does not undo them', async () => 
   await slow.update('a', (words) => [...(words ?? []), 'slow']);
 
   expect(await object.read('a')).toHaveLength(1 + 12 + 1);
+});
+
+test('what lies beside or in the place of a generation is stepped over', async () => {
+  const object = new TenantObject<number>(objectsWith(box), 'number');
+  await object.update('a', () => 1);
+  const lies = join(folder, 'tenants', 'a', 'number');
+  await mkdir(join(lies, 'backup'));
+  await cp(join(lies, '0000000001'), join(lies, 'backup', '0000000009'));
+  await mkdir(join(lies, '0000000002'));
+  execFileSync('mkfifo', [join(lies, '0000000003')]);
+  await symlink('nowhere', join(lies, '0000000004'));
+
+  expect(await object.read('a')).toBe(1);
+  expect(await object.update('a', () => 2)).toBe(2);
+  expect(await object.read('a')).toBe(2);
+});
+
+test('many changes at once of one process take turns', async () => {
+  const object = new TenantObject<number>(objectsWith(box), 'number');
+  const changes = Array.from({ length: 200 }, async () => {
+    await object.update('a', (value) => (value ?? 0) + 1);
+  });
+  await Promise.all(changes);
+
+  expect(await object.read('a')).toBe(200);
+});
+
+test('a file where a tenant’s folder belongs is an error of the store', async () => {
+  await store.put('tenants/a/number', Buffer.from('x'), { mediaType: 'text/plain' });
+  const object = new TenantObject<number>(objectsWith(box), 'number');
+
+  await expect(object.read('a')).rejects.toMatchObject({ name: 'StorageError' });
 });
 
 test('a tenant has one secret from the first question on; rotated, the old one is valid for a day', async () => {

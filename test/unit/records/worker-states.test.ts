@@ -1,0 +1,49 @@
+/* What workers say of themselves, and what else lies there. */
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { WorkerStates } from '../../../src/records/worker-states.ts';
+import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
+import { createLogger } from '../../../src/telemetry/logger.ts';
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'buzzer-states-'));
+  await mkdir(join(folder, 'workers'));
+});
+afterEach(async () => await rm(folder, { recursive: true }));
+
+const model = {
+  model: 'affine',
+  version: 1,
+  state: 'ready',
+  reason: null,
+  device: 'cpu',
+  replicas: 1,
+  slots: 2,
+  running: 0,
+  waiting: 0,
+  rss_bytes: null,
+  inference_ms: null,
+};
+const write = async (name: string, ageMs: number) => {
+  const updated_at = new Date(Date.now() - ageMs).toISOString();
+  const state = { worker: name, updated_at, models: [model] };
+  await writeFile(join(folder, 'workers', `${name}.json`), JSON.stringify(state));
+};
+
+test('a thousand states of workers that are gone hide no living one, and are removed', async () => {
+  for (let index = 0; index < 1000; index++) await write(`a${index}`, 86_400_000);
+  await write('z', 0);
+  await write('stale', 60_000);
+  const states = new WorkerStates(
+    await FilePayloadStore.open(folder),
+    createLogger('test', 'silent'),
+  );
+  let found = await states.read();
+  for (let reads = 0; reads < 4; reads++) found = await states.read();
+
+  expect(found.map(({ worker }) => worker)).toEqual(['z']);
+  expect((await readdir(join(folder, 'workers'))).toSorted()).toEqual(['stale.json', 'z.json']);
+});
