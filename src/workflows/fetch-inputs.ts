@@ -3,11 +3,14 @@ import type { PredictionRequest } from '../contract/messages.ts';
 import type { Claim } from '../contract/payload.ts';
 import { fetchWithin } from './activities.ts';
 
+/** By field. */
+export type FetchedInputs = Readonly<Record<string, Claim>>;
+
 /** The claims on what was fetched, by field; none when every input came with the request. */
 export async function fetchInputs({
   accepted,
   heartbeatTimeoutMs,
-}: PredictionRequest): Promise<Readonly<Record<string, Claim>>> {
+}: PredictionRequest): Promise<FetchedInputs> {
   const sources = Object.entries(accepted.input).flatMap(([field, input]) =>
     'fetch' in input ? [{ field, source: input.fetch }] : [],
   );
