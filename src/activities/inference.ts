@@ -1,9 +1,14 @@
 /* The infer activity: load the input, run the model, heartbeat, store the output. */
 import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
+import {
+  type AttemptReport,
+  type InferHeartbeat,
+  type FailureCode,
+  POISON_DEATHS,
+} from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import { DEFAULT_PRIORITY, type Metrics } from '../contract/prediction.ts';
+import type { Metrics } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
 import {
@@ -79,8 +84,8 @@ async function inferAndStore(
     inference = await runtime.infer(modelRefOf(request), {
       input: await loadInput(request.input, store),
       options: request.options,
-      priority: request.priority ?? DEFAULT_PRIORITY,
-      isAlone: attempt.report.alone === true,
+      priority: request.priority,
+      isAlone: attempt.report.alone,
       runTimeoutMs: request.runTimeoutMs,
       signal,
       onProgress: (progress) => attempt.update({ progress }),
@@ -96,8 +101,8 @@ async function inferAndStore(
   const { output: bytes, mediaType } = inference;
   const output: Stored =
     mediaType === JSON_MEDIA_TYPE && bytes.length <= engineInlineLimit
-      ? { inline: JSON.parse(Buffer.from(bytes).toString('utf8')) as Json }
-      : { claim: await store.put(key, bytes, { mediaType }) };
+      ? { kind: 'inline', value: JSON.parse(Buffer.from(bytes).toString('utf8')) as Json }
+      : { kind: 'claim', claim: await store.put(key, bytes, { mediaType }) };
   return {
     output,
     report: { ...attempt.report, progress: null },
@@ -128,7 +133,7 @@ function timesOf(
 
 const storedBytes = (input: InferRequest['input']): number =>
   Object.values(input).reduce(
-    (sum, stored) => sum + ('claim' in stored ? stored.claim.bytes : 0),
+    (sum, stored) => sum + (stored.kind === 'claim' ? stored.claim.bytes : 0),
     0,
   );
 
@@ -137,7 +142,7 @@ async function loadInput(
   store: PayloadStore,
 ): Promise<Record<string, FieldValue>> {
   const fields = Object.entries(input).map(async ([field, stored]) => {
-    if ('inline' in stored) return [field, { json: stored.inline }] as const;
+    if (stored.kind === 'inline') return [field, { json: stored.value }] as const;
     const bytes = await readClaim(store, stored.claim);
     const isJson = stored.claim.media_type === JSON_MEDIA_TYPE;
     return [field, isJson ? { jsonBytes: bytes } : { media: bytes }] as const;
@@ -155,17 +160,18 @@ interface Attempt {
 /** Heartbeats on a timer, so that a busy device is never mistaken for a dead worker. */
 function startAttempt(request: InferRequest, worker: string): Attempt {
   const context = Context.current();
-  const before = context.info.heartbeatDetails as AttemptReport | undefined;
+  const heartbeat = context.info.heartbeatDetails as InferHeartbeat | undefined;
+  const before = heartbeat?.report;
   let report: AttemptReport = {
     attempt: request.earlier.attempts + context.info.attempt,
     activity_attempt: context.info.attempt,
     started_at: new Date().toISOString(),
     worker,
     deaths: before?.deaths ?? request.earlier.deaths,
-    alone: before?.alone ?? request.earlier.alone ?? false,
+    alone: before?.alone ?? request.earlier.alone,
     progress: null,
   };
-  const beat = () => context.heartbeat(report);
+  const beat = () => context.heartbeat({ report, partial: null } satisfies InferHeartbeat);
   let timer = setTimeout(() => {
     beat();
     timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);

@@ -42,29 +42,39 @@ async function attempt(
   { endpoints, turns, send }: WebhookDependencies,
 ): Promise<DeliverResult> {
   const found = await urlOf(tenant, receiver, endpoints);
-  if ('gone' in found) return found;
-  const origin = originOf(found.url);
+  if (typeof found !== 'string') return found;
+  const origin = originOf(found);
   const turn = await turns.take({ tenant, origin }, signal);
-  if (typeof turn !== 'function') return { busy_ms: Math.ceil(turn.retryInMs) };
+  if (typeof turn !== 'function') {
+    return { outcome: 'busy', retry_after_ms: Math.ceil(turn.retryInMs) };
+  }
   try {
-    return await send({ tenant, event, url: found.url }, signal);
+    return await send({ tenant, event, url: found }, signal);
   } finally {
     turn();
   }
 }
 
-async function urlOf(tenant: string, receiver: Receiver, endpoints: WebhookEndpoints) {
-  if ('url' in receiver) return receiver;
+/** Where the receiver is now; or that it is gone. */
+async function urlOf(
+  tenant: string,
+  receiver: Receiver,
+  endpoints: WebhookEndpoints,
+): Promise<string | Extract<DeliverResult, { outcome: 'gone' }>> {
+  if (receiver.type === 'webhook') return receiver.url;
   try {
-    const endpoint = await endpoints.get(tenant, receiver.endpoint);
-    return endpoint.enabled ? endpoint : ({ gone: 'endpoint_disabled' } as const);
+    const { enabled, url } = await endpoints.get(tenant, receiver.id);
+    return enabled ? url : { outcome: 'gone', reason: 'endpoint_disabled' };
   } catch (error) {
-    if (error instanceof EndpointNotFoundError) return { gone: 'endpoint_deleted' } as const;
+    if (error instanceof EndpointNotFoundError) {
+      return { outcome: 'gone', reason: 'endpoint_deleted' };
+    }
     throw error;
   }
 }
 
 const ourFault = (message: string): DeliverResult => ({
+  outcome: 'sent',
   attempt: {
     at: new Date().toISOString(),
     origin: null,

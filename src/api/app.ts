@@ -52,7 +52,6 @@ export interface AppDependencies
   readonly maxWaiting: number;
   readonly quotas: Quotas;
   readonly responseInlineLimit: number;
-  readonly resultTtlMs: number;
   /** Aborted when the process is to end. */
   readonly stop: AbortSignal;
 }

@@ -88,7 +88,6 @@ async function serve(): Promise<void> {
     maxWaiting: config.maxWaiting,
     quotas: config.quotas,
     responseInlineLimit: config.responseInlineLimit,
-    resultTtlMs: config.resultTtlMs,
     limits: config,
   });
   const server = createServer(app);

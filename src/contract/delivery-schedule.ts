@@ -1,7 +1,7 @@
 /* When a delivery is tried again: a pure function of what came of the attempts so far. */
 import type { DeliverResult, DeliveryReason } from './webhook.ts';
 
-type Attempted = Exclude<DeliverResult, { busy_ms: unknown }>;
+type Attempted = Exclude<DeliverResult, { outcome: 'busy' }>;
 
 /** The pauses of Standard Webhooks: ten attempts in three days. */
 export const DEFAULT_SCHEDULE = '0s,5s,5m,30m,2h,5h,10h,14h,20h,24h';
@@ -28,7 +28,7 @@ export function nextStep(
   result: Attempted,
   jitter: number,
 ): NextStep {
-  if ('gone' in result) return { status: 'gone', reason: result.gone };
+  if (result.outcome === 'gone') return { status: 'gone', reason: result.reason };
   const { attempt, retry_after_ms: retryAfterMs } = result;
   if (attempt.error === null) return { status: 'delivered' };
   if (attempt.status === 410) return { status: 'gone', reason: 'receiver_gone' };

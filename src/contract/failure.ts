@@ -35,7 +35,7 @@ export const TERMINAL_FAILURES: readonly FailureCode[] = (
 /** A process death while running this many times alone means: the input is the poison. */
 export const POISON_DEATHS = 3;
 
-/** What an attempt tells of itself, in heartbeats and in the details of its failure. */
+/** What an attempt tells of itself: in heartbeats, in its result and in the details of its failure. */
 export interface AttemptReport {
   /** 1 for the first execution of the activity, counted over rescheduling. */
   readonly attempt: number;
@@ -48,15 +48,22 @@ export interface AttemptReport {
   /** How many model processes died under this prediction so far while it ran alone. */
   readonly deaths: number;
   /** It came to grief in a shared batch: from now on it runs in a batch of its own. */
-  readonly alone?: boolean;
+  readonly alone: boolean;
   readonly progress: { readonly fraction: number; readonly message: string } | null;
+}
+
+/** The details of the infer activity's heartbeats. */
+export interface InferHeartbeat {
+  readonly report: AttemptReport;
+  /** What there is of the output so far; no pipeline has any yet. */
+  readonly partial: null;
 }
 
 /** What the workflow tells a rescheduled activity of the attempts before it. */
 export interface EarlierAttempts {
   readonly attempts: number;
   readonly deaths: number;
-  readonly alone?: boolean;
+  readonly alone: boolean;
 }
 
 const MAX_MESSAGE_CHARS = 1024;

@@ -87,8 +87,7 @@ export interface InferRequest extends Owner {
   readonly options: Readonly<Record<string, Json>>;
   /** From then on it waited. */
   readonly created_at: string;
-  /** Absent in what was asked before there were priorities. */
-  readonly priority?: number;
+  readonly priority: number;
   /** Measured from the moment the input is handed to the model process. */
   readonly runTimeoutMs: number;
   readonly earlier: EarlierAttempts;

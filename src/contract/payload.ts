@@ -13,7 +13,9 @@ export interface Claim {
 }
 
 /** An input field or an output as the engine keeps it: the value itself, or a claim on it. */
-export type Stored = { readonly inline: Json } | { readonly claim: Claim };
+export type Stored =
+  | { readonly kind: 'inline'; readonly value: Json }
+  | { readonly kind: 'claim'; readonly claim: Claim };
 
 /** The media type of a claim whose bytes are one JSON value rather than media. */
 export const JSON_MEDIA_TYPE = 'application/json';

@@ -3,11 +3,10 @@
  * output from the store first, a webhook sends what is there.
  */
 import { parseDurationMs } from './duration.ts';
-import type { Json, Stored } from './payload.ts';
+import type { Claim, Json } from './payload.ts';
 import {
   type Accepted,
   type AcceptedInput,
-  DEFAULT_PRIORITY,
   type Ended,
   type InputReference,
   type Prediction,
@@ -17,8 +16,6 @@ import {
 export interface RecordSettings {
   /** Where clients reach the API; no slash at its end. */
   readonly publicUrl: string;
-  /** Of predictions that do not say it themselves. */
-  readonly resultTtlMs: number;
 }
 
 /** What a record says of an output: itself, or where it is. */
@@ -50,9 +47,9 @@ export function recordBase(
       ]),
     ),
     options: accepted.options,
-    metadata: accepted.metadata ?? {},
-    tags: accepted.tags ?? [],
-    priority: accepted.priority ?? DEFAULT_PRIORITY,
+    metadata: accepted.metadata,
+    tags: accepted.tags,
+    priority: accepted.priority,
     webhook: accepted.receivers?.webhook ?? null,
     retry_of: accepted.retry_of ?? null,
     start_after: accepted.start_after ?? null,
@@ -76,21 +73,25 @@ export function recordBase(
 
 function inputMember(
   input: AcceptedInput,
-  fetched: Extract<Stored, { claim: unknown }>['claim'] | undefined,
+  fetched: Claim | undefined,
   url: string,
 ): Json | InputReference {
-  if ('inline' in input) return input.inline;
-  if ('claim' in input) {
-    const { bytes, sha256, media_type } = input.claim;
-    return { url, bytes, sha256, media_type };
+  switch (input.kind) {
+    case 'inline':
+      return input.value;
+    case 'claim': {
+      const { bytes, sha256, media_type } = input.claim;
+      return { url, bytes, sha256, media_type };
+    }
+    case 'url':
+      return {
+        url,
+        bytes: fetched?.bytes ?? null,
+        sha256: fetched?.sha256 ?? null,
+        media_type: fetched?.media_type ?? null,
+        source_url: input.source.url,
+      };
   }
-  return {
-    url,
-    bytes: fetched?.bytes ?? null,
-    sha256: fetched?.sha256 ?? null,
-    media_type: fetched?.media_type ?? null,
-    source_url: input.fetch.url,
-  };
 }
 
 /** The record of one that has ended. */
@@ -105,7 +106,7 @@ export function finalRecord(
     attempt: ended.attempt,
     started_at: ended.started_at,
     completed_at: ended.completed_at,
-    expires_at: new Date(expiresAtMs(accepted, ended, settings)).toISOString(),
+    expires_at: new Date(expiresAtMs(accepted, ended)).toISOString(),
     progress: null,
     queue: null,
   };
@@ -124,18 +125,15 @@ const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
 
 /** The output as far as the record's own halves hold it: the store is not read. */
 export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string): OutputMembers {
-  if (ended.status === 'succeeded' && 'inline' in ended.output) {
-    return { output: ended.output.inline, output_url: null };
+  if (ended.status === 'succeeded' && ended.output.kind === 'inline') {
+    return { output: ended.output.value, output_url: null };
   }
   const url = `${predictionUrl(publicUrl, id)}/output`;
   return { output: null, output_url: ended.status === 'succeeded' ? url : null };
 }
 
 /** How long a prediction is kept after its end. */
-export const resultTtlOf = (
-  { result_ttl: ttl }: Accepted,
-  { resultTtlMs }: Pick<RecordSettings, 'resultTtlMs'>,
-): number => (ttl === undefined ? null : parseDurationMs(ttl)) ?? resultTtlMs;
+export const resultTtlMsOf = ({ result_ttl: ttl }: Accepted): number => parseDurationMs(ttl) ?? 0;
 
-export const expiresAtMs = (accepted: Accepted, ended: Ended, settings: RecordSettings): number =>
-  Date.parse(ended.completed_at) + resultTtlOf(accepted, settings);
+export const expiresAtMs = (accepted: Accepted, ended: Ended): number =>
+  Date.parse(ended.completed_at) + resultTtlMsOf(accepted);

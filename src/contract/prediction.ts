@@ -16,7 +16,7 @@ import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
 import type { Receivers, RequestedWebhook } from './receivers.ts';
 
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
-export type AcceptedInput = Stored | { readonly fetch: InputSource };
+export type AcceptedInput = Stored | { readonly kind: 'url'; readonly source: InputSource };
 
 /** Where an input lies, and what kind of media it must turn out to be. */
 export interface InputSource {
@@ -39,15 +39,15 @@ export interface Accepted {
   /** RFC 3339, as all times. */
   readonly created_at: string;
   readonly deadline_at: string;
-  /** The client's own; these three are absent in what older versions have accepted. */
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly tags?: readonly string[];
+  /** The client's own, as are the tags. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
   /** 1 (first) to 5. */
-  readonly priority?: number;
+  readonly priority: number;
   /** Absent: at once. */
   readonly start_after?: string;
-  /** How long it is kept after its end; absent in what older versions have accepted. */
-  readonly result_ttl?: string;
+  /** How long it is kept after its end. */
+  readonly result_ttl: string;
   /** Absent: nobody is told of its end. */
   readonly receivers?: Receivers;
   /** The prediction whose input this one has. */

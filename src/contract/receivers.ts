@@ -20,7 +20,7 @@ export interface RequestedWebhook {
 export interface MatchingEndpoint {
   readonly id: string;
   /** Where it is, for people; the rest of its URL may be a secret. */
-  readonly host?: string;
+  readonly host: string;
   readonly events: readonly PredictionEvent[];
 }
 

@@ -16,24 +16,33 @@ const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
 
 /** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
 export type Receiver =
-  { readonly url: string } | { readonly endpoint: string; readonly host?: string };
+  | { readonly type: 'webhook'; readonly url: string }
+  | { readonly type: 'endpoint'; readonly id: string; readonly host: string };
 
 /** Those that want to be told how a prediction ended. */
 export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Receiver[] {
   if (receivers === undefined) return [];
   const { webhook, endpoints } = receivers;
   const event = eventOf(ended);
-  const own = webhook?.events.includes(event) === true ? [{ url: webhook.url }] : [];
+  const own =
+    webhook?.events.includes(event) === true
+      ? [{ type: 'webhook' as const, url: webhook.url }]
+      : [];
   const matching = endpoints.filter(({ events }) => events.includes(event));
-  return [
-    ...own,
-    ...matching.map(({ id, host }) => ({ endpoint: id, ...(host === undefined ? {} : { host }) })),
-  ];
+  return [...own, ...matching.map(({ id, host }) => ({ type: 'endpoint' as const, id, host }))];
 }
 
 /** The id of a delivery's workflow. */
 export const deliveryId = (predictionId: string, receiver: Receiver): string =>
-  'url' in receiver ? `${predictionId}.webhook` : `${predictionId}.webhook.${receiver.endpoint}`;
+  receiver.type === 'webhook'
+    ? `${predictionId}.webhook`
+    : `${predictionId}.webhook.${receiver.id}`;
+
+/** What an event is about. */
+type EventSubject =
+  | { readonly type: 'prediction'; readonly accepted: Accepted; readonly ended: Ended }
+  /** A test of an endpoint. */
+  | { readonly type: 'ping' };
 
 /** What is told: the same in every attempt, to every receiver. */
 export interface DeliveryEvent {
@@ -42,8 +51,7 @@ export interface DeliveryEvent {
   readonly type: PredictionEvent | 'ping';
   /** RFC 3339. */
   readonly timestamp: string;
-  /** Null: a ping. */
-  readonly prediction: { readonly accepted: Accepted; readonly ended: Ended } | null;
+  readonly subject: EventSubject;
 }
 
 /** The event of a prediction's end. A full stop in its id would be one too many in what is signed. */
@@ -51,7 +59,7 @@ export const predictionEvent = (accepted: Accepted, ended: Ended): DeliveryEvent
   id: accepted.id.replace('pred_', 'evt_'),
   type: eventOf(ended),
   timestamp: ended.completed_at,
-  prediction: { accepted, ended },
+  subject: { type: 'prediction', accepted, ended },
 });
 
 /** What a delivery's workflow is started with. */
@@ -124,13 +132,16 @@ export interface DeliveryState {
 }
 
 /** A delivery before its first attempt. */
-export const newDelivery = (request: DeliveryRequest, createdAt: string): DeliveryState => ({
-  event: { id: request.event.id, type: request.event.type },
-  prediction: request.event.prediction?.accepted.id ?? null,
-  endpoint: 'endpoint' in request.receiver ? request.receiver.endpoint : null,
+export const newDelivery = (
+  { event: { id, type, subject }, receiver, earlier }: DeliveryRequest,
+  createdAt: string,
+): DeliveryState => ({
+  event: { id, type },
+  prediction: subject.type === 'prediction' ? subject.accepted.id : null,
+  endpoint: receiver.type === 'endpoint' ? receiver.id : null,
   status: 'pending',
   reason: null,
-  attempts: request.earlier,
+  attempts: earlier,
   next_attempt_at: null,
   created_at: createdAt,
 });
@@ -138,13 +149,15 @@ export const newDelivery = (request: DeliveryRequest, createdAt: string): Delive
 /** What the deliver activity answers. */
 export type DeliverResult =
   | {
+      readonly outcome: 'sent';
       readonly attempt: Omit<DeliveryAttempt, 'number'>;
       /** What the receiver asked for in `Retry-After`. */
       readonly retry_after_ms: number | null;
     }
-  | { readonly gone: DeliveryReason }
+  /** The endpoint is not there any more, or disabled. */
+  | { readonly outcome: 'gone'; readonly reason: DeliveryReason }
   /** The receiver has enough to do: nothing was sent, come back in so many milliseconds. */
-  | { readonly busy_ms: number };
+  | { readonly outcome: 'busy'; readonly retry_after_ms: number };
 
 /** What the deliver activity is asked. */
 export type DeliverRequest = Pick<DeliveryRequest, 'tenant' | 'event' | 'receiver'>;
@@ -154,7 +167,7 @@ export const DELIVERY_WORKFLOW = 'webhookDeliveryWorkflow';
 
 /** What tells a delivery apart in the Web UI: `→ hooks.example.com, attempt 3`. */
 export function deliverySummary({ receiver }: DeliveryRequest, attempt: number): string {
-  const host = 'url' in receiver ? hostOf(receiver.url) : (receiver.host ?? receiver.endpoint);
+  const host = receiver.type === 'webhook' ? hostOf(receiver.url) : receiver.host;
   return `→ ${host.slice(0, MAX_HOST_CHARS)}, attempt ${attempt}`;
 }
 
@@ -172,8 +185,8 @@ export const deliveryStart = (request: DeliveryRequest) =>
     memo: { [MEMO_DELIVERY]: newDelivery(request, new Date().toISOString()) },
     searchAttributes: {
       [SEARCH_ATTRIBUTES.tenant.name]: [request.tenant],
-      ...('endpoint' in request.receiver
-        ? { [SEARCH_ATTRIBUTES.endpoint.name]: [request.receiver.endpoint] }
+      ...(request.receiver.type === 'endpoint'
+        ? { [SEARCH_ATTRIBUTES.endpoint.name]: [request.receiver.id] }
         : {}),
     },
     staticSummary: deliverySummary(request, (request.earlier.at(-1)?.number ?? 0) + 1),

@@ -63,7 +63,7 @@ export function createDeliveries(dependencies: {
       if (ended === null) return null;
       const wanted = receiversOf(accepted, ended).filter(
         (receiver) =>
-          endpoint === undefined || ('endpoint' in receiver && receiver.endpoint === endpoint),
+          endpoint === undefined || (receiver.type === 'endpoint' && receiver.id === endpoint),
       );
       return await Promise.all(
         wanted.map(async (receiver) => await deliveryTo(receiver, accepted, ended)),

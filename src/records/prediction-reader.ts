@@ -136,9 +136,7 @@ export class PredictionReader {
     // Temporal takes its time to forget what was removed.
     if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store);
     if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
-      const at = new Date(
-        expiresAtMs(found.accepted, found.ended, this.#dependencies),
-      ).toISOString();
+      const at = new Date(expiresAtMs(found.accepted, found.ended)).toISOString();
       throw new Refusal('expired', `the result of ${id} expired at ${at}`);
     }
     return { description, ...found };
@@ -178,7 +176,7 @@ export class PredictionReader {
     const { store, publicUrl, onEnded } = this.#dependencies;
     onEnded(accepted);
     let output = unreadOutput(accepted, ended, publicUrl);
-    if (ended.status === 'succeeded' && 'claim' in ended.output) {
+    if (ended.status === 'succeeded' && ended.output.kind === 'claim') {
       const { key: _ours, ...reference } = ended.output.claim;
       if (room === null) {
         output = { ...output, output: { url: output.output_url, ...reference } };
@@ -199,13 +197,13 @@ export class PredictionReader {
 
   /** Whether its output is answered by its own URL only: media, or much JSON. */
   #isTooLarge(ended: Ended): boolean {
-    if (ended.status !== 'succeeded' || 'inline' in ended.output) return false;
+    if (ended.status !== 'succeeded' || ended.output.kind === 'inline') return false;
     const { bytes, media_type: mediaType } = ended.output.claim;
     return mediaType !== JSON_MEDIA_TYPE || bytes > this.#dependencies.responseInlineLimit;
   }
 
   #isExpired(accepted: Accepted, ended: Ended): boolean {
-    return Date.now() > expiresAtMs(accepted, ended, this.#dependencies);
+    return Date.now() > expiresAtMs(accepted, ended);
   }
 }
 

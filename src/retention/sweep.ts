@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
 import { isPredictionId } from '../contract/ids.ts';
 import { type Owner, payloadKeys } from '../contract/payload.ts';
-import { resultTtlOf } from '../contract/prediction-record.ts';
+import { resultTtlMsOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { halvesOf } from '../temporal/prediction-memo.ts';
@@ -23,7 +23,7 @@ export interface SweepDependencies {
   readonly engine: Engine;
   readonly predictions: PredictionEngine;
   readonly store: PayloadStore;
-  /** Of predictions that do not say it themselves. */
+  /** Nothing that has ended later is looked at. */
   readonly resultTtlMs: number;
   readonly logger: Logger;
 }
@@ -83,7 +83,7 @@ async function removeExpired(id: string, dependencies: SweepDependencies): Promi
   const halves = latest && halvesOf(latest);
   const closedAtMs = latest?.closeTime?.getTime();
   if (!halves || closedAtMs === undefined) return false;
-  if (closedAtMs + resultTtlOf(halves.accepted, dependencies) > Date.now()) return false;
+  if (closedAtMs + resultTtlMsOf(halves.accepted) > Date.now()) return false;
   await forgetPrediction(halves, 'expired', dependencies);
   return true;
 }

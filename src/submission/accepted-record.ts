@@ -98,7 +98,7 @@ function mediaHashes(
   for (const [name, { kind }] of Object.entries(inputs)) {
     const kept = stored[name];
     const isBeside = kind === 'stream' || kind === 'stored' || kind === 'encoded';
-    if (isBeside && kept !== undefined && 'claim' in kept) hashes[name] = kept.claim.sha256;
+    if (isBeside && kept?.kind === 'claim') hashes[name] = kept.claim.sha256;
   }
   return hashes;
 }

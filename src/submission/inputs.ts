@@ -50,19 +50,22 @@ async function storeInput(
   const at = `/input/${name}`;
   switch (input.kind) {
     case 'stored':
-      return { claim: input.claim };
+      return { kind: 'claim', claim: input.claim };
     case 'encoded':
-      return { claim: await staging.put(name, input.encode(), input.mediaType) };
+      return { kind: 'claim', claim: await staging.put(name, input.encode(), input.mediaType) };
     case 'url': {
       const { href } = requireAllowedUrl(input.url, addressPolicy, at);
-      return { fetch: { url: href, media: mediaFieldOf(version, name).kind } };
+      return { kind: 'url', source: { url: href, media: mediaFieldOf(version, name).kind } };
     }
     case 'stream':
-      return { claim: await storeMediaAt('', name, input.body, version, staging, limits) };
+      return {
+        kind: 'claim',
+        claim: await storeMediaAt('', name, input.body, version, staging, limits),
+      };
     case 'data_url': {
       const bytes = await saying(at, () => decodeDataUrl(input.text, limits.maxUploadBytes));
       const body = Readable.from([bytes]);
-      return { claim: await storeMediaAt(at, name, body, version, staging, limits) };
+      return { kind: 'claim', claim: await storeMediaAt(at, name, body, version, staging, limits) };
     }
   }
 }
@@ -128,11 +131,11 @@ async function storeValues(
   const stored: Record<string, AcceptedInput> = {};
   for (const { name, value, bytes } of bySize) {
     if (inlineBytes <= limits.engineInlineLimit) {
-      stored[name] = { inline: value };
+      stored[name] = { kind: 'inline', value };
       continue;
     }
     const body = texts.get(name) ?? Buffer.alloc(0);
-    stored[name] = { claim: await staging.put(name, body, JSON_MEDIA_TYPE) };
+    stored[name] = { kind: 'claim', claim: await staging.put(name, body, JSON_MEDIA_TYPE) };
     inlineBytes -= bytes;
   }
   return stored;
@@ -147,11 +150,11 @@ export async function copyInputs(
 ): Promise<Accepted['input']> {
   const copied: Record<string, AcceptedInput> = {};
   for (const [field, input] of Object.entries(before.input)) {
-    const claim = 'claim' in input ? input.claim : fetched[field];
+    const claim = input.kind === 'claim' ? input.claim : fetched[field];
     copied[field] = input;
-    if ('inline' in input || claim === undefined) continue;
+    if (input.kind === 'inline' || claim === undefined) continue;
     const body = await openClaim(store, claim);
-    copied[field] = { claim: await staging.put(field, body, claim.media_type) };
+    copied[field] = { kind: 'claim', claim: await staging.put(field, body, claim.media_type) };
   }
   return copied;
 }

@@ -21,7 +21,7 @@ import {
 import type { HistoryEntry } from '../contract/history.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { formatModelRef, modelRefOf } from '../contract/model.ts';
-import { type Accepted, DEFAULT_PRIORITY, type Ended } from '../contract/prediction.ts';
+import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import type { Engine, PageRequest } from './engine.ts';
 import { halvesOf } from './prediction-memo.ts';
@@ -72,7 +72,7 @@ export class PredictionEngine {
    */
   async start(request: PredictionRequest): Promise<void> {
     const { accepted } = request;
-    const { tags = [], priority = DEFAULT_PRIORITY, start_after: startAfter } = accepted;
+    const { tags, priority, start_after: startAfter } = accepted;
     const delayMs = startAfter === undefined ? 0 : Date.parse(startAfter) - Date.now();
     await this.#engine
       .timely(async () => {
@@ -204,7 +204,7 @@ export class PredictionEngine {
 
 /** What tells it apart in the Web UI. */
 const summaryOf = (accepted: Accepted): string =>
-  [formatModelRef(modelRefOf(accepted)), accepted.tenant, ...(accepted.tags ?? [])]
+  [formatModelRef(modelRefOf(accepted)), accepted.tenant, ...accepted.tags]
     .join(' · ')
     .slice(0, MAX_SUMMARY_CHARS);
 

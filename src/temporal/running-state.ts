@@ -3,7 +3,7 @@
  * of the questions matters: see "Reading a running prediction" in ARCHITECTURE.md.
  */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import type { AttemptReport } from '../contract/failure.ts';
+import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 import { MEMO_ATTEMPTS } from '../contract/messages.ts';
 import type { Accepted, QueueReason } from '../contract/prediction.ts';
 import type { Engine } from './engine.ts';
@@ -59,16 +59,16 @@ export interface PendingActivity {
   readonly attempt: number;
   /** When it is tried again; 0 when it does not have to wait. */
   readonly nextAttemptAtMs: number;
-  /** The latest heartbeat, perhaps of the attempt before. */
-  readonly heartbeat: AttemptReport | null;
+  /** Of the latest heartbeat, perhaps of the attempt before. */
+  readonly report: AttemptReport | null;
 }
 
 export function runningState(facts: RunningFacts, nowMs: number): RunningState {
   const { pending, earlierAttempts } = facts;
   const isFetching = pending?.type === FETCH_ACTIVITY;
   // The details of an earlier attempt stay until the current one has sent its own.
-  const heartbeat = pending?.heartbeat ?? null;
-  const report = heartbeat?.activity_attempt === (pending?.attempt ?? 0) ? heartbeat : null;
+  const latest = pending?.report ?? null;
+  const report = latest?.activity_attempt === (pending?.attempt ?? 0) ? latest : null;
   const attempt = earlierAttempts + (isFetching ? 0 : startedAttempts(pending));
   if (facts.isCancelRequested) return { status: 'canceling', report, attempt };
   if (facts.startsAtMs !== null && facts.startsAtMs > nowMs) {
@@ -101,11 +101,13 @@ export function runningFacts(
   engine: Pick<Engine, 'decode'>,
 ): RunningFacts {
   const [pending] = raw.pendingActivities ?? [];
+  const details = engine.decode(pending?.heartbeatDetails?.payloads?.[0]);
+  const heartbeat = details as InferHeartbeat | undefined; // of fetchInput it is a number
   return {
     isCancelRequested: raw.workflowExtendedInfo?.cancelRequested === true,
     startsAtMs: executionTime?.getTime() ?? null,
     historyLength,
-    fetches: Object.values(accepted.input).filter((input) => 'fetch' in input).length,
+    fetches: Object.values(accepted.input).filter(({ kind }) => kind === 'url').length,
     earlierAttempts: (memo?.[MEMO_ATTEMPTS] ?? 0) as number,
     pending: pending
       ? {
@@ -113,8 +115,7 @@ export function runningFacts(
           state: Number(pending.state),
           attempt: pending.attempt ?? 0,
           nextAttemptAtMs: Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000,
-          heartbeat: (engine.decode(pending.heartbeatDetails?.payloads?.[0]) ??
-            null) as AttemptReport | null,
+          report: heartbeat?.report ?? null,
         }
       : null,
   };

@@ -7,9 +7,9 @@ const MAX_BODY_BYTES = 20_000;
 
 /** The same bytes for the same event, however often it is told. */
 export function messageBody(event: DeliveryEvent, settings: RecordSettings): Buffer {
-  const { type, timestamp, prediction } = event;
-  if (prediction === null) return encode({ type, timestamp, data: {} });
-  const { accepted, ended } = prediction;
+  const { type, timestamp, subject } = event;
+  if (subject.type === 'ping') return encode({ type, timestamp, data: {} });
+  const { accepted, ended } = subject;
   const output = unreadOutput(accepted, ended, settings.publicUrl);
   const record = finalRecord(accepted, ended, output, settings);
   const whole = encode({ type, timestamp, data: record });

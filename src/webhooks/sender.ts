@@ -30,7 +30,10 @@ export interface SenderDependencies extends RecordSettings {
 export type SendWebhook = (
   message: { readonly tenant: string; readonly event: DeliveryEvent; readonly url: string },
   signal: AbortSignal,
-) => Promise<Extract<DeliverResult, { attempt: unknown }>>;
+) => Promise<Extract<DeliverResult, { outcome: 'sent' }>>;
+
+const traceOf = ({ subject }: DeliveryEvent): string | undefined =>
+  subject.type === 'prediction' ? subject.accepted.traceparent : undefined;
 
 /** Throws only what is our own fault, or the signal's reason. */
 export function createSender(dependencies: SenderDependencies): SendWebhook {
@@ -40,7 +43,7 @@ export function createSender(dependencies: SenderDependencies): SendWebhook {
     const valid = (await secrets.valid(tenant)).map(({ secret }) => secret);
     const startedAtMs = Date.now();
     const timestampS = Math.floor(startedAtMs / 1000);
-    const trace = event.prediction?.accepted.traceparent;
+    const trace = traceOf(event);
     const headers = {
       'Content-Type': 'application/json',
       'Accept-Encoding': 'identity',
@@ -62,7 +65,8 @@ export function createSender(dependencies: SenderDependencies): SendWebhook {
     const at = new Date(startedAtMs).toISOString();
     const { retry_after_ms, ...what } = outcome;
     const duration_ms = Date.now() - startedAtMs;
-    return { attempt: { at, origin: originOf(url), duration_ms, ...what }, retry_after_ms };
+    const attempt = { at, origin: originOf(url), duration_ms, ...what };
+    return { outcome: 'sent', attempt, retry_after_ms };
   };
 }
 

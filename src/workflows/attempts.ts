@@ -11,7 +11,7 @@ import {
   CancelledFailure,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { AttemptReport } from '../contract/failure.ts';
+import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 
 /** What is known of the latest attempt: not when it began, if its worker died before it could say. */
 export type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
@@ -42,7 +42,8 @@ function hasStarted({ failure }: ActivityFailure, timeout: TimeoutFailure): bool
 function reportIn(cause: unknown): AttemptReport | null {
   if (cause instanceof TimeoutFailure) {
     return (
-      (cause.lastHeartbeatDetails as AttemptReport | undefined) ?? reportIn(failureBehind(cause))
+      (cause.lastHeartbeatDetails as InferHeartbeat | undefined)?.report ??
+      reportIn(failureBehind(cause))
     );
   }
   if (cause instanceof ApplicationFailure || cause instanceof CancelledFailure) {

@@ -12,7 +12,7 @@ export async function fetchInputs({
   heartbeatTimeoutMs,
 }: PredictionRequest): Promise<FetchedInputs> {
   const sources = Object.entries(accepted.input).flatMap(([field, input]) =>
-    'fetch' in input ? [{ field, source: input.fetch }] : [],
+    input.kind === 'url' ? [{ field, source: input.source }] : [],
   );
   if (sources.length === 0) return {};
   const remainingMs = Math.max(1, Date.parse(accepted.deadline_at) - Date.now());

@@ -6,14 +6,14 @@ import type { EarlierAttempts } from '../contract/failure.ts';
 import type { InferRequest } from '../contract/messages.ts';
 import { modelRefOf } from '../contract/model.ts';
 import type { Stored } from '../contract/payload.ts';
-import { type Accepted, DEFAULT_PRIORITY, type Ended, startsAt } from '../contract/prediction.ts';
+import { type Accepted, type Ended, startsAt } from '../contract/prediction.ts';
 import { inferOn } from './activities.ts';
 import { isDeadline, isTimeout, latestIn, type LatestAttempt } from './attempts.ts';
 import { canceled, deadlinePassed, failed, neverStarted, succeeded } from './endings.ts';
 import type { FetchedInputs } from './fetch-inputs.ts';
 import type { Terms } from './terms.ts';
 
-const FIRST: EarlierAttempts = { attempts: 0, deaths: 0 };
+const FIRST: EarlierAttempts = { attempts: 0, deaths: 0, alone: false };
 
 /**
  * Infers until there is a result, a failure that no retry can mend, or no time left. `reportAttempts` is told
@@ -56,7 +56,7 @@ function inferRequest(
   fetched: FetchedInputs,
   latest: LatestAttempt | null,
 ): InferRequest {
-  const { id, tenant, model, version, options, priority = DEFAULT_PRIORITY } = accepted;
+  const { id, tenant, model, version, options, priority } = accepted;
   return {
     id,
     tenant,
@@ -77,13 +77,13 @@ const storedInput = (
 ): Readonly<Record<string, Stored>> =>
   Object.fromEntries(
     Object.entries(accepted.input).flatMap(([field, input]) => {
-      if (!('fetch' in input)) return [[field, input]];
+      if (input.kind !== 'url') return [[field, input]];
       const claim = fetched[field];
-      return claim === undefined ? [] : [[field, { claim }]];
+      return claim === undefined ? [] : [[field, { kind: 'claim', claim }]];
     }),
   );
 
-const earlierOf = ({ attempt, deaths, alone = false }: LatestAttempt): EarlierAttempts => ({
+const earlierOf = ({ attempt, deaths, alone }: LatestAttempt): EarlierAttempts => ({
   attempts: attempt,
   deaths,
   alone,

@@ -19,7 +19,7 @@ import {
   NOT_CHANGEABLE,
   type PredictionRequest,
 } from '../contract/messages.ts';
-import { type Accepted, DEFAULT_PRIORITY, startsAt } from '../contract/prediction.ts';
+import { type Accepted, startsAt } from '../contract/prediction.ts';
 import { changeInfer, inferOptions } from './activities.ts';
 
 /** One scheduling of the infer activity. */
@@ -49,7 +49,7 @@ export class Terms {
   constructor({ accepted, heartbeatTimeoutMs }: PredictionRequest) {
     this.#accepted = accepted;
     this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
-    this.#isFetching = Object.values(accepted.input).some((input) => 'fetch' in input);
+    this.#isFetching = Object.values(accepted.input).some(({ kind }) => kind === 'url');
   }
 
   /** Lets clients change them. */
@@ -136,7 +136,7 @@ export class Terms {
   }
 
   #options({ atMs, hasStarted }: Scheduling): InferOptions {
-    const { run_timeout: runTimeout, priority = DEFAULT_PRIORITY, tenant } = this.#accepted;
+    const { run_timeout: runTimeout, priority, tenant } = this.#accepted;
     return inferOptions({
       heartbeatTimeoutMs: this.#heartbeatTimeoutMs,
       runTimeoutMs: parseDurationMs(runTimeout) ?? 0,

@@ -38,9 +38,9 @@ export async function webhookDeliveryWorkflow(
     setCurrentDetails(summary);
     if (delayMs > 0) await sleep(delayMs, { summary });
     const result = await deliver({ tenant, event, receiver });
-    const isBusy = 'busy_ms' in result;
+    const isBusy = result.outcome === 'busy';
     const step: NextStep = isBusy
-      ? { status: 'pending', delayMs: result.busy_ms }
+      ? { status: 'pending', delayMs: result.retry_after_ms }
       : nextStep(scheduleMs, (made += 1), result, Math.random());
     delayMs = step.status === 'pending' ? step.delayMs : 0;
     const nextAtMs = Date.now() + delayMs;
@@ -57,7 +57,7 @@ export async function webhookDeliveryWorkflow(
 }
 
 function attemptsAfter({ attempts }: DeliveryState, result: DeliverResult) {
-  if (!('attempt' in result)) return attempts;
+  if (result.outcome !== 'sent') return attempts;
   const number = (attempts.at(-1)?.number ?? 0) + 1;
   return [...attempts, { number, ...result.attempt }].slice(-MAX_KEPT_ATTEMPTS);
 }

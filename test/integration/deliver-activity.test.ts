@@ -11,13 +11,18 @@ import type { SendWebhook } from '../../src/webhooks/sender.ts';
 const logger = createLogger('test', 'silent');
 const request: DeliverRequest = {
   tenant: 'default',
-  event: { id: 'evt_1', type: 'ping', timestamp: '2026-01-01T00:00:00.000Z', prediction: null },
-  receiver: { url: 'https://hooks.example.:8443/path?token=canary' },
+  event: {
+    id: 'evt_1',
+    type: 'ping',
+    timestamp: '2026-01-01T00:00:00.000Z',
+    subject: { type: 'ping' },
+  },
+  receiver: { type: 'webhook', url: 'https://hooks.example.:8443/path?token=canary' },
 };
 
 async function deliver(
   { attempt = 1, ...rest }: { attempt?: number; send?: SendWebhook; endpoints?: object },
-  wanted = request,
+  wanted: DeliverRequest = request,
 ): Promise<DeliverResult> {
   const send: SendWebhook = async () => await Promise.reject(new Error('not expected'));
   const dependencies = {
@@ -48,7 +53,10 @@ test('what goes wrong on our side is tried again, then it is an attempt that say
 
 test('an endpoint that cannot be looked up is our side, not one that is gone', async () => {
   const endpoints = { get: async () => await Promise.reject(new Error('no store')) };
-  const toEndpoint = { ...request, receiver: { endpoint: 'whe_1' } };
+  const toEndpoint: DeliverRequest = {
+    ...request,
+    receiver: { type: 'endpoint', id: 'whe_1', host: 'hooks.example' },
+  };
 
   await expect(deliver({ endpoints }, toEndpoint)).rejects.toMatchObject({ type: 'internal' });
 });

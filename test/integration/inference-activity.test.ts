@@ -33,7 +33,7 @@ const request: InferRequest = {
   created_at: new Date().toISOString(),
   priority: 3,
   runTimeoutMs: 1000,
-  earlier: { attempts: 0, deaths: 0 },
+  earlier: { attempts: 0, deaths: 0, alone: false },
 };
 const inference: Inference = {
   output: Buffer.from(JSON.stringify('x'.repeat(100))),
@@ -74,7 +74,7 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     request,
   )) as InferResult;
 
-  expect(result.output).toEqual({ claim: stored[0] });
+  expect(result.output).toEqual({ kind: 'claim', claim: stored[0] });
   expect(stored[0]?.bytes).toBe(inference.output.length);
   expect(await buffer(await store.open(stored[0]?.key ?? ''))).toHaveLength(
     inference.output.length,

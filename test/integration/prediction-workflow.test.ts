@@ -84,8 +84,12 @@ async function start(
     tenant: 'default',
     model,
     version: 1,
-    input: { x: { inline: 1 } },
+    input: { x: { kind: 'inline', value: 1 } },
     options: {},
+    metadata: {},
+    tags: [],
+    priority: 3,
+    result_ttl: '1h',
     queue_ttl: '1m',
     run_timeout: '1m',
     deadline: '1m',
@@ -114,12 +118,13 @@ function report(request: InferRequest): AttemptReport {
     started_at: new Date().toISOString(),
     worker: 'test',
     deaths: 0,
+    alone: false,
     progress: null,
   };
 }
 
 const result = (request: InferRequest): InferResult => ({
-  output: { inline: 'done' },
+  output: { kind: 'inline', value: 'done' },
   report: report(request),
   metrics: {
     queue_ms: 1,
@@ -148,7 +153,11 @@ test('a result ends it as succeeded, in the memo and for Temporal alike', async 
   await stop();
 
   expect(status).toBe('COMPLETED');
-  expect(ended).toMatchObject({ status: 'succeeded', output: { inline: 'done' }, attempt: 1 });
+  expect(ended).toMatchObject({
+    status: 'succeeded',
+    output: { kind: 'inline', value: 'done' },
+    attempt: 1,
+  });
 });
 
 test('a terminal failure ends it after one attempt', async () => {

@@ -55,6 +55,7 @@ afterAll(async () => {
 });
 
 const answered = (status: number, retryAfterMs: number | null = null): DeliverResult => ({
+  outcome: 'sent',
   attempt: {
     at: new Date().toISOString(),
     origin: 'https://example.com',
@@ -71,8 +72,13 @@ async function start(schedule_ms: readonly number[], earlier: DeliveryRequest['e
   const request: DeliveryRequest = {
     id,
     tenant: 'default',
-    event: { id: 'evt_1', type: 'ping', timestamp: new Date().toISOString(), prediction: null },
-    receiver: { url: 'https://example.com/' },
+    event: {
+      id: 'evt_1',
+      type: 'ping',
+      timestamp: new Date().toISOString(),
+      subject: { type: 'ping' },
+    },
+    receiver: { type: 'webhook', url: 'https://example.com/' },
     schedule_ms,
     earlier,
   };
@@ -148,7 +154,7 @@ test('started again, an ended one carries its attempts along, the last twenty of
 });
 
 test('a receiver with enough to do is asked again later, and that is no attempt', async () => {
-  answers = [() => ({ busy_ms: 1500 }), () => answered(200)];
+  answers = [() => ({ outcome: 'busy', retry_after_ms: 1500 }), () => answered(200)];
   const startedAt = Date.now();
   const { id } = await start([0]);
   await reaches(id, 'to wait', ({ status, reason }) => {

@@ -4,7 +4,7 @@ import { isPredictionId } from '../../contract/ids.ts';
 import { type DeliveryRequest, newDelivery } from '../../contract/webhook.ts';
 import type { DeliveryEngine } from '../../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../../temporal/timely-calls.ts';
-import type { WebhookEndpoints } from '../../webhooks/endpoints.ts';
+import type { WebhookEndpoint, WebhookEndpoints } from '../../webhooks/endpoints.ts';
 import { tenantOf } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
 import type { Cursors } from '../http/cursor.ts';
@@ -60,9 +60,10 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
   });
 
   router.post('/webhook_endpoints/:id/test', async (request, response) => {
-    const { id } = await endpoints.get(tenantOf(response), parseEndpointId(request.params.id));
+    const tenant = tenantOf(response);
+    const endpoint = await endpoints.get(tenant, parseEndpointId(request.params.id));
     dependencies.redeliveryRates.one.take(tenantOf(response));
-    const ping = pingOf(id, tenantOf(response));
+    const ping = pingOf(endpoint, tenant);
     await deliveryEngine.start(ping, 'USE_EXISTING');
     await waits.bounded(response, TEST_WAIT_S, async (signal) => {
       await deliveryEngine.waitForEnd(ping.id, signal);
@@ -94,14 +95,14 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
 }
 
 /** A delivery of its own, with one attempt. */
-function pingOf(endpoint: string, tenant: string): DeliveryRequest {
+function pingOf({ id, url }: WebhookEndpoint, tenant: string): DeliveryRequest {
   const eventId = newId('evt');
   const timestamp = new Date().toISOString();
   return {
-    id: `${endpoint}.ping.${eventId}`,
+    id: `${id}.ping.${eventId}`,
     tenant,
-    event: { id: eventId, type: 'ping', timestamp, prediction: null },
-    receiver: { endpoint },
+    event: { id: eventId, type: 'ping', timestamp, subject: { type: 'ping' } },
+    receiver: { type: 'endpoint', id, host: new URL(url).host },
     schedule_ms: [0],
     earlier: [],
   };

@@ -46,7 +46,7 @@ export function payloadsRouter(dependencies: {
     if (input === undefined) {
       throw new Problem('not_found', `${accepted.id} has no input ${field}`);
     }
-    await sendStored(response, 'fetch' in input ? fetchedInput(field, ended) : input, store);
+    await sendStored(response, input.kind === 'url' ? fetchedInput(field, ended) : input, store);
   });
 
   router.get('/predictions/:id/history', async (request, response) => {
@@ -59,7 +59,7 @@ export function payloadsRouter(dependencies: {
 /** What was fetched from an input's URL is known when the prediction has ended. */
 function fetchedInput(field: string, ended: Ended | null): Stored {
   const claim = ended?.fetched?.[field];
-  if (claim !== undefined) return { claim };
+  if (claim !== undefined) return { kind: 'claim', claim };
   throw new Problem(
     'not_found',
     ended === null
@@ -69,8 +69,8 @@ function fetchedInput(field: string, ended: Ended | null): Stored {
 }
 
 async function sendStored(response: Response, stored: Stored, store: PayloadStore): Promise<void> {
-  if ('inline' in stored) {
-    response.json(stored.inline satisfies Json);
+  if (stored.kind === 'inline') {
+    response.json(stored.value satisfies Json);
     return;
   }
   const { bytes, media_type: mediaType, sha256 } = stored.claim;

@@ -30,7 +30,7 @@ export async function inferResponse(
   store: PayloadStore,
   room: OutputRoom,
 ): Promise<InferResponse> {
-  if ('claim' in output) room.take(COPIES * output.claim.bytes);
+  if (output.kind === 'claim') room.take(COPIES * output.claim.bytes);
   const tensors = await readTensors(output, store);
   const parts: Uint8Array[] = [];
   const outputs = wanted.map(({ name, isBinary }) => {
@@ -71,7 +71,7 @@ function asJson(tensor: Tensor): JsonTensor {
 }
 
 async function readTensors(output: Stored, store: PayloadStore): Promise<readonly Tensor[]> {
-  if ('inline' in output) return tensorsIn(output.inline);
+  if (output.kind === 'inline') return tensorsIn(output.value);
   const bytes = await readClaim(store, output.claim);
   if (output.claim.media_type === TENSORS_MEDIA_TYPE) return unpackTensors(bytes);
   if (bytes.length > MAX_JSON_BYTES) {

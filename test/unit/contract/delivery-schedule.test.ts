@@ -15,6 +15,7 @@ const answered = (status: number, retryAfterMs: number | null = null) => ({
     answer: '',
   },
   retry_after_ms: retryAfterMs,
+  outcome: 'sent' as const,
 });
 const step = (made: number, result: Parameters<typeof nextStep>[2], jitter = 0) =>
   nextStep(schedule, made, result, jitter);
@@ -43,7 +44,7 @@ test.each([200, 201, 204, 299])('%i ends it', (status) => {
 
 test('410 ends it, and so does an endpoint that is gone', () => {
   expect(step(1, answered(410))).toEqual({ status: 'gone', reason: 'receiver_gone' });
-  expect(step(1, { gone: 'endpoint_deleted' })).toEqual({
+  expect(step(1, { outcome: 'gone', reason: 'endpoint_deleted' })).toEqual({
     status: 'gone',
     reason: 'endpoint_deleted',
   });

@@ -15,6 +15,7 @@ const report = (activityAttempt: number): AttemptReport => ({
   started_at: '2025-12-31T23:59:59.000Z',
   worker: 'w',
   deaths: 0,
+  alone: false,
   progress: null,
 });
 const infer = (more: Partial<PendingActivity> = {}): PendingActivity => ({
@@ -22,7 +23,7 @@ const infer = (more: Partial<PendingActivity> = {}): PendingActivity => ({
   state: STARTED,
   attempt: 1,
   nextAttemptAtMs: 0,
-  heartbeat: null,
+  report: null,
   ...more,
 });
 const facts = (more: Partial<RunningFacts> = {}): RunningFacts => ({
@@ -72,12 +73,12 @@ test.each<[string, RunningFacts, object]>([
   ],
   [
     'an attempt runs that has told of itself',
-    facts({ pending: infer({ attempt: 2, heartbeat: report(2) }) }),
+    facts({ pending: infer({ attempt: 2, report: report(2) }) }),
     { status: 'processing', attempt: 2, report: report(2) },
   ],
   [
     'an attempt runs, and the one before it has told of itself',
-    facts({ pending: infer({ attempt: 2, heartbeat: report(1) }) }),
+    facts({ pending: infer({ attempt: 2, report: report(1) }) }),
     { status: 'processing', attempt: 2, report: null },
   ],
   [

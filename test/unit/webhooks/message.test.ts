@@ -2,7 +2,7 @@ import type { Accepted, Ended } from '../../../src/contract/prediction.ts';
 import { predictionEvent } from '../../../src/contract/webhook.ts';
 import { messageBody } from '../../../src/webhooks/message.ts';
 
-const settings = { publicUrl: 'https://buzzer.example', resultTtlMs: 3_600_000 };
+const settings = { publicUrl: 'https://buzzer.example' };
 const claim = { key: 'predictions/x/output.r.1', bytes: 9, sha256: 'ab', media_type: 'image/png' };
 
 const accepted = (text: string): Accepted => ({
@@ -10,8 +10,12 @@ const accepted = (text: string): Accepted => ({
   tenant: 'default',
   model: 'ocr',
   version: 1,
-  input: { text: { inline: text }, image: { claim } },
+  input: { text: { kind: 'inline', value: text }, image: { kind: 'claim', claim } },
   options: {},
+  metadata: {},
+  tags: [],
+  priority: 3,
+  result_ttl: '1h',
   queue_ttl: '1h',
   run_timeout: '1m',
   deadline: '1h',
@@ -20,7 +24,7 @@ const accepted = (text: string): Accepted => ({
 });
 const ended: Ended = {
   status: 'succeeded',
-  output: { claim },
+  output: { kind: 'claim', claim },
   attempt: 1,
   started_at: '2026-01-01T00:00:01.000Z',
   completed_at: '2026-01-01T00:00:02.000Z',
