@@ -1,4 +1,5 @@
 /* The kinds of value that a setting may have: text in the environment to what the code uses. */
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from './contract/duration.ts';
 import { messageOf } from './contract/failure.ts';
@@ -34,7 +35,31 @@ const size = z.string().transform((text, context) => {
 });
 
 /** Bytes, written as `512`, `2KiB`, `10MiB` or `5GiB`. */
-export const bytes = (fallback: string) => z.string().default(fallback).pipe(size);
+export const bytes = (fallback: string, most = Infinity) =>
+  z
+    .string()
+    .default(fallback)
+    .pipe(size)
+    .refine((given) => given <= most, `must be at most ${most / 1024}KiB: more does not fit`);
+
+/** A path, or several; `what` says of what. */
+export const path = (what: string) => z.string().min(1, `must name ${what}`);
+
+export const absolute = (given: string): string => resolve(given);
+
+/** An http(s) URL, without slashes at its end. */
+export const optionalUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http(s) URL' })
+  .transform((url) => url.replace(/\/+$/, ''))
+  .optional();
+
+/** Where models run. */
+export const device = z
+  .string()
+  .regex(/^(?:cpu|webgpu|cuda:\d{1,2})$/, 'must be cpu, webgpu or cuda:<number>');
+
+export const oneOf = <T extends string>(values: readonly T[]) =>
+  z.enum(values, `must be one of ${values.join(', ')}`);
 
 /** The same, where there is no number that everybody would want. */
 export const optionalBytes = size.optional();

@@ -3,21 +3,26 @@
  * with one line that names it.
  */
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { DAY_MS } from './contract/duration.ts';
 import { editsBetween } from './contract/edit-distance.ts';
 import { messageOf } from './contract/failure.ts';
 import { DEFAULT_SCHEDULE } from './contract/delivery-schedule.ts';
 import {
+  absolute,
   bytes,
+  device,
   duration,
   flag,
   integer,
+  oneOf,
   optionalBytes,
   optionalInteger,
+  optionalUrl,
   origins,
   outboundAllow,
+  path,
   port,
   schedule,
   secretKeys,
@@ -33,82 +38,62 @@ const MAX_TYPING_ERRORS = 3;
 /** What a tenant may store where there are several. */
 const TENANT_BYTES = 10 * 1024 ** 3;
 
-const environmentSchema = z
-  .object({
-    BUZZER_HOST: z.string().min(1).default('127.0.0.1'),
-    BUZZER_PORT: port(8080),
-    BUZZER_PUBLIC_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
-    BUZZER_DATA_DIR: z.string().min(1).default('.buzzer'),
-    BUZZER_MODELS: z.string().min(1, 'must name at least one folder').optional(),
-    BUZZER_DEVICE: z
-      .string()
-      .regex(/^(?:cpu|webgpu|cuda:\d{1,2})$/, 'must be cpu, webgpu or cuda:<number>')
-      .default('cpu'),
-    BUZZER_DEVICE_FALLBACK: z.enum(['none', 'cpu'], 'must be none or cpu').default('none'),
-    BUZZER_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
-    BUZZER_METRICS_PORT: port(INFERENCE_METRICS_PORT).optional(),
-    BUZZER_ALLOW_ANONYMOUS: flag,
-    BUZZER_KEYS_FILE: z.string().min(1, 'must name a file').optional(),
-    BUZZER_CORS_ORIGINS: origins,
-    BUZZER_TENANT_RATE: optionalInteger,
-    BUZZER_TENANT_IN_FLIGHT: integer(10_000),
-    BUZZER_MODEL_BACKLOG: integer(20_000),
-    BUZZER_CACHED_WORKFLOWS: optionalInteger,
-    BUZZER_MAX_WAITING: integer(1000),
-    BUZZER_MAX_BUFFERED: bytes('256MiB'),
-    BUZZER_TENANT_STORAGE: optionalBytes,
-    BUZZER_STORAGE_RESERVE: bytes('256MiB'),
-    BUZZER_TEMPORAL_PORT: port(7233),
-    BUZZER_UI_PORT: port(8233),
-    BUZZER_UI_URL: z.url({ protocol: /^https?$/, error: 'must be an http(s) URL' }).optional(),
-    BUZZER_DEADLINE: duration('24h'),
-    BUZZER_QUEUE_TTL: duration('24h').optional(),
-    BUZZER_HEARTBEAT_TIMEOUT: duration('5s'),
-    BUZZER_RESULT_TTL: duration('96h'),
-    BUZZER_SHUTDOWN_GRACE: duration('30s', DAY_MS),
-    BUZZER_ENGINE_INLINE_LIMIT: bytes('2KiB').refine(
-      (limit) => limit <= MAX_ENGINE_INLINE_LIMIT,
-      'must be at most 6KiB: more does not fit into a memo',
-    ),
-    BUZZER_RESPONSE_INLINE_LIMIT: bytes('1MiB'),
-    BUZZER_MAX_JSON: bytes('10MiB'),
-    BUZZER_MAX_UPLOAD: bytes('100MiB'),
-    BUZZER_MAX_OUTPUT: bytes('64MiB'),
-    BUZZER_MAX_PIXELS: integer(100_000_000),
-    BUZZER_OUTBOUND_ALLOW: outboundAllow,
-    BUZZER_SECRET_KEY: secretKeys,
-    BUZZER_WEBHOOK_SCHEDULE: schedule(DEFAULT_SCHEDULE),
-    BUZZER_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
-  })
-  .superRefine((env, context) => {
-    const hasKeys = env.BUZZER_KEYS_FILE !== undefined;
-    if (hasKeys && env.BUZZER_ALLOW_ANONYMOUS) {
-      context.addIssue({
-        code: 'custom',
-        path: ['BUZZER_ALLOW_ANONYMOUS'],
-        message: 'contradicts BUZZER_KEYS_FILE: unset one of them',
-      });
-    }
-    if (!LOOPBACK.test(env.BUZZER_HOST) && !hasKeys && !env.BUZZER_ALLOW_ANONYMOUS) {
-      context.addIssue({
-        code: 'custom',
-        path: ['BUZZER_HOST'],
-        message:
-          `${env.BUZZER_HOST} is not a loopback address, and there are no API keys: anybody who ` +
-          'reaches it could use it. Set BUZZER_KEYS_FILE (npm run keys makes it), or ' +
-          'BUZZER_ALLOW_ANONYMOUS=true if that is what you want',
-      });
-    }
-    if (!LOOPBACK.test(env.BUZZER_HOST) && env.BUZZER_SECRET_KEY.length === 0) {
-      context.addIssue({
-        code: 'custom',
-        path: ['BUZZER_SECRET_KEY'],
-        message:
-          'is needed when BUZZER_HOST is not a loopback address: the same for the API and the ' +
-          'orchestration workers, such as `openssl rand -base64 32` prints',
-      });
-    }
-  });
+interface Setting<T extends z.ZodType> {
+  /** In the environment. */
+  readonly name: string;
+  readonly schema: T;
+}
+
+const setting = <T extends z.ZodType>(name: string, schema: T): Setting<T> => ({ name, schema });
+
+/** Every setting, one line each: what it is called in the code and in the environment, and what it may be. */
+const SETTINGS = {
+  host: setting('BUZZER_HOST', z.string().min(1).default('127.0.0.1')),
+  port: setting('BUZZER_PORT', port(8080)),
+  givenPublicUrl: setting('BUZZER_PUBLIC_URL', optionalUrl),
+  dataDir: setting('BUZZER_DATA_DIR', path('a folder').default('.buzzer').transform(absolute)),
+  models: setting('BUZZER_MODELS', path('at least one folder').optional()),
+  device: setting('BUZZER_DEVICE', device.default('cpu')),
+  deviceFallback: setting('BUZZER_DEVICE_FALLBACK', oneOf(['none', 'cpu']).default('none')),
+  metricsHost: setting('BUZZER_METRICS_HOST', z.string().min(1).default('127.0.0.1')),
+  givenMetricsPort: setting('BUZZER_METRICS_PORT', port(INFERENCE_METRICS_PORT).optional()),
+  allowsAnonymous: setting('BUZZER_ALLOW_ANONYMOUS', flag),
+  keysFile: setting('BUZZER_KEYS_FILE', path('a file').transform(absolute).optional()),
+  corsOrigins: setting('BUZZER_CORS_ORIGINS', origins),
+  tenantRate: setting('BUZZER_TENANT_RATE', optionalInteger),
+  tenantInFlight: setting('BUZZER_TENANT_IN_FLIGHT', integer(10_000)),
+  modelBacklog: setting('BUZZER_MODEL_BACKLOG', integer(20_000)),
+  cachedWorkflows: setting('BUZZER_CACHED_WORKFLOWS', optionalInteger),
+  maxWaiting: setting('BUZZER_MAX_WAITING', integer(1000)),
+  maxBufferedBytes: setting('BUZZER_MAX_BUFFERED', bytes('256MiB')),
+  tenantStorageBytes: setting('BUZZER_TENANT_STORAGE', optionalBytes),
+  storageReserveBytes: setting('BUZZER_STORAGE_RESERVE', bytes('256MiB')),
+  temporalPort: setting('BUZZER_TEMPORAL_PORT', port(7233)),
+  uiPort: setting('BUZZER_UI_PORT', port(8233)),
+  uiUrl: setting('BUZZER_UI_URL', optionalUrl),
+  deadlineMs: setting('BUZZER_DEADLINE', duration('24h')),
+  givenQueueTtlMs: setting('BUZZER_QUEUE_TTL', duration('24h').optional()),
+  heartbeatTimeoutMs: setting('BUZZER_HEARTBEAT_TIMEOUT', duration('5s')),
+  resultTtlMs: setting('BUZZER_RESULT_TTL', duration('96h')),
+  shutdownGraceMs: setting('BUZZER_SHUTDOWN_GRACE', duration('30s', DAY_MS)),
+  engineInlineLimit: setting('BUZZER_ENGINE_INLINE_LIMIT', bytes('2KiB', MAX_ENGINE_INLINE_LIMIT)),
+  responseInlineLimit: setting('BUZZER_RESPONSE_INLINE_LIMIT', bytes('1MiB')),
+  maxJsonBytes: setting('BUZZER_MAX_JSON', bytes('10MiB')),
+  maxUploadBytes: setting('BUZZER_MAX_UPLOAD', bytes('100MiB')),
+  maxOutputBytes: setting('BUZZER_MAX_OUTPUT', bytes('64MiB')),
+  maxPixels: setting('BUZZER_MAX_PIXELS', integer(100_000_000)),
+  addressPolicy: setting('BUZZER_OUTBOUND_ALLOW', outboundAllow),
+  secretKeys: setting('BUZZER_SECRET_KEY', secretKeys),
+  webhookScheduleMs: setting('BUZZER_WEBHOOK_SCHEDULE', schedule(DEFAULT_SCHEDULE)),
+  logLevel: setting('BUZZER_LOG_LEVEL', oneOf(LOG_LEVELS).default('info')),
+} as const;
+
+/** As the environment names them. */
+export const SETTING_NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name);
+
+type Settings = {
+  readonly [K in keyof typeof SETTINGS]: z.infer<(typeof SETTINGS)[K]['schema']>;
+};
 
 /** What no log may show. */
 const SECRET_SETTINGS: readonly string[] = ['BUZZER_SECRET_KEY'];
@@ -122,113 +107,93 @@ export type Config = ReturnType<typeof readConfig>;
 
 /** Reads the environment; throws `ConfigError`. Paths come back absolute. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
-  const env = parseEnvironment(environment);
-  const isLoopback = LOOPBACK.test(env.BUZZER_HOST);
-  const dataDir = resolve(env.BUZZER_DATA_DIR);
-  const urlHost = env.BUZZER_HOST.includes(':') ? `[${env.BUZZER_HOST}]` : env.BUZZER_HOST;
+  const settings = readSettings(environment);
+  const { host, port: ownPort, dataDir, keysFile } = settings;
+  const isLoopback = LOOPBACK.test(host);
+  const urlHost = host.includes(':') ? `[${host}]` : host;
   return Object.freeze({
-    host: env.BUZZER_HOST,
+    ...settings,
     /** Only this machine can reach the API. */
     isLoopback,
-    port: env.BUZZER_PORT,
-    publicUrl: (env.BUZZER_PUBLIC_URL ?? `http://${urlHost}:${env.BUZZER_PORT}`).replace(
-      /\/+$/,
-      '',
-    ),
+    publicUrl: settings.givenPublicUrl ?? `http://${urlHost}:${ownPort}`,
     /** Null: there are no keys, and everybody who reaches the API is the same tenant. */
-    keysFile: env.BUZZER_KEYS_FILE === undefined ? null : resolve(env.BUZZER_KEYS_FILE),
-    corsOrigins: env.BUZZER_CORS_ORIGINS,
-    quotas: {
-      /** Predictions that a tenant may submit within a minute; null: as many as it likes. */
-      perMinute: env.BUZZER_TENANT_RATE ?? null,
-      /** Predictions of a tenant that have not ended. */
-      inFlight: env.BUZZER_TENANT_IN_FLIGHT,
-      /** Predictions of a model version that have not ended. */
-      backlog: env.BUZZER_MODEL_BACKLOG,
-    },
-    /** Workflows that an orchestration worker keeps; null: by the machine's memory. */
-    cachedWorkflows: env.BUZZER_CACHED_WORKFLOWS ?? null,
-    /** Requests that wait for the end of a prediction, and event streams. */
-    maxWaiting: env.BUZZER_MAX_WAITING,
-    storage: storageLimits(env),
-    /** Bytes of JSON and tensors that requests may hold in memory together. */
-    maxBufferedBytes: env.BUZZER_MAX_BUFFERED,
-    dataDir,
+    keysFile: keysFile ?? null,
     payloadDir: join(dataDir, 'payloads'),
-    modelFolders: (env.BUZZER_MODELS ?? (isLoopback ? 'models,examples/models' : 'models'))
+    modelFolders: (settings.models ?? (isLoopback ? 'models,examples/models' : 'models'))
       .split(',')
-      .map((folder) => (isAbsolute(folder) ? folder : resolve(folder))),
-    device: env.BUZZER_DEVICE,
-    allowsDeviceFallback: env.BUZZER_DEVICE_FALLBACK === 'cpu',
+      .map((folder) => resolve(folder)),
     inferenceMetrics: {
-      host: env.BUZZER_METRICS_HOST,
-      port: env.BUZZER_METRICS_PORT ?? INFERENCE_METRICS_PORT,
-      isPortFixed: environment['BUZZER_METRICS_PORT'] !== undefined,
+      host: settings.metricsHost,
+      port: settings.givenMetricsPort ?? INFERENCE_METRICS_PORT,
+      isPortFixed: settings.givenMetricsPort !== undefined,
     },
-    temporalPort: env.BUZZER_TEMPORAL_PORT,
-    uiPort: env.BUZZER_UI_PORT,
-    /** Where people reach Temporal's Web UI; null: the log does not link to it. */
-    uiUrl: env.BUZZER_UI_URL?.replace(/\/+$/, '') ?? null,
-    deadlineMs: env.BUZZER_DEADLINE,
-    queueTtlMs: env.BUZZER_QUEUE_TTL ?? env.BUZZER_DEADLINE,
-    heartbeatTimeoutMs: env.BUZZER_HEARTBEAT_TIMEOUT,
-    resultTtlMs: env.BUZZER_RESULT_TTL,
-    shutdownGraceMs: env.BUZZER_SHUTDOWN_GRACE,
-    engineInlineLimit: env.BUZZER_ENGINE_INLINE_LIMIT,
-    responseInlineLimit: env.BUZZER_RESPONSE_INLINE_LIMIT,
-    maxJsonBytes: env.BUZZER_MAX_JSON,
-    maxUploadBytes: env.BUZZER_MAX_UPLOAD,
-    maxOutputBytes: env.BUZZER_MAX_OUTPUT,
-    maxPixels: env.BUZZER_MAX_PIXELS,
-    addressPolicy: env.BUZZER_OUTBOUND_ALLOW,
-    secretKeys: env.BUZZER_SECRET_KEY,
-    webhookScheduleMs: env.BUZZER_WEBHOOK_SCHEDULE,
-    logLevel: env.BUZZER_LOG_LEVEL,
-    temporal: readTemporal(environment, env.BUZZER_TEMPORAL_PORT),
+    queueTtlMs: settings.givenQueueTtlMs ?? settings.deadlineMs,
+    /** What inputs may take of the payload store. */
+    storage: {
+      /** Of the payloads of one tenant's predictions; null: no limit. */
+      tenantBytes: settings.tenantStorageBytes ?? (keysFile === undefined ? null : TENANT_BYTES),
+      /** Free disk that inputs do not take: the engine's database and outputs need it. */
+      reserveBytes: settings.storageReserveBytes,
+    },
+    temporal: readTemporal(environment, settings.temporalPort),
     environment,
   });
 }
 
 /** A name that is hardly another is a typing error. */
 function unknownSetting(name: string): string {
-  const known = Object.keys(environmentSchema.shape).map(
-    (each) => [each, editsBetween(name, each)] as const,
-  );
+  const known = SETTING_NAMES.map((each) => [each, editsBetween(name, each)] as const);
   const [nearest, distance] = known.reduce((best, each) => (each[1] < best[1] ? each : best));
   const advice =
     distance <= MAX_TYPING_ERRORS ? `did you mean ${nearest}?` : 'docs/configuration.md lists them';
   return `${name}: no such setting; ${advice}`;
 }
 
-/** What inputs may take of the payload store. */
-const storageLimits = (env: Environment) => ({
-  /** Of the payloads of one tenant's predictions; null: no limit. */
-  tenantBytes:
-    env.BUZZER_TENANT_STORAGE ?? (env.BUZZER_KEYS_FILE === undefined ? null : TENANT_BYTES),
-  /** Free disk that inputs do not take: the engine's database and outputs need it. */
-  reserveBytes: env.BUZZER_STORAGE_RESERVE,
-});
-
-type Environment = z.infer<typeof environmentSchema>;
-
-function parseEnvironment(environment: NodeJS.ProcessEnv) {
+function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const unknown = Object.keys(environment).filter(
-    (name) => name.startsWith('BUZZER_') && !(name in environmentSchema.shape),
+    (name) => name.startsWith('BUZZER_') && !SETTING_NAMES.includes(name),
   );
   if (unknown.length > 0) throw new ConfigError(unknown.map(unknownSetting).join('; '));
-  const parsed = environmentSchema.safeParse(environment);
-  if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues
-        .map((issue) => {
-          const name = issue.path.join('.');
-          if (SECRET_SETTINGS.includes(name)) return `${name}: ${issue.message}`;
-          return `${name}=${environment[name] ?? ''}: ${issue.message}`;
-        })
-        .join('; '),
+  const wrong: string[] = [];
+  const refuse = (name: string, message: string) => {
+    const given = SECRET_SETTINGS.includes(name) ? '' : `=${environment[name] ?? ''}`;
+    wrong.push(`${name}${given}: ${message}`);
+  };
+  const entries = Object.entries(SETTINGS).map(([key, { name, schema }]) => {
+    const parsed = schema.safeParse(environment[name]);
+    if (parsed.success) return [key, parsed.data] as const;
+    for (const { message } of parsed.error.issues) refuse(name, message);
+    return [key, undefined] as const;
+  });
+  const settings = Object.fromEntries(entries) as Settings;
+  if (wrong.length === 0) refuseExposure(settings, refuse);
+  if (wrong.length > 0) throw new ConfigError(wrong.join('; '));
+  return settings;
+}
+
+/** What could be used by anybody must be meant to be. */
+function refuseExposure(
+  { host, keysFile, allowsAnonymous, secretKeys: keys }: Settings,
+  refuse: (name: string, message: string) => void,
+): void {
+  const hasKeys = keysFile !== undefined;
+  if (hasKeys && allowsAnonymous) {
+    refuse('BUZZER_ALLOW_ANONYMOUS', 'contradicts BUZZER_KEYS_FILE: unset one of them');
+  }
+  if (LOOPBACK.test(host)) return;
+  if (!hasKeys && !allowsAnonymous) {
+    refuse(
+      'BUZZER_HOST',
+      `${host} is not a loopback address, and there are no API keys: anybody who reaches it could use it. ` +
+        'Set BUZZER_KEYS_FILE (npm run keys makes it), or BUZZER_ALLOW_ANONYMOUS=true if that is what you want',
     );
   }
-  return parsed.data;
+  if (keys.length > 0) return;
+  refuse(
+    'BUZZER_SECRET_KEY',
+    'is needed when BUZZER_HOST is not a loopback address: the same for the API and the ' +
+      'orchestration workers, such as `openssl rand -base64 32` prints',
+  );
 }
 
 /** Temporal's standard environment (TEMPORAL_*), with our two defaults. */

@@ -1,6 +1,5 @@
 /* The Express application: routes and the order they are tried in. No listening, no environment. */
 import express, { type Express } from 'express';
-import type { Accepted } from '../contract/prediction.ts';
 import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -17,7 +16,7 @@ import { Cursors, type Signer } from './http/cursor.ts';
 import { createDeliveries } from '../records/deliveries.ts';
 import { docsRouter } from './openapi/docs.ts';
 import { healthRouter } from './health.ts';
-import { createLoad } from '../records/why-queued.ts';
+import { createLoad, type Load } from '../records/why-queued.ts';
 import { PredictionReader } from '../records/prediction-reader.ts';
 import { cutOff, lastHandler, problemHandler, speak } from './http/problems.ts';
 import { HeavyWork } from '../records/heavy-work.ts';
@@ -57,53 +56,99 @@ export interface AppDependencies
 }
 
 export function createApp(dependencies: AppDependencies): Express {
-  const { engine, predictions, store, logger, publicUrl } = dependencies;
-  const load = createLoad({ store, engine, logger });
-  const hasSeveralTenants = dependencies.keys !== null;
-  const quotas = new QuotaKeeper(dependencies.quotas, predictions, hasSeveralTenants);
-  const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
-  const onEnded = (accepted: Accepted) => quotas.ended(accepted);
-  const reader = new PredictionReader({ ...dependencies, load, onEnded });
-  const heavyWork = new HeavyWork();
-  const acceptance = new Acceptance({ ...dependencies, quotas, heavyWork });
-  const bodies = new Bodies({
-    ...dependencies,
-    heavyWork,
-    shares: new Shares(dependencies.maxBufferedBytes, hasSeveralTenants),
-  });
-  const cursors = new Cursors(dependencies.signer);
-  const common = {
-    ...dependencies,
-    acceptance,
-    reader,
-    load,
-    quotas,
-    waits,
-    bodies,
-    cursors,
-    deliveries: createDeliveries({
-      engine: dependencies.deliveryEngine,
-      reader,
-      scheduleMs: dependencies.webhookScheduleMs,
-    }),
-    watches: new Watches({ reader, predictions, logger }),
-    redeliveryRates: createRedeliveryRates(),
-  };
+  const { engine, store, repository, logger, publicUrl, softwareVersion } = dependencies;
+  const { forV1, answering, heavyWork, unread } = assemble(dependencies);
   const app = express();
   app.disable('x-powered-by').set('etag', false).set('query parser', 'simple');
   app.use(oneAtATime());
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
   app.use('/v2', speak(OPEN_INFERENCE));
-  const unread = new Shares(dependencies.maxBufferedBytes, hasSeveralTenants);
   app.use(requireAccess(dependencies), cutSlowBodies(cutOff), countAnswers(unread, heavyWork));
-  app.use('/v1', v1Router(common));
+  app.use('/v1', v1Router(forV1));
   app.get('/', (request, response) => {
     if (request.accepts(['json', 'html']) === 'html') response.redirect('/docs');
     else response.json(indexOf(publicUrl));
   });
-  app.use('/v2', v2Router(common));
+  app.use('/v2', v2Router(answering));
   app.use(healthRouter({ engine, store, logger }));
-  app.use(docsRouter({ ...dependencies, needsKeys: dependencies.keys !== null }));
+  const needsKeys = dependencies.keys !== null;
+  app.use(docsRouter({ repository, publicUrl, softwareVersion, needsKeys }));
   app.use(problemHandler(logger), lastHandler);
   return app;
 }
+
+/** What the routers work with, out of what the process has. */
+function assemble(dependencies: AppDependencies) {
+  const { engine, predictions, store, logger, publicUrl } = dependencies;
+  const load = createLoad({ store, engine, logger });
+  const hasSeveralTenants = dependencies.keys !== null;
+  const quotas = new QuotaKeeper(dependencies.quotas, predictions, hasSeveralTenants);
+  const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
+  const heavyWork = new HeavyWork();
+  const { repository, endpoints, addressPolicy, limits } = dependencies;
+  const { webhookScheduleMs, maxJsonBytes, maxBufferedBytes } = dependencies;
+  const reader = readerOf(dependencies, load, quotas);
+  const acceptance = new Acceptance({
+    repository,
+    engine,
+    predictions,
+    store,
+    endpoints,
+    addressPolicy,
+    webhookScheduleMs,
+    quotas,
+    heavyWork,
+    limits,
+  });
+  const bodies = new Bodies({
+    shares: new Shares(maxBufferedBytes, hasSeveralTenants),
+    maxJsonBytes,
+    heavyWork,
+  });
+  const deliveryEngine = dependencies.deliveryEngine;
+  const answering = {
+    engine,
+    predictions,
+    reader,
+    store,
+    load,
+    quotas,
+    waits,
+    acceptance,
+    bodies,
+    repository,
+    publicUrl,
+    limits,
+    maxJsonBytes,
+    softwareVersion: dependencies.softwareVersion,
+  };
+  const forV1 = {
+    ...answering,
+    endpoints,
+    addressPolicy,
+    deliveryEngine,
+    secrets: dependencies.secrets,
+    stop: dependencies.stop,
+    cursors: new Cursors(dependencies.signer),
+    deliveries: createDeliveries({ engine: deliveryEngine, reader, scheduleMs: webhookScheduleMs }),
+    watches: new Watches({ reader, predictions, logger }),
+    redeliveryRates: createRedeliveryRates(),
+  };
+  const unread = new Shares(maxBufferedBytes, hasSeveralTenants);
+  return { forV1, answering, heavyWork, unread };
+}
+
+const readerOf = (
+  { engine, predictions, store, publicUrl, responseInlineLimit }: AppDependencies,
+  load: Load,
+  quotas: QuotaKeeper,
+) =>
+  new PredictionReader({
+    engine,
+    predictions,
+    store,
+    load,
+    publicUrl,
+    responseInlineLimit,
+    onEnded: (accepted) => quotas.ended(accepted),
+  });

@@ -65,7 +65,7 @@ async function serve(): Promise<void> {
     stop: stop.signal,
     keys,
     workflowUrl:
-      config.uiUrl === null
+      config.uiUrl === undefined
         ? null
         : (id) => `${config.uiUrl}/namespaces/${config.temporal.namespace}/workflows/${id}`,
     isLoopback: config.isLoopback,
@@ -86,9 +86,9 @@ async function serve(): Promise<void> {
     maxJsonBytes: config.maxJsonBytes,
     maxBufferedBytes: config.maxBufferedBytes,
     maxWaiting: config.maxWaiting,
-    quotas: config.quotas,
+    quotas: quotasOf(config),
     responseInlineLimit: config.responseInlineLimit,
-    limits: config,
+    limits: limitsOf(config),
   });
   const server = createServer(app);
   const idle = idleConnections(server);
@@ -105,6 +105,30 @@ async function serve(): Promise<void> {
     });
   }
 }
+
+const quotasOf = (config: Config) => ({
+  perMinute: config.tenantRate ?? null,
+  inFlight: config.tenantInFlight,
+  backlog: config.modelBacklog,
+});
+
+const limitsOf = ({
+  maxUploadBytes,
+  maxPixels,
+  engineInlineLimit,
+  deadlineMs,
+  queueTtlMs,
+  resultTtlMs,
+  heartbeatTimeoutMs,
+}: Config) => ({
+  maxUploadBytes,
+  maxPixels,
+  engineInlineLimit,
+  deadlineMs,
+  queueTtlMs,
+  resultTtlMs,
+  heartbeatTimeoutMs,
+});
 
 async function listen(server: Server, { host, port }: Config, log: Logger): Promise<void> {
   answerClientErrors(server);

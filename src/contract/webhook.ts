@@ -91,33 +91,39 @@ export interface DeliveryAttempt {
 }
 
 /** Why an attempt failed; too coarse to map somebody's network with. */
-type DeliveryErrorCode =
-  | 'forbidden'
-  | 'unreachable'
-  | 'timeout'
-  | 'tls_failed'
-  | 'bad_answer'
+export const DELIVERY_ERRORS = [
+  'forbidden',
+  'unreachable',
+  'timeout',
+  'tls_failed',
+  'bad_answer',
   /** It answered with a redirect, which is not followed. */
-  | 'redirected'
+  'redirected',
   /** It answered with another status than 2xx. */
-  | 'refused'
+  'refused',
   /** Our side failed. */
-  | 'internal';
+  'internal',
+] as const;
+
+type DeliveryErrorCode = (typeof DELIVERY_ERRORS)[number];
 
 /** Why a delivery waits beyond its schedule, or ended without being delivered. */
-export type DeliveryReason =
+export const DELIVERY_REASONS = [
   /** Other deliveries to the same origin come first. */
-  | 'origin_busy'
+  'origin_busy',
   /** Every attempt of the schedule failed. */
-  | 'exhausted'
+  'exhausted',
   /** The receiver answered 410. */
-  | 'receiver_gone'
-  | 'endpoint_deleted'
-  | 'endpoint_disabled'
+  'receiver_gone',
+  'endpoint_deleted',
+  'endpoint_disabled',
   /** Somebody ended its workflow. */
-  | 'terminated'
+  'terminated',
   /** The prediction's workflow was ended from outside before it could start the delivery. */
-  | 'never_started';
+  'never_started',
+] as const;
+
+export type DeliveryReason = (typeof DELIVERY_REASONS)[number];
 
 /** What is known of a delivery; its workflow's memo key `delivery`, written with each attempt. */
 export interface DeliveryState {

@@ -120,7 +120,7 @@ function processEnvironment(config: Config, hasOwnServer: boolean) {
     ...environment,
     TEMPORAL_ADDRESS: temporal.connection.address,
     TEMPORAL_NAMESPACE: temporal.namespace,
-    ...(uiUrl === null && hasOwnServer ? { BUZZER_UI_URL: `http://127.0.0.1:${uiPort}` } : {}),
+    ...(uiUrl === undefined && hasOwnServer ? { BUZZER_UI_URL: `http://127.0.0.1:${uiPort}` } : {}),
     ...(mayReachLoopback ? { BUZZER_OUTBOUND_ALLOW: LOOPBACK_OVER_HTTP } : {}),
   };
 }

@@ -97,7 +97,8 @@ async function openRepository({ config, logger }: WorkerContext): Promise<ModelR
 }
 
 async function openRuntime({ config, logger }: WorkerContext) {
-  const { dataDir, allowsDeviceFallback: allowsFallback, maxPixels, maxOutputBytes } = config;
+  const { dataDir, maxPixels, maxOutputBytes } = config;
+  const allowsFallback = config.deviceFallback === 'cpu';
   const environment = modelEnvironment(config);
   const wanted = { device: config.device, allowsFallback, dataDir, environment, logger };
   const device = await chooseDevice(wanted);

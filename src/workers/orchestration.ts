@@ -79,7 +79,13 @@ async function createWorkers(
     taskQueue: DELIVERY_QUEUE,
     activities: createWebhookActivities({
       endpoints: new WebhookEndpoints(objects),
-      send: createSender({ ...config, client: http, secrets, agent: AGENT, logger }),
+      send: createSender({
+        publicUrl: config.publicUrl,
+        client: http,
+        secrets,
+        agent: AGENT,
+        logger,
+      }),
       turns: new OutboundTurns({
         perTenant: share(DELIVERY_SLOTS),
         perOrigin: DELIVERIES_AT_ONCE,
@@ -95,7 +101,8 @@ async function createWorkers(
   const fetching = createWorker(context, {
     taskQueue: FETCH_QUEUE,
     activities: createInputActivities({
-      ...config,
+      maxUploadBytes: config.maxUploadBytes,
+      maxPixels: config.maxPixels,
       client: http,
       store: new LimitedPayloadStore(store, config.storage),
       agent: AGENT,

@@ -1,4 +1,5 @@
-import { ConfigError, readConfig } from '../../src/config.ts';
+import { readFile } from 'node:fs/promises';
+import { ConfigError, readConfig, SETTING_NAMES } from '../../src/config.ts';
 
 test('an empty environment is the zero-config default on loopback', () => {
   expect(readConfig({})).toMatchObject({
@@ -10,6 +11,14 @@ test('an empty environment is the zero-config default on loopback', () => {
     engineInlineLimit: 2048,
     temporal: { namespace: 'buzzer', isExternal: false, connection: { address: '127.0.0.1:7233' } },
   });
+});
+
+test('every setting has its line in the docs, and every line there its setting', async () => {
+  const text = await readFile('docs/configuration.md', 'utf8');
+  const firstCells = text.split('\n').flatMap((line) => /^\| (`BUZZER_[^|]*)\|/.exec(line)?.[1] ?? []);
+  const documented = firstCells.flatMap((cell) => cell.match(/BUZZER_\w+/g) ?? []);
+
+  expect(documented.toSorted()).toEqual([...SETTING_NAMES].toSorted());
 });
 
 test("Temporal's standard environment is read as it is", () => {

@@ -1,14 +1,25 @@
 /* The shapes of what the API answers, for its OpenAPI document. (What it takes: ../schemas.ts.) */
 import { z } from 'zod';
-import { FAILURES } from '../../contract/failure.ts';
-import { HISTORY_EVENTS } from '../../contract/history.ts';
-import { QUEUE_REASONS } from '../../contract/prediction.ts';
+import { FAILURES, type FailureCode } from '../../contract/failure.ts';
+import { type HistoryEntry, HISTORY_EVENTS } from '../../contract/history.ts';
+import { type Prediction, QUEUE_REASONS } from '../../contract/prediction.ts';
 import { PREDICTION_EVENTS } from '../../contract/receivers.ts';
+import { DELIVERY_ERRORS, DELIVERY_REASONS, type DeliveryState } from '../../contract/webhook.ts';
 import { prioritySchema } from '../../submission/request-schema.ts';
+
+/**
+ * Every member that a record has in any of its states. A shape here `satisfies` it, so that a record
+ * which changes in the contract does not compile until its documentation has changed too.
+ */
+type Members<T> = {
+  readonly [K in T extends unknown ? keyof T : never]: T extends Readonly<Record<K, infer V>>
+    ? V
+    : never;
+};
 
 const time = z.iso.datetime();
 const whole = z.int().min(0);
-const json = z.unknown(); // any JSON value
+const json = z.any(); // any JSON value
 const jsonObject = z.record(z.string(), json);
 
 /** A list of these: every list looks like it. */
@@ -21,7 +32,7 @@ export const pageOf = (element: z.ZodType) =>
   });
 
 const predictionError = z.strictObject({
-  code: z.enum(Object.keys(FAILURES) as [string, ...string[]]),
+  code: z.enum(Object.keys(FAILURES) as [FailureCode, ...FailureCode[]]),
   message: z.string(),
   retryable: z.boolean().describe('The same input may succeed as a new prediction.'),
   attempt: whole,
@@ -96,7 +107,7 @@ export const predictionAnswer = z
       webhook: z.string(),
     }),
   })
-  .meta({ id: 'Prediction' });
+  .meta({ id: 'Prediction' }) satisfies z.ZodType<Members<Prediction>>;
 
 /** RFC 9457. */
 export const problemAnswer = z
@@ -124,20 +135,20 @@ export const historyAnswer = pageOf(
       worker: z.string().nullable(),
       error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
     })
-    .meta({ id: 'HistoryEntry' }),
+    .meta({ id: 'HistoryEntry' }) satisfies z.ZodType<HistoryEntry>,
 );
 
-const deliveryError = z.strictObject({ code: z.string(), message: z.string() });
+const deliveryError = z.strictObject({ code: z.enum(DELIVERY_ERRORS), message: z.string() });
 
 export const deliveryAnswer = z
   .strictObject({
     id: z.string(),
     object: z.literal('webhook_delivery'),
-    event: z.strictObject({ id: z.string(), type: z.string() }),
+    event: z.strictObject({ id: z.string(), type: z.enum([...PREDICTION_EVENTS, 'ping']) }),
     prediction: z.string().nullable(),
     endpoint: z.string().nullable(),
     status: z.enum(['pending', 'delivered', 'failed', 'gone']),
-    reason: z.string().nullable(),
+    reason: z.enum(DELIVERY_REASONS).nullable(),
     attempts: z.array(
       z.strictObject({
         number: z.int().min(1),
@@ -152,7 +163,7 @@ export const deliveryAnswer = z
     next_attempt_at: time.nullable(),
     created_at: time,
   })
-  .meta({ id: 'WebhookDelivery' });
+  .meta({ id: 'WebhookDelivery' }) satisfies z.ZodType<DeliveryState>;
 
 export const redeliveryAnswer = z.strictObject({
   object: z.literal('redelivery'),
