@@ -28,7 +28,7 @@ export async function measureOcrAgainstPeer(): Promise<void> {
   const ours: Reader = async (path) => {
     const media = await readFile(path);
     const startedAt = performance.now();
-    const { output } = await infer(runtime, version, { image: { media } });
+    const { output } = await infer(runtime, version, { image: { kind: 'media', bytes: media } });
     const seconds = (performance.now() - startedAt) / 1000;
     return { seconds, text: (JSON.parse(Buffer.from(output).toString()) as OcrOutput).text };
   };

@@ -54,5 +54,5 @@ export async function infer(
 export const packed = (name: string, shape: readonly number[], values: Float32Array) => {
   const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const tensor: PackedTensor = { name, datatype: 'FP32', shape, data };
-  return { inputs: { media: packTensors([tensor]) } };
+  return { inputs: { kind: 'media' as const, bytes: packTensors([tensor]) } };
 };

@@ -33,7 +33,7 @@ export async function measureBatching(): Promise<void> {
 const BINARY = { binary: true };
 
 export async function measureReplicas(): Promise<void> {
-  const image = { image: { media: await readFile('examples/page.png') } };
+  const image = { image: { kind: 'media' as const, bytes: await readFile('examples/page.png') } };
   const [one, two] = [openRuntime(), openRuntime()];
   const version = await versionOf('ocr');
   const doubled = await versionOf('ocr', { resources: { replicas: 2 } });
@@ -109,7 +109,7 @@ export async function measureLeaks(): Promise<void> {
   await watchMemory('ocr, 500 pages of varying size', runtime, 500, async (index) => {
     const width = 200 + ((index * 97) % 600);
     await infer(runtime, ocr, {
-      image: { media: await sharp(page).resize(width).png().toBuffer() },
+      image: { kind: 'media' as const, bytes: await sharp(page).resize(width).png().toBuffer() },
     });
   });
   await runtime.close();

@@ -142,10 +142,10 @@ async function loadInput(
   store: PayloadStore,
 ): Promise<Record<string, FieldValue>> {
   const fields = Object.entries(input).map(async ([field, stored]) => {
-    if (stored.kind === 'inline') return [field, { json: stored.value }] as const;
+    if (stored.kind === 'inline') return [field, { kind: 'value', value: stored.value }] as const;
     const bytes = await readClaim(store, stored.claim);
     const isJson = stored.claim.media_type === JSON_MEDIA_TYPE;
-    return [field, isJson ? { jsonBytes: bytes } : { media: bytes }] as const;
+    return [field, { kind: isJson ? 'json' : 'media', bytes }] as const;
   });
   return Object.fromEntries(await Promise.all(fields));
 }

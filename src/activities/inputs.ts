@@ -53,8 +53,8 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
     try {
       const origin = originOf(source.url);
       const turn = await dependencies.turns.take({ tenant, origin }, signal);
-      if (typeof turn !== 'function') throw originBusy(origin, turn.retryInMs);
-      endTurn = turn;
+      if (turn.kind === 'busy') throw originBusy(origin, turn.retryInMs);
+      endTurn = turn.end;
       context.heartbeat((asked += 1));
       return await fetchAndStore(request, dependencies);
     } catch (error) {

@@ -45,13 +45,13 @@ async function attempt(
   if (typeof found !== 'string') return found;
   const origin = originOf(found);
   const turn = await turns.take({ tenant, origin }, signal);
-  if (typeof turn !== 'function') {
+  if (turn.kind === 'busy') {
     return { outcome: 'busy', retry_after_ms: Math.ceil(turn.retryInMs) };
   }
   try {
     return await send({ tenant, event, url: found }, signal);
   } finally {
-    turn();
+    turn.end();
   }
 }
 

@@ -25,7 +25,9 @@ export interface AllowEntry {
   /** Null: any port. */
   readonly port: number | null;
   /** A name, or `*.` and a name for everything below it; or a range of addresses. */
-  readonly target: { readonly name: string } | { readonly range: readonly [Address, number] };
+  readonly target:
+    | { readonly kind: 'name'; readonly name: string }
+    | { readonly kind: 'range'; readonly range: readonly [Address, number] };
 }
 
 /** A URL that no request of ours may be sent to; the message is for whoever gave it. */
@@ -57,7 +59,7 @@ export class AddressPolicy {
       );
     }
     const opened = this.#entries.filter(
-      (entry) => opensPort(entry, url) && ('range' in entry.target || isNamed(entry, url)),
+      (entry) => opensPort(entry, url) && (entry.target.kind === 'range' || isNamed(entry, url)),
     );
     if (url.protocol !== 'https:' && !opened.some(({ allowsHttp }) => allowsHttp)) {
       throw new ForbiddenUrlError(`the URL must begin with https:// ${WAY_OUT}`);
@@ -131,12 +133,12 @@ function parseEntry(text: string): AllowEntry {
   const address = isIP(host) === 0 ? null : ipaddr.parse(host);
   if (address === null) {
     if (bits !== undefined || !isHostName(host)) throw unreadable(text);
-    return { ...common, target: { name: host } };
+    return { ...common, target: { kind: 'name', name: host } };
   }
   const width = address.kind() === 'ipv4' ? 32 : 128;
   const length = bits === undefined ? width : Number(bits.slice(1));
   if (length > width) throw unreadable(text);
-  return { ...common, target: { range: [address, length] } };
+  return { ...common, target: { kind: 'range', range: [address, length] } };
 }
 
 /** As URLs have it: `0x7f.1` is an address there, and would never be met as a name. */
@@ -182,7 +184,7 @@ const opensPort = ({ port }: AllowEntry, url: URL): boolean =>
   port === null || port === portOf(url);
 
 function isNamed({ target }: AllowEntry, url: URL): boolean {
-  if (!('name' in target)) return false;
+  if (target.kind !== 'name') return false;
   const hostname = url.hostname.replace(/\.$/, '');
   return target.name.startsWith('*.')
     ? hostname.endsWith(target.name.slice(1))
@@ -191,7 +193,7 @@ function isNamed({ target }: AllowEntry, url: URL): boolean {
 
 /** Whether a name may turn out to be of a range. Only a name of this machine is of its loopback range. */
 function mayLeadInto({ target }: AllowEntry, url: URL): boolean {
-  if (!('range' in target)) return false;
+  if (target.kind !== 'range') return false;
   const isLoopback = target.range[0].range() === 'loopback';
   return !isLoopback || LOOPBACK_NAME.test(url.hostname);
 }
@@ -199,7 +201,7 @@ function mayLeadInto({ target }: AllowEntry, url: URL): boolean {
 const LOOPBACK_NAME = /^(?:[^.]+\.)*localhost\.?$/i;
 
 function isInRange({ target }: AllowEntry, address: Address): boolean {
-  if (!('range' in target)) return false;
+  if (target.kind !== 'range') return false;
   const [start, length] = target.range;
   return start.kind() === address.kind() && address.match(start, length);
 }

@@ -16,7 +16,12 @@ const LONGEST_ABSENCE_MS = 300_000;
 const SMOOTHING = 0.3;
 
 /** Ends a turn; called once. */
-export type EndTurn = () => void;
+type EndTurn = () => void;
+
+export type Taken =
+  | { readonly kind: 'turn'; readonly end: EndTurn }
+  /** There are others: ask again in so many milliseconds. */
+  | { readonly kind: 'busy'; readonly retryInMs: number };
 
 interface Line {
   /** When each request that runs has begun. */
@@ -38,17 +43,19 @@ export class Turns {
   }
 
   /** A turn, or in how many milliseconds to ask again. Rejects with the signal's reason. */
-  async take(name: string, signal: AbortSignal): Promise<EndTurn | { retryInMs: number }> {
+  async take(name: string, signal: AbortSignal): Promise<Taken> {
     signal.throwIfAborted();
     const line = this.#lineOf(name);
     if (line.running.size < this.#maxRunning && line.waiting.size === 0) {
-      return this.#begin(name, line);
+      return { kind: 'turn', end: this.#begin(name, line) };
     }
     const expectedMs = ((line.waiting.size + 1) * this.#typicalMs(line)) / this.#maxRunning;
     if (line.waiting.size >= MAX_WAITING || expectedMs > MAX_WAIT_MS) {
-      return { retryInMs: this.#promise(line) };
+      return { kind: 'busy', retryInMs: this.#promise(line) };
     }
-    return (await waitForTurn(line, signal)) ?? { retryInMs: this.#promise(line) };
+    const end = await waitForTurn(line, signal);
+    if (end !== null) return { kind: 'turn', end };
+    return { kind: 'busy', retryInMs: this.#promise(line) };
   }
 
   #lineOf(name: string): Line {
@@ -120,20 +127,23 @@ export class OutboundTurns {
   async take(
     { tenant, origin }: { readonly tenant: string; readonly origin: string },
     signal: AbortSignal,
-  ): Promise<EndTurn | { retryInMs: number }> {
+  ): Promise<Taken> {
     const ofTenant = await this.#tenants.take(tenant, signal);
-    if (typeof ofTenant !== 'function') return ofTenant;
-    let ofOrigin: EndTurn | { retryInMs: number } | null = null;
+    if (ofTenant.kind === 'busy') return ofTenant;
+    let ofOrigin: Taken | null = null;
     try {
       ofOrigin = await this.#origins.take(origin, signal);
     } finally {
-      if (typeof ofOrigin !== 'function') ofTenant();
+      if (ofOrigin?.kind !== 'turn') ofTenant.end();
     }
-    if (typeof ofOrigin !== 'function') return ofOrigin;
-    const endOfOrigin = ofOrigin;
-    return () => {
-      endOfOrigin();
-      ofTenant();
+    if (ofOrigin.kind === 'busy') return ofOrigin;
+    const { end } = ofOrigin;
+    return {
+      kind: 'turn',
+      end: () => {
+        end();
+        ofTenant.end();
+      },
     };
   }
 }

@@ -18,5 +18,4 @@ export function batchKeyOf(version: ModelVersion, request: InferenceRequest): st
   return JSON.stringify([schema.batchKey(input), request.options, request.runTimeoutMs]);
 }
 
-const bytesOf = (value: FieldValue): number =>
-  'json' in value ? 0 : 'media' in value ? value.media.length : value.jsonBytes.length;
+const bytesOf = (value: FieldValue): number => (value.kind === 'value' ? 0 : value.bytes.length);

@@ -35,8 +35,12 @@ export interface BatchItem {
 export interface BatchResult {
   /** One for each item, in their order. */
   readonly outcomes: readonly (
-    | { readonly output: Uint8Array; readonly mediaType: string }
-    | Extract<ItemOutcome, { error: unknown }>
+    | {
+        readonly status: 'succeeded';
+        readonly output: Uint8Array;
+        readonly mediaType: string;
+      }
+    | Extract<ItemOutcome, { status: 'failed' }>
   )[];
   readonly inferenceMs: number;
 }
@@ -119,12 +123,14 @@ export class BatchRun {
     this.#options.onDone(inferenceMs);
     this.#settle((item, index) => {
       const outcome = outcomes[index];
-      if (outcome === undefined || 'error' in outcome) {
+      if (outcome?.status !== 'succeeded') {
         item.reject(errorOf(outcome));
         return;
       }
+      const { output, mediaType } = outcome;
       item.resolve({
-        ...outcome,
+        output,
+        mediaType,
         inferenceMs,
         loadMs: this.#options.loadMs?.[index] ?? null,
         batchSize: this.size,
@@ -181,7 +187,7 @@ export class BatchRun {
 }
 
 /** In a batch of its own or not: the process has already tried each item alone. */
-function errorOf(outcome: Extract<ItemOutcome, { error: unknown }> | undefined): Error {
+function errorOf(outcome: Extract<ItemOutcome, { status: 'failed' }> | undefined): Error {
   if (outcome === undefined) return new InferenceFailedError('the model process lost an item');
   const { error, message } = outcome;
   switch (error) {

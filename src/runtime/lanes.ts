@@ -31,12 +31,16 @@ function takeFrom(lane: Lane, laid: readonly Bytes[]): readonly Uint8Array[] | n
  * holds less than the process said.
  */
 export function takeOutputs(message: DoneMessage, lane: Lane): BatchResult | null {
-  const laid = message.outcomes.flatMap((outcome) => ('output' in outcome ? [outcome.output] : []));
+  const laid = message.outcomes.flatMap((outcome) =>
+    outcome.status === 'succeeded' ? [outcome.output] : [],
+  );
   const bytes = takeFrom(lane, laid);
   if (bytes === null) return null;
   const taken = bytes.values();
   const outcomes = message.outcomes.map((outcome) =>
-    'output' in outcome ? { ...outcome, output: taken.next().value as Uint8Array } : outcome,
+    outcome.status === 'succeeded'
+      ? { ...outcome, output: taken.next().value as Uint8Array }
+      : outcome,
   );
   return { outcomes, inferenceMs: message.inferenceMs };
 }

@@ -28,7 +28,7 @@ export async function inferOnce(options: OneInferenceOptions): Promise<Inference
   try {
     await runtime.serve(version);
     return await runtime.infer(version.ref, {
-      input: { inputs: { json: inputs } },
+      input: { inputs: { kind: 'value', value: inputs } },
       options: {},
       priority: 3,
       isAlone: true,

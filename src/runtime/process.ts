@@ -46,8 +46,12 @@ interface Loaded {
 
 /** An outcome whose bytes are at hand, in pieces. */
 type Outcome =
-  | { readonly output: readonly Uint8Array[]; readonly mediaType: string }
-  | Extract<ItemOutcome, { error: unknown }>;
+  | {
+      readonly status: 'succeeded';
+      readonly output: readonly Uint8Array[];
+      readonly mediaType: string;
+    }
+  | Extract<ItemOutcome, { status: 'failed' }>;
 
 let loaded: Loaded | null = null;
 let inputLane = new Lane(null);
@@ -91,10 +95,12 @@ async function infer({ inputs: packed, options: given }: InferMessage): Promise<
 
 /** Large outputs go into the lane. */
 function layDown(outcomes: readonly Outcome[]): readonly ItemOutcome[] {
-  const laid = outputLane.put(outcomes.flatMap((each) => ('output' in each ? [each.output] : [])));
+  const laid = outputLane.put(
+    outcomes.flatMap((each) => (each.status === 'succeeded' ? [each.output] : [])),
+  );
   const next = laid.values();
   return outcomes.map((each) =>
-    'output' in each ? { ...each, output: next.next().value as Bytes } : each,
+    each.status === 'succeeded' ? { ...each, output: next.next().value as Bytes } : each,
   );
 }
 
@@ -126,7 +132,7 @@ async function runEach(
       const output = await pipeline.infer({ input: readFields(input), options }, { report });
       outcomes.push(encode(output, settings));
     } catch (error) {
-      outcomes.push({ error: kindOf(error), message: messageOf(error) });
+      outcomes.push({ status: 'failed', error: kindOf(error), message: messageOf(error) });
     }
   }
   return outcomes;
@@ -140,11 +146,12 @@ function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outco
   const parts = isEncoded ? output.parts : toJsonParts(output);
   const length = parts?.reduce((sum, part) => sum + part.length, 0) ?? Number.POSITIVE_INFINITY;
   if (parts !== null && length <= maxOutputBytes) {
-    return { output: parts, mediaType: isEncoded ? output.mediaType : JSON_MEDIA_TYPE };
+    const mediaType = isEncoded ? output.mediaType : JSON_MEDIA_TYPE;
+    return { status: 'succeeded', output: parts, mediaType };
   }
   const size = parts === null ? 'more JSON than fits into a string' : `${length} bytes`;
   const message = `the output has ${size}, more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;
-  return { error: 'output_too_large', message };
+  return { status: 'failed', error: 'output_too_large', message };
 }
 
 /** Null when it is longer than a string can be. */

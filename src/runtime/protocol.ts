@@ -24,15 +24,24 @@ export interface LoadSettings {
 export const INPUT_LANE = 4;
 export const OUTPUT_LANE = 5;
 
-/** An input field on its way: a JSON value, media bytes, or the bytes of a JSON value. */
-export type FieldValue =
-  { readonly json: Json } | { readonly media: Uint8Array } | { readonly jsonBytes: Uint8Array };
+interface Value {
+  readonly kind: 'value';
+  readonly value: Json;
+}
+
+/** An input field on its way: a JSON value, the bytes of one, or media. */
+export type FieldValue = Value | { readonly kind: 'json' | 'media'; readonly bytes: Uint8Array };
 
 /** A field as its pipeline takes it. */
 export function readField(value: FieldValue): unknown {
-  if ('json' in value) return value.json;
-  if ('media' in value) return value.media;
-  return JSON.parse(Buffer.from(value.jsonBytes).toString('utf8'));
+  switch (value.kind) {
+    case 'value':
+      return value.value;
+    case 'json':
+      return JSON.parse(Buffer.from(value.bytes).toString('utf8'));
+    case 'media':
+      return value.bytes;
+  }
 }
 
 /** The fields of one inference of a batch. */
@@ -55,8 +64,7 @@ export type ToProcess =
 
 /** Fields as they travel: their bytes may lie in the lane. */
 export type WireInput = Readonly<Record<string, WireField>>;
-type WireField =
-  { readonly json: Json } | { readonly media: Bytes } | { readonly jsonBytes: Bytes };
+type WireField = Value | { readonly kind: 'json' | 'media'; readonly bytes: Bytes };
 
 /** Lays the bytes of a batch into the lane. */
 export function packInputs(inputs: readonly ItemInput[], lane: Lane): readonly WireInput[] {
@@ -75,8 +83,7 @@ function mapBytes<From extends Bytes>(
   const parts: From[] = [];
   for (const input of inputs) {
     for (const value of Object.values(input)) {
-      if ('media' in value) parts.push(value.media as From);
-      else if ('jsonBytes' in value) parts.push(value.jsonBytes as From);
+      if (value.kind !== 'value') parts.push(value.bytes as From);
     }
   }
   const changed = change(parts).values();
@@ -84,8 +91,7 @@ function mapBytes<From extends Bytes>(
   return inputs.map((input) =>
     Object.fromEntries(
       Object.entries(input).map(([field, value]): [string, WireField] => {
-        if ('media' in value) return [field, { media: next() }];
-        return [field, 'jsonBytes' in value ? { jsonBytes: next() } : value];
+        return [field, value.kind === 'value' ? value : { ...value, bytes: next() }];
       }),
     ),
   );
@@ -109,8 +115,8 @@ export type FromProcess =
 
 /** What became of one item; its process is well either way. */
 export type ItemOutcome =
-  | { readonly output: Bytes; readonly mediaType: string }
-  | { readonly error: ItemErrorKind; readonly message: string };
+  | { readonly status: 'succeeded'; readonly output: Bytes; readonly mediaType: string }
+  | { readonly status: 'failed'; readonly error: ItemErrorKind; readonly message: string };
 
 export type ItemErrorKind = 'invalid_input' | 'output_too_large' | 'out_of_memory' | 'internal';
 

@@ -47,7 +47,7 @@ export async function webhookDeliveryWorkflow(
     state = {
       ...state,
       status: step.status,
-      reason: isBusy ? 'origin_busy' : 'reason' in step ? step.reason : null,
+      reason: isBusy ? 'origin_busy' : reasonOf(step),
       attempts: attemptsAfter(state, result),
       next_attempt_at: step.status === 'pending' ? new Date(nextAtMs).toISOString() : null,
     };
@@ -55,6 +55,9 @@ export async function webhookDeliveryWorkflow(
     if (state.status !== 'pending') return outcomeOf(request, state);
   }
 }
+
+const reasonOf = (step: NextStep) =>
+  step.status === 'failed' || step.status === 'gone' ? step.reason : null;
 
 function attemptsAfter({ attempts }: DeliveryState, result: DeliverResult) {
   if (result.outcome !== 'sent') return attempts;

@@ -19,7 +19,11 @@ process.on('message', (message) => {
   if (wanted.includes(2)) for (;;) Math.sqrt(2);
   if (wanted.includes(3)) for (;;) hoard.push(Buffer.alloc(8 * MIB, 1));
   const output = Buffer.from(JSON.stringify({ process: process.pid }));
-  const outcomes = message.inputs.map(() => ({ output, mediaType: 'application/json' }));
+  const outcomes = message.inputs.map(() => ({
+    status: 'succeeded',
+    output,
+    mediaType: 'application/json',
+  }));
   const answer = () => process.send({ type: 'done', outcomes, inferenceMs: 1 });
   if (wanted.includes(4)) setTimeout(answer, 500);
   else answer();

@@ -58,7 +58,9 @@ export const inferOn = async (
   await runtime.infer(
     { name, version: 1 },
     {
-      input: Object.fromEntries(Object.entries(input).map(([field, json]) => [field, { json }])),
+      input: Object.fromEntries(
+        Object.entries(input).map(([field, value]) => [field, { kind: 'value', value } as const]),
+      ),
       options: {},
       priority: 3,
       isAlone: false,

@@ -15,7 +15,9 @@ test('an empty environment is the zero-config default on loopback', () => {
 
 test('every setting has its line in the docs, and every line there its setting', async () => {
   const text = await readFile('docs/configuration.md', 'utf8');
-  const firstCells = text.split('\n').flatMap((line) => /^\| (`BUZZER_[^|]*)\|/.exec(line)?.[1] ?? []);
+  const firstCells = text
+    .split('\n')
+    .flatMap((line) => /^\| (`BUZZER_[^|]*)\|/.exec(line)?.[1] ?? []);
   const documented = firstCells.flatMap((cell) => cell.match(/BUZZER_\w+/g) ?? []);
 
   expect(documented.toSorted()).toEqual([...SETTING_NAMES].toSorted());

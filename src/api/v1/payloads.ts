@@ -31,7 +31,8 @@ export function payloadsRouter(dependencies: {
     } else if (ended.status === 'succeeded') {
       await sendStored(response, ended.output, store);
     } else {
-      const why = 'error' in ended ? `: ${ended.error.code}, ${ended.error.message}` : '';
+      const why =
+        ended.status !== 'canceled' ? `: ${ended.error.code}, ${ended.error.message}` : '';
       throw new Problem('not_ready', `${id} ended ${ended.status}${why}`);
     }
   });

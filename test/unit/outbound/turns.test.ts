@@ -1,8 +1,9 @@
-import { OutboundTurns, Turns } from '../../../src/outbound/turns.ts';
+import { OutboundTurns, type Taken, Turns } from '../../../src/outbound/turns.ts';
 
 const ORIGIN = 'https://slow.example';
 const never = () => new AbortController().signal;
-const isTurn = (taken: unknown): taken is () => void => typeof taken === 'function';
+const isTurn = (taken: Taken | undefined): taken is Extract<Taken, { kind: 'turn' }> =>
+  taken?.kind === 'turn';
 
 async function takeAll(turns: Turns, count: number, origin = ORIGIN) {
   return await Promise.all(
@@ -26,7 +27,7 @@ test('an origin gets four at once; another has four of its own', async () => {
 
   expect([...four, ...others].every(isTurn)).toBe(true);
   expect(early).toBe('nothing yet');
-  if (isTurn(four[0])) four[0]();
+  if (isTurn(four[0])) four[0].end();
   expect(isTurn(await fifth)).toBe(true);
 });
 
@@ -41,7 +42,7 @@ test('a turn that is handed over is never had by two', async () => {
       most = Math.max(most, (running += 1));
       await Promise.resolve();
       running -= 1;
-      turn();
+      turn.end();
     }
   };
   await Promise.all(Array.from({ length: 20 }, useTwice));
@@ -67,18 +68,18 @@ test('an origin that has recovered is believed at once', async () => {
   const hung = await takeAll(turns, 4);
   jest.advanceTimersByTime(15_000);
   await takeAll(turns, 400); // all sent away
-  for (const turn of hung) if (isTurn(turn)) turn();
+  for (const turn of hung) if (isTurn(turn)) turn.end();
   for (let count = 0; count < 40; count++) {
     const turn = await turns.take(ORIGIN, never());
     jest.advanceTimersByTime(10);
-    if (isTurn(turn)) turn();
+    if (isTurn(turn)) turn.end();
   }
   await takeAll(turns, 4);
   const waiting = Array.from({ length: 16 }, async () => await turns.take(ORIGIN, never()));
   const next = await turns.take(ORIGIN, never());
 
   expect(waiting).toHaveLength(16);
-  expect(next).toEqual({ retryInMs: expect.any(Number) as unknown });
+  expect(next).toEqual({ kind: 'busy', retryInMs: expect.any(Number) as unknown });
   expect((next as { retryInMs: number }).retryInMs).toBeLessThan(1000 + 400 * 10);
 });
 
@@ -88,7 +89,7 @@ test('whoever waits in vain is sent away after two seconds', async () => {
   const fifth = turns.take(ORIGIN, never());
   jest.advanceTimersByTime(2000);
 
-  expect(await fifth).toEqual({ retryInMs: expect.any(Number) as unknown });
+  expect(await fifth).toEqual({ kind: 'busy', retryInMs: expect.any(Number) as unknown });
 });
 
 test('one that gives up while it waits leaves its place to the next', async () => {
@@ -99,7 +100,7 @@ test('one that gives up while it waits leaves its place to the next', async () =
   const sixth = turns.take(ORIGIN, never());
   controller.abort(new Error('stopped'));
   await expect(fifth).rejects.toThrow('stopped');
-  if (isTurn(first)) first();
+  if (isTurn(first)) first.end();
 
   expect(isTurn(await sixth)).toBe(true);
 });
@@ -111,7 +112,7 @@ test('a tenant whose receivers all hang has its share, and others have theirs', 
   const hanging = Array.from({ length: 8 }, async (_, index) => await take('greedy', index));
   expect((await Promise.all(hanging)).every(isTurn)).toBe(true);
   jest.advanceTimersByTime(60_000);
-  expect(await take('greedy', 9)).toEqual({ retryInMs: expect.any(Number) });
+  expect(await take('greedy', 9)).toEqual({ kind: 'busy', retryInMs: expect.any(Number) });
   expect(isTurn(await take('modest', 0))).toBe(true);
 });
 
@@ -121,6 +122,6 @@ test('whoever is sent away from an origin holds nothing of its tenant’s share'
   const four = await Promise.all(Array.from({ length: 4 }, take));
   jest.advanceTimersByTime(60_000);
   for (let tries = 0; tries < 10; tries++) expect(isTurn(await take())).toBe(false);
-  for (const turn of four) if (isTurn(turn)) turn();
+  for (const turn of four) if (isTurn(turn)) turn.end();
   expect((await Promise.all(Array.from({ length: 4 }, take))).every(isTurn)).toBe(true);
 });

@@ -20,7 +20,12 @@ beforeAll(async () => {
 afterAll(async () => await runtime.close());
 
 async function read(image: Uint8Array): Promise<OcrOutput> {
-  const inference = await inferOn(runtime, 'ocr', {}, { input: { image: { media: image } } });
+  const inference = await inferOn(
+    runtime,
+    'ocr',
+    {},
+    { input: { image: { kind: 'media' as const, bytes: image } } },
+  );
   return outputOf(inference) as OcrOutput;
 }
 

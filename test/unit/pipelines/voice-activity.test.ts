@@ -20,7 +20,7 @@ async function listen(
   options: Record<string, number> = {},
   onProgress: (progress: Progress) => void = () => {},
 ): Promise<VoiceActivityOutput> {
-  const input = { audio: { media: audio } };
+  const input = { audio: { kind: 'media' as const, bytes: audio } };
   const inference = await inferOn(runtime, 'voice-activity', {}, { input, options, onProgress });
   return outputOf(inference) as VoiceActivityOutput;
 }

@@ -161,7 +161,7 @@ test('an output over the limit is refused, and so is what ONNX Runtime refuses',
 
 test('an image that cannot be decoded is the fault of the input', async () => {
   await open([resolve('models')]);
-  const image = { media: Buffer.from('no image') };
+  const image = { kind: 'media' as const, bytes: Buffer.from('no image') };
 
   await expect(infer('ocr', {}, { input: { image } })).rejects.toThrow(InvalidInputError);
 });
@@ -169,7 +169,7 @@ test('an image that cannot be decoded is the fault of the input', async () => {
 test('progress is told while it runs', async () => {
   await open([resolve('models')]);
   const { readFile } = await import('node:fs/promises');
-  const image = { media: await readFile('examples/page.png') };
+  const image = { kind: 'media' as const, bytes: await readFile('examples/page.png') };
   const told: number[] = [];
   const onProgress = ({ fraction }: { fraction: number }) => void told.push(fraction);
   await infer('ocr', {}, { input: { image }, onProgress });
