@@ -22,16 +22,24 @@ def call(target, data=None, headers=None):
     try:
         with urllib.request.urlopen(request) as response:
             return json.load(response)
-    except urllib.error.HTTPError as error:  # every 4xx and 5xx is a problem with a detail
-        sys.exit(f"{error.code}: {json.load(error)['detail']}")
+    except urllib.error.HTTPError as error:  # every 4xx and 5xx of ours is a problem with a detail
+        try:
+            detail = json.load(error)["detail"]
+        except (ValueError, KeyError):
+            detail = f"{target} does not answer like Buzzer"
+        sys.exit(f"{error.code}: {detail}")
     except urllib.error.URLError as error:
         sys.exit(f"{url} cannot be reached: {error.reason}")
 
 
-with open(image, "rb") as file:
-    prediction = call(
-        f"{url}/v1/models/ocr/predictions", file.read(), {"Content-Type": "image/png"}
-    )
+try:
+    with open(image, "rb") as file:
+        page = file.read()
+except OSError as error:
+    sys.exit(f"{image} cannot be read: {error.strerror}")
+prediction = call(
+    f"{url}/v1/models/ocr/predictions", page, {"Content-Type": "image/png"}
+)
 print(prediction["id"], "is", prediction["status"])
 
 # Each request waits up to a minute on the server: no polling, and nothing is lost when it breaks.

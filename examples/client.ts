@@ -21,7 +21,9 @@ const authorization: Record<string, string> =
 
 async function toPrediction(response: Response): Promise<Prediction> {
   if (response.ok) return (await response.json()) as Prediction;
-  throw new Error(`${response.status}: ${await response.text()}`);
+  const { detail } = (await response.json()) as { detail: string };
+  console.error(`${response.status}: ${detail}`);
+  process.exit(1);
 }
 
 const submitted = await fetch(`${url}/v1/models/ocr/predictions`, {

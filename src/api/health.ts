@@ -3,6 +3,7 @@ import { Router } from 'express';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Engine } from '../temporal/engine.ts';
+import { messageOf } from '../contract/failure.ts';
 import { remember } from '../records/remember.ts';
 
 /** Anybody may ask, and each check writes to the store. */
@@ -41,7 +42,7 @@ function verdictOf(problem: string, check: () => Promise<void>, logger: Logger) 
     latest = await check().then(
       () => 'ok',
       (error: unknown) => {
-        if (before === 'ok') logger.warn({ err: error }, problem);
+        if (before === 'ok') logger.warn({ reason: messageOf(error) }, problem);
         return problem;
       },
     );

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { KeysFileError } from '../access/keys-file.ts';
 import { KnownKeys } from '../access/known-keys.ts';
 import { type Config, ConfigError, readConfig } from '../config.ts';
+import { messageOf } from '../contract/failure.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository } from '../models/repository.ts';
 import { FilePayloadStore } from '../storage/file-payload-store.ts';
@@ -95,6 +96,7 @@ async function serve(): Promise<void> {
   await listen(server, config, logger);
   logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');
   process.send?.({ type: 'ready' });
+  void sayIfAlone(engine, config.temporal.connection.address);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'shutting down');
@@ -106,29 +108,33 @@ async function serve(): Promise<void> {
   }
 }
 
-const quotasOf = (config: Config) => ({
-  perMinute: config.tenantRate ?? null,
-  inFlight: config.tenantInFlight,
-  backlog: config.modelBacklog,
-});
+/** Says once what is missing: the API itself can do without for a while. */
+async function sayIfAlone(engine: Engine, address: string): Promise<void> {
+  await engine.check().catch((error: unknown) => {
+    const what = `no Temporal server answers at ${address} (TEMPORAL_ADDRESS): requests are 503 until one does`;
+    logger.warn({ reason: messageOf(error) }, what);
+  });
+}
 
-const limitsOf = ({
-  maxUploadBytes,
-  maxPixels,
-  engineInlineLimit,
-  deadlineMs,
-  queueTtlMs,
-  resultTtlMs,
-  heartbeatTimeoutMs,
-}: Config) => ({
-  maxUploadBytes,
-  maxPixels,
-  engineInlineLimit,
-  deadlineMs,
-  queueTtlMs,
-  resultTtlMs,
-  heartbeatTimeoutMs,
-});
+function quotasOf(config: Config) {
+  return {
+    perMinute: config.tenantRate ?? null,
+    inFlight: config.tenantInFlight,
+    backlog: config.modelBacklog,
+  };
+}
+
+function limitsOf(config: Config) {
+  return {
+    maxUploadBytes: config.maxUploadBytes,
+    maxPixels: config.maxPixels,
+    engineInlineLimit: config.engineInlineLimit,
+    deadlineMs: config.deadlineMs,
+    queueTtlMs: config.queueTtlMs,
+    resultTtlMs: config.resultTtlMs,
+    heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+  };
+}
 
 async function listen(server: Server, { host, port }: Config, log: Logger): Promise<void> {
   answerClientErrors(server);

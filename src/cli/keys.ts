@@ -38,10 +38,11 @@ async function main(args: readonly string[]): Promise<void> {
       expires: { type: 'string' },
       description: { type: 'string', default: '' },
       file: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
   const [command, ...rest] = positionals;
-  if (command === undefined || command === 'help') {
+  if (command === undefined || command === 'help' || values.help) {
     console.log(USAGE);
     return;
   }

@@ -25,7 +25,7 @@ Ctrl-C stops it. What was accepted is kept, and goes on at the next start.
 const KEYS = `
 Requests need an API key. Make one and keep what it prints in BUZZER_KEY:
 
-  npm run keys -- create --tenant <name> --scopes predict,read,admin
+  npm run keys -- create --tenant acme --scopes predict,read,admin
 `;
 
 const readAPage = (curl: string): string => `

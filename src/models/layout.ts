@@ -39,7 +39,7 @@ class Look {
   async atRepository(folder: string): Promise<void> {
     const { files, folders } = await this.#entriesOf(folder);
     for (const file of files.filter(isOnnx)) {
-      const expected = join(folder, nameFor(basename(file, '.onnx')), '1', 'model.onnx');
+      const expected = join(folder, nameFor(file.replace(/\.onnx$/i, '')), '1', 'model.onnx');
       this.problems.push(
         `${join(folder, file)} is not in a folder of its own: put it into ${expected}`,
       );
@@ -80,18 +80,38 @@ class Look {
   async #atVersion(modelPath: string, name: string, versionName: string): Promise<void> {
     const path = join(modelPath, versionName);
     const version = parseModelVersion(versionName);
-    const { files, isUnread } = await this.#entriesOf(path);
+    const { files, folders, isUnread } = await this.#entriesOf(path);
     if (isUnread) return;
     if (version === null) {
-      if (!files.some(isModelFile)) return;
+      if (!files.some(isModelFile)) {
+        await this.#tooDeep(path, folders);
+        return;
+      }
       const expected = join(modelPath, String(versionIn(versionName) ?? 1));
       this.problems.push(
-        `${path} is not served: versions are whole numbers, so call it ${expected}`,
+        `${path} is not served: versions are whole numbers from 1 on, so call it ${expected}`,
       );
       return;
     }
+    const other = files.find((file) => file !== 'model.json' && /^model\.json$/i.test(file));
+    if (other !== undefined) {
+      this.problems.push(`${join(path, other)} is not read: call it model.json`);
+    }
     if (isVersion(files)) this.versions.push({ ref: { name, version }, folder: path });
-    else this.problems.push(`${path} ${emptiness(files)}`);
+    else this.problems.push(`${path} ${emptiness(files, folders)}`);
+  }
+
+  /** A model in a folder of folders: `models/vision/resnet/1/model.onnx`. */
+  async #tooDeep(path: string, folders: readonly string[]): Promise<void> {
+    for (const name of folders.slice(0, MAX_PROBLEMS)) {
+      const { files } = await this.#entriesOf(join(path, name), () => {});
+      if (!files.some(isModelFile)) continue;
+      const expected = join('<folder of models>', basename(path), name);
+      this.problems.push(
+        `${join(path, name)} is not served: it lies one folder too deep, expected ${expected}`,
+      );
+      return;
+    }
   }
 
   /** What is in a folder, and links to such; hidden ones are nobody's models. */
@@ -114,7 +134,7 @@ class Look {
   }
 }
 
-const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
+export const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
 /** By its name: that it is a pipe or a folder is found out, and said, when it is read. */
 const isModelFile = (name: string): boolean => isOnnx(name) || name === 'model.json';
 /** A link may lead to one: following it is left to whoever looks into it. */
@@ -130,7 +150,10 @@ export function onnxFileIn(files: readonly string[]): string | null {
   return only !== undefined && others.length === 0 ? only : null;
 }
 
-function emptiness(files: readonly string[]): string {
+function emptiness(files: readonly string[], folders: readonly string[]): string {
+  if (files.length === 0 && folders.length > 0) {
+    return 'has only folders: expected model.onnx or model.json in it';
+  }
   if (files.length === 0) return 'is empty: expected model.onnx or model.json in it';
   const graphs = files.filter(isOnnx);
   if (graphs.length === 0) return 'has no .onnx file: expected model.onnx or model.json in it';

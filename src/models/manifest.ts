@@ -4,9 +4,10 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
+import { plainMessage } from '../contract/issue-message.ts';
 import type { Manifest } from '../contract/model.ts';
 import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
-import { onnxFileIn } from './layout.ts';
+import { isOnnx, onnxFileIn } from './layout.ts';
 import { readGraphSignature, UnsupportedGraphError } from '../onnx/signature.ts';
 
 /** Without a limit of its own a process may take this much, and more for large weights. */
@@ -93,7 +94,7 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
       const found = await findFile(folder, file.path);
       files[role] = found.path;
       if (dirname(found.path) !== folder) weightBytes += found.bytes;
-      if (found.path.endsWith('.onnx')) graphs[role] = await readGraph(found.path, file.path);
+      if (isOnnx(found.path)) graphs[role] = await readGraph(found.path, file.path);
     } catch (error) {
       problems.push(`files.${role}: ${messageOf(error)}`);
     }
@@ -109,7 +110,7 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
 async function readGraph(path: string, name: string): Promise<Graphs[string]> {
   return await readGraphSignature(path).catch((error: unknown) => {
     if (error instanceof UnsupportedGraphError) throw new Error(`${name}: ${error.message}`);
-    throw new Error(`${name} is not a whole ONNX file: ${messageOf(error)}`, { cause: error });
+    throw new Error(`${name} is not a whole ONNX file (${messageOf(error)})`, { cause: error });
   });
 }
 
@@ -122,7 +123,7 @@ async function readManifest(folder: string, problems: string[]) {
   };
   try {
     const text = await readManifestText(join(folder, 'model.json'));
-    if (text !== null) json = JSON.parse(text);
+    if (text !== null) json = withOnlyGraph(JSON.parse(text), graph);
   } catch (error) {
     problems.push(`model.json cannot be read: ${messageOf(error)}`);
     return null;
@@ -130,7 +131,7 @@ async function readManifest(folder: string, problems: string[]) {
   const parsed = manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   for (const issue of parsed.error.issues) {
-    problems.push(`model.json ${issue.path.join('.') || '(whole)'}: ${issue.message}`);
+    problems.push(`model.json ${issue.path.join('.') || '(whole)'}: ${plainMessage(issue)}`);
   }
   // Its files can be looked at all the same, so that everything is told at once.
   const { files } = (json ?? {}) as { files?: unknown };
@@ -138,6 +139,13 @@ async function readManifest(folder: string, problems: string[]) {
   if (readable.success)
     return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
   return null;
+}
+
+/** A manifest that names no files means the only graph beside it, whatever that is called. */
+function withOnlyGraph(json: unknown, graph: string | null): unknown {
+  const isObject = typeof json === 'object' && json !== null && !Array.isArray(json);
+  if (!isObject || 'files' in json || graph === null) return json;
+  return { ...json, files: { model: { path: graph } } };
 }
 
 /** Null when there is none. */

@@ -54,7 +54,12 @@ export class InvalidFieldError extends Error {
 }
 
 /** For models whose input has one form, an object with media. */
-export const PLAIN_INPUT = { normalize: requireObject, isLarge: () => false, bodies: {} } as const;
+export const PLAIN_INPUT = {
+  forms: null,
+  normalize: requireObject,
+  isLarge: () => false,
+  bodies: {},
+} as const;
 
 function requireObject(input: unknown): Readonly<Record<string, unknown>> {
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
@@ -65,6 +70,8 @@ function requireObject(input: unknown): Readonly<Record<string, unknown>> {
 
 export interface PipelineSchema {
   readonly input: z.ZodObject;
+  /** Every form that `normalize` takes, for people; null: only that of `input`. */
+  readonly forms: z.ZodType | null;
   readonly options: z.ZodObject;
   readonly output: z.ZodType;
   /** A small input that the model takes; null when there is none to show. */

@@ -198,7 +198,7 @@ async function admit(
 function brokenRefusal({ ref, problems }: BrokenVersion, repository: ModelRepository): Refusal {
   const why = repository.withoutFolders(problems.join('; '));
   const label = formatModelRef(ref);
-  const detail = `${label} cannot be served until its folder is repaired: ${why}`;
+  const detail = `${label} cannot be served until its folder is repaired (${why})`;
   return new Refusal('model_unavailable', detail);
 }
 

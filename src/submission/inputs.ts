@@ -84,7 +84,7 @@ export async function storeFile(
 async function storeMediaAt(
   pointer: string,
   name: string,
-  body: Readable,
+  body: AsyncIterable<Uint8Array>,
   version: ModelVersion,
   staging: Staging,
   { maxPixels, maxUploadBytes }: UploadLimits,
@@ -109,7 +109,7 @@ async function saying<T>(pointer: string, work: () => T | Promise<T>): Promise<T
   } catch (error) {
     if (!(error instanceof InvalidMediaError)) throw error;
     const errors = [{ pointer, detail: error.message }];
-    throw new Refusal('invalid_input', `${pointer || 'body'}: ${error.message}`, { errors });
+    throw new Refusal('invalid_input', `${pointer || '(body)'}: ${error.message}`, { errors });
   }
 }
 

@@ -1,5 +1,4 @@
 /* An order: one request for a prediction, whoever asks for it. */
-import type { Readable } from 'node:stream';
 import type { Claim, Json } from '../contract/payload.ts';
 import { invalidAt, toPointer } from '../contract/refusal.ts';
 import type { ModelVersion } from '../models/repository.ts';
@@ -23,7 +22,7 @@ export interface OrderHead {
 export type OrderInput =
   | { readonly kind: 'json'; readonly value: Json }
   /** Media as bytes that can be read once. */
-  | { readonly kind: 'stream'; readonly body: Readable }
+  | { readonly kind: 'stream'; readonly body: AsyncIterable<Uint8Array> }
   /** Media as a data URL. */
   | { readonly kind: 'data_url'; readonly text: string }
   /** Media that is fetched before the prediction runs. */

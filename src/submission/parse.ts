@@ -3,6 +3,7 @@
  * is counted before it is validated cannot hold anybody up.
  */
 import type { z } from 'zod';
+import { plainMessage } from '../contract/issue-message.ts';
 import {
   invalidAt,
   MAX_ERRORS,
@@ -78,17 +79,4 @@ function collect(issue: z.core.$ZodIssue, at: readonly string[], errors: Refusal
     if (meant !== undefined) return;
   }
   errors.push({ pointer: toPointer(path), detail: plainMessage(issue) });
-}
-
-/** What is wrong, without the words of the library that found it. */
-export function plainMessage(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'unrecognized_keys') {
-    return `${issue.keys.slice(0, MAX_ERRORS).join(', ')} is not known here`;
-  }
-  const message = issue.message.replace(
-    /^(?:Invalid input|Invalid option|Too big|Too small): /,
-    '',
-  );
-  if (issue.code === 'invalid_type' && message.endsWith('received undefined')) return 'is missing';
-  return message.replace(/^expected /, 'must be ');
 }

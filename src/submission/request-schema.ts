@@ -42,7 +42,7 @@ export const modelRequestSchema = z.strictObject({
   input: z
     .unknown()
     .refine((input) => input !== undefined, 'is missing')
-    .meta({ type: 'object', description: 'What the model takes: see its `input_schema`.' }),
+    .meta({ description: 'What the model takes: see its `input_schema`.' }),
   options: z.record(z.string(), z.unknown()).default({}),
   webhook: webhookSchema.nullable().default(null),
   metadata: z

@@ -65,9 +65,9 @@ test('a receiver with enough to do is asked again when it is told to', async () 
   const turns = {
     take: async ({ origin }: { origin: string }) => {
       expect(origin).toBe('https://hooks.example:8443'); // a full stop at its end is no other host
-      return await Promise.resolve({ retryInMs: 1234.5 });
+      return await Promise.resolve({ kind: 'busy', retryInMs: 1234.5 });
     },
   };
 
-  expect(await deliver({ turns } as object)).toEqual({ busy_ms: 1235 });
+  expect(await deliver({ turns } as object)).toEqual({ outcome: 'busy', retry_after_ms: 1235 });
 });

@@ -5,7 +5,7 @@
 const MIB = 1024 ** 2;
 const hoard = [];
 
-const numbersOf = (input) => input.inputs.json.map(({ data }) => data[0]);
+const numbersOf = (input) => input.inputs.value.map(({ data }) => data[0]);
 
 process.on('message', (message) => {
   if (message.type === 'load') {

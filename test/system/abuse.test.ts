@@ -319,6 +319,7 @@ describe('headers', () => {
 describe('a client that sends everything before it reads gets its answer', () => {
   const large = (path: string, more: readonly string[] = []) =>
     [`POST ${path} HTTP/1.1`, 'Content-Type: application/json', ...more].join('\r\n');
+  const raw = (path: string, type: string) => `POST ${path} HTTP/1.1\r\nContent-Type: ${type}`;
   test.each<[string, string, number]>([
     ['413 for a body beyond the limit', large('/v1/predictions'), 413],
     ['404 for a path that is not there', large('/v1/nothing'), 404],
@@ -327,6 +328,8 @@ describe('a client that sends everything before it reads gets its answer', () =>
     ['404 for a model', large('/v2/models/nothing/infer'), 404],
     ['431 for its headers', large('/v1/predictions', [`X-Long: ${'x'.repeat(100_000)}`]), 431],
     ['400 for what is no HTTP', 'NONSENSE', 400],
+    ['422 for what is no image', raw('/v1/models/ocr/predictions', 'image/png'), 422],
+    ['415 for a model that takes no media', raw('/v1/models/affine/predictions', 'image/png'), 415],
   ])('%s', async (_what, head, status) => {
     const socket = await dial();
     const body = Buffer.alloc(30_000_000, ' ');

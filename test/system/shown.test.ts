@@ -1,6 +1,6 @@
 /* What clients are shown, and the forms in which they may ask. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -248,6 +248,20 @@ describe('questions that are wrong are told what is right', () => {
       null,
       'must be one of active, succeeded',
     ],
+    [
+      'too large a number',
+      'POST',
+      '/v1/predictions',
+      '{"model":"affine","input":{},"priority":9}',
+      '/priority: must be at most 5',
+    ],
+    [
+      'a time that is none',
+      'GET',
+      '/v1/predictions?created_after=soon',
+      null,
+      'such as 2026-01-31T12:00:00Z',
+    ],
     ['no input', 'POST', '/v1/models/affine/predictions', '{}', '/input: is missing'],
     ['no model', 'POST', '/v1/predictions', '{"input":{}}', '/model: is missing'],
     [
@@ -255,7 +269,7 @@ describe('questions that are wrong are told what is right', () => {
       'POST',
       '/v1/predictions',
       '{"model":7,"input":{}}',
-      '/model: must be string, received number',
+      '/model: must be a string, received number',
     ],
     [
       'plain http to somebody else',
@@ -327,10 +341,15 @@ test('workflows tell themselves apart in the Web UI: model, tenant, tags; and wh
   expect(await summary(`${record.id}.webhook`)).toContain('→ hooks.example.com, attempt 1');
 });
 
-test('the example client says what was wrong', async () => {
-  const run = promisify(execFile)('python3', ['examples/client.py', 'README.md', service.url]);
+test.each([
+  ['a few bytes', 100],
+  ['six megabytes', 6_000_000],
+])('the example client says what was wrong with %s that are no image', async (_what, bytes) => {
+  const image = join(await mkdtemp(join(tmpdir(), 'buzzer-client-')), 'page.png');
+  await writeFile(image, Buffer.alloc(bytes, 1));
+  const run = promisify(execFile)('python3', ['examples/client.py', image, service.url]);
   const { stderr } = (await run.catch((error: unknown) => error)) as { stderr: string };
-  expect(stderr.trim()).toBe('422: body: these bytes are no PNG, JPEG, TIFF or WebP image');
+  expect(stderr.trim()).toBe('422: (body): these bytes are no PNG, JPEG, TIFF or WebP image');
 });
 
 test('examples of the reference can be sent as they are', async () => {

@@ -6,6 +6,8 @@ import type { Dialect } from './dialect.ts';
 export interface RequestContext {
   /** request-log.ts */
   requestId: string;
+  /** problems.ts: why it was refused. */
+  refusal?: { readonly code: string; readonly detail: string };
   /** request-log.ts: the prediction that it has made. */
   predictionId?: string;
   /** access.ts: the operation that it asks for. */

@@ -152,6 +152,7 @@ export const problemHandler =
 /** How much of a client's own words an answer repeats. */
 const MAX_DETAIL_CHARS = 2000;
 const MAX_POINTER_CHARS = 300;
+const MAX_LOGGED_CHARS = 200;
 const cut = (text: string, maxChars: number): string =>
   text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
 
@@ -180,6 +181,7 @@ function beginProblem(response: Response, problem: Problem): string {
   const { errors, members, headers, retryAfterMs } = problem.options;
   const { requestId, dialect = PROBLEM_JSON } = contextOf(response);
   const detail = cut(problem.message, MAX_DETAIL_CHARS);
+  contextOf(response).refusal = { code: problem.code, detail: cut(detail, MAX_LOGGED_CHARS) };
   const errorBody = dialect.errorBody({
     type: 'about:blank',
     title,

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { MAX_ERRORS } from '../../contract/refusal.ts';
-import { plainMessage } from '../../submission/parse.ts';
+import { plainMessage } from '../../contract/issue-message.ts';
 import { Problem } from './problems.ts';
 
 /** Parses a query string; what does not fit is a 400. */

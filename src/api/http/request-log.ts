@@ -25,7 +25,7 @@ export const requestLog =
       const level = method === 'POST' || response.statusCode >= 500 ? 'info' : 'debug';
       if (!logger.isLevelEnabled(level)) return;
       const path = request.originalUrl.split('?')[0] ?? '';
-      const { tenant, keyId: key, operation, predictionId } = contextOf(response);
+      const { tenant, keyId: key, operation, predictionId, refusal } = contextOf(response);
       const [id] = PREDICTION_ID_WITHIN.exec(path) ?? [predictionId];
       const trace = traceparentOf(request)?.split('-')[1];
       const line = {
@@ -34,6 +34,7 @@ export const requestLog =
         method,
         url: path,
         status: response.statusCode,
+        ...refusal,
         ms: Math.round(performance.now() - startedAt),
         tenant,
         key,

@@ -102,7 +102,7 @@ function modelOperation({ ref, manifest, schema }: ModelVersion, needsKeys: bool
   const { header, query } = requestParams ?? {};
   const request = jsonSchema(modelRequestSchema, 'input');
   // What its input is checked against last and in full: what comes before are limits of size.
-  const input = jsonSchema(schema.input, 'output');
+  const input = jsonSchema(schema.forms ?? schema.input, 'output');
   const options = jsonSchema(schema.options, 'input');
   const properties = { ...request.properties, input, options };
   const body = { ...request, properties } as oas31.SchemaObject;

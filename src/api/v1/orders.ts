@@ -75,7 +75,9 @@ export async function rawOrder(
   }
   requirePlain(request);
   const order = orderOf(request, head, rest, asSent);
-  const body: OrderInput = { kind: 'stream', body: request };
+  // One that ends with an error must not end the request with it: its answer goes the same way.
+  const bytes = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+  const body: OrderInput = { kind: 'stream', body: bytes };
   return { ...order, inputs: withInputs(order.inputs, { [media ?? '']: body }) };
 }
 
@@ -102,6 +104,7 @@ export async function formOrder(
   requireNoRequestQuery(http);
   const files: Record<string, OrderInput> = {};
   const maxFiles = Object.keys(head.version.schema.media).length;
+  if (maxFiles === 0) throw unsupported(http, head.version); // no file could be one of its inputs
   const text = await readForm(http, maxFiles, async (field, body) => {
     const claim = await upload(field, body);
     if (Object.hasOwn(files, field)) throw invalidAt(`/input/${field}`, 'comes twice');

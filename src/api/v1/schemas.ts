@@ -16,7 +16,11 @@ const MAX_CURSOR_CHARS = 4096;
 
 /** A time that Temporal's queries can hold. */
 const timeSchema = z.iso
-  .datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' })
+  .datetime({
+    offset: true,
+    error: 'must be a time such as 2026-01-31T12:00:00Z',
+    abort: true,
+  })
   .max(MAX_TIME_CHARS)
   .refine(
     (text) => /^2\d{3}-/.test(new Date(text).toJSON() ?? ''),

@@ -64,9 +64,11 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
   const output = z.object({
     outputs: z.array(tensorSchema).describe(describeOutputs(graph)),
   });
+  const input = z.strictObject({ inputs });
   return {
     output,
-    input: z.strictObject({ inputs }),
+    input,
+    forms: formsOf(input, graph),
     options: optionsSchema,
     example: exampleOf(graph),
     media: {},
@@ -77,6 +79,23 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     batchKey: batches(graph) ? ({ inputs: given }) => keyOf(given) : null,
   };
 };
+
+/** The protocol's form, the values by name, and the value alone for a graph with one input. */
+function formsOf(input: z.ZodType, { inputs }: GraphSignature): z.ZodType {
+  const values = inputs.map((spec) => [spec.name, valueOf(spec)] as const);
+  const [only, ...others] = values;
+  const isAlone = only !== undefined && others.length === 0;
+  return z.union([
+    input,
+    z.strictObject(Object.fromEntries(values)),
+    ...(isAlone ? [only[1]] : []),
+  ]);
+}
+
+const valueOf = (spec: TensorSpec): z.ZodType =>
+  (spec.shape.length === 0 ? z.any() : z.array(z.any())).describe(
+    `${describeTensorSpec(spec)}, arrays nested as its shape.`,
+  );
 
 /** Zeros of the shapes that the graph asks for; null when they are too many to show. */
 function exampleOf({ inputs }: GraphSignature): Readonly<Record<string, unknown>> | null {
@@ -165,7 +184,8 @@ function checkTensor(
     return;
   }
   if (!shapeFits(tensor.shape, spec, sizes)) {
-    issue(['shape'], `${spec.name} must be ${formatShape(spec.shape)}`);
+    const shape = `must be ${formatShape(spec.shape)}, but is ${formatShape(tensor.shape)}`;
+    issue(['shape'], `${spec.name} ${shape}`);
     return;
   }
   if (tensor.data instanceof Uint8Array) {

@@ -84,7 +84,7 @@ test('every mistake is listed at once, with its path, and what is well is served
   expect(problemsOf(repository, 'manifest')).toEqual([
     expect.stringContaining('model.json pipeline: must be one of ocr, tensor'),
     expect.stringContaining('model.json timeouts.run_s'),
-    expect.stringContaining('Unrecognized key: "x"'),
+    'model.json (whole): x is not known here',
     'files.model: no.onnx does not exist',
   ]);
   expect(problemsOf(repository, 'missing')).toEqual(['files.model: model.onnx does not exist']);
@@ -166,6 +166,13 @@ test.each<[string, string, string]>([
   ['in a version called latest', 'x/latest/model.onnx', 'versions are whole numbers'],
   ['under a name in capitals', 'Iris/1/model.onnx', 'such as iris'],
   ['as Triton has it', 'x/config.pbtxt', "config.pbtxt is Triton's and is not read"],
+  [
+    'one folder too deep',
+    'x/y/1/model.onnx',
+    '{folder}/x/y/1 is not served: it lies one folder too deep',
+  ],
+  ['below its version', 'x/1/more/model.onnx', '{folder}/x/1 has only folders'],
+  ['in no folder, in capitals', 'MINE.ONNX', 'put it into {folder}/mine/1/model.onnx'],
   ['in another format', 'x/1/model.pt', '{folder}/x/1 has no .onnx file: expected model.onnx'],
 ])('a model %s is named, with what was expected', async (_where, path, expected) => {
   await write(path, affineGraph());
@@ -192,6 +199,19 @@ test('a single graph of another name in a version is simply taken', async () => 
   await write('x/config.pbtxt', 'name: "x"');
   const version = (await ModelRepository.open([folder])).find('x', 1);
   expect(version?.manifest.files).toEqual({ model: { path: 'iris-v3.onnx' } });
+});
+
+test('a single graph is taken also beside a model.json that names no files, and in capitals', async () => {
+  await write('x/1/iris.onnx', affineGraph());
+  await write('x/1/model.json', '{"pipeline": "tensor", "description": "flowers"}');
+  await write('y/1/MODEL.ONNX', affineGraph());
+  await write('y/1/Model.json', '{');
+  const repository = await ModelRepository.open([folder]);
+  expect(repository.find('x', 1)?.manifest).toMatchObject({ description: 'flowers' });
+  expect(repository.find('y', 1)?.manifest.files).toEqual({ model: { path: 'MODEL.ONNX' } });
+  expect(repository.problems()).toEqual([
+    `${folder}/y/1/Model.json is not read: call it model.json`,
+  ]);
 });
 
 test('a tensor of complex numbers is not supported, and said to be one', async () => {

@@ -46,8 +46,16 @@ test.each([
   ['too many', [x, n, n], 'this model takes 2 tensors: x, n'],
   ['an unknown one', [x, { ...n, name: 'z' }], 'no input is called "z": this model takes x, n'],
   ['a wrong datatype', [{ ...x, datatype: 'FP64' }, n], 'x must be FP32'],
-  ['a wrong size', [{ ...x, shape: [1, 3], data: [1, 2, 3] }, n], 'x must be [batch, 2]'],
-  ['a named size that differs', [x, { ...n, shape: [2], data: [1, 2] }], 'n must be [batch]'],
+  [
+    'a wrong size',
+    [{ ...x, shape: [1, 3], data: [1, 2, 3] }, n],
+    'x must be [batch, 2], but is [1, 3]',
+  ],
+  [
+    'a named size that differs',
+    [x, { ...n, shape: [2], data: [1, 2] }],
+    'n must be [batch], but is [2]',
+  ],
   ['too few elements', [{ ...x, data: [1] }, n], 'x has 1 elements, but the shape holds 2'],
   ['a number too large for FP32', [{ ...x, data: [1, 1e39] }, n], 'x is outside the range of FP32'],
   [

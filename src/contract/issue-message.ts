@@ -1,0 +1,69 @@
+/*
+ * What the schema library finds wrong, in our words. (Its own are in pieces of code: "expected number to be
+ * <=5".)
+ */
+
+/** What is read of an issue; zod's own type has more. */
+export interface SchemaIssue {
+  readonly code?: string | undefined;
+  readonly message: string;
+  readonly expected?: unknown;
+  readonly input?: unknown;
+  readonly origin?: unknown;
+  readonly maximum?: unknown;
+  readonly minimum?: unknown;
+  readonly values?: readonly unknown[];
+  readonly keys?: readonly string[];
+}
+
+const MAX_KEYS = 20;
+
+const KINDS: Readonly<Record<string, string>> = {
+  array: 'an array',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+  record: 'an object',
+  string: 'a string',
+};
+
+/** What is wrong with a value, without its place. */
+export function plainMessage(issue: SchemaIssue): string {
+  const { code, message } = issue;
+  if (code === 'unrecognized_keys') {
+    return `${(issue.keys ?? []).slice(0, MAX_KEYS).join(', ')} is not known here`;
+  }
+  if (!isOwnWords(message)) return message;
+  switch (code) {
+    case 'invalid_type': {
+      if (message.endsWith('received undefined')) return 'is missing';
+      const [, received] = /, received (.+)$/.exec(message) ?? [];
+      const expected = KINDS[String(issue.expected)] ?? String(issue.expected);
+      return `must be ${expected}${received === undefined ? '' : `, received ${received}`}`;
+    }
+    case 'too_big':
+      return `must ${sizeOf(issue.origin, `at most ${String(issue.maximum)}`)}`;
+    case 'too_small':
+      return `must ${sizeOf(issue.origin, `at least ${String(issue.minimum)}`)}`;
+    case 'invalid_value':
+      return `must be one of ${(issue.values ?? []).map(String).join(', ')}`;
+    default:
+      return message.replace(/^Invalid (?:input|option): /, '').replace(/^expected /, 'must be ');
+  }
+}
+
+/** Whether the library speaks: a schema of ours may have given it other words. */
+const isOwnWords = (message: string): boolean =>
+  /^(?:Invalid|Too big|Too small|Unrecognized)/.test(message);
+
+function sizeOf(origin: unknown, amount: string): string {
+  switch (origin) {
+    case 'string':
+      return `have ${amount} characters`;
+    case 'array':
+      return `have ${amount} elements`;
+    default:
+      return `be ${amount}`;
+  }
+}
