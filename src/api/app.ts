@@ -13,10 +13,10 @@ import { countAnswers } from './http/answers.ts';
 import { Bodies } from './http/bodies.ts';
 import { browserHeaders } from './http/browser-headers.ts';
 import { Cursors, type Signer } from './http/cursor.ts';
-import { createDeliveries } from '../records/deliveries.ts';
+import { Deliveries } from '../records/deliveries.ts';
 import { docsRouter } from './openapi/docs.ts';
 import { healthRouter } from './health.ts';
-import { createLoad, type Load } from '../records/why-queued.ts';
+import { WhyQueued } from '../records/why-queued.ts';
 import { PredictionReader } from '../records/prediction-reader.ts';
 import { cutOff, lastHandler, problemHandler, speak } from './http/problems.ts';
 import { HeavyWork } from '../records/heavy-work.ts';
@@ -29,8 +29,8 @@ import { cutSlowBodies } from './http/slow-bodies.ts';
 import { OPEN_INFERENCE } from './v2/dialect.ts';
 import { indexOf, v1Router } from './v1/router.ts';
 import { v2Router } from './v2/router.ts';
-import { Waits } from './http/waits.ts';
-import { Watches } from '../records/follower.ts';
+import { WaitLimit } from './http/wait-limit.ts';
+import { Follower } from '../records/follower.ts';
 
 export interface AppDependencies
   extends Omit<AcceptanceDependencies, 'quotas' | 'heavyWork'>, AccessSettings {
@@ -80,14 +80,14 @@ export function createApp(dependencies: AppDependencies): Express {
 /** What the routers work with, out of what the process has. */
 function assemble(dependencies: AppDependencies) {
   const { engine, predictions, store, logger, publicUrl } = dependencies;
-  const load = createLoad({ store, engine, logger });
+  const whyQueued = new WhyQueued({ store, engine, logger });
   const hasSeveralTenants = dependencies.keys !== null;
   const quotas = new QuotaKeeper(dependencies.quotas, predictions, hasSeveralTenants);
-  const waits = new Waits(new Shares(dependencies.maxWaiting, hasSeveralTenants));
+  const waitLimit = new WaitLimit(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const heavyWork = new HeavyWork();
   const { repository, endpoints, addressPolicy, limits } = dependencies;
   const { webhookScheduleMs, maxJsonBytes, maxBufferedBytes } = dependencies;
-  const reader = readerOf(dependencies, load, quotas);
+  const reader = readerOf(dependencies, whyQueued, quotas);
   const acceptance = new Acceptance({
     repository,
     engine,
@@ -111,9 +111,9 @@ function assemble(dependencies: AppDependencies) {
     predictions,
     reader,
     store,
-    load,
+    whyQueued,
     quotas,
-    waits,
+    waitLimit,
     acceptance,
     bodies,
     repository,
@@ -130,8 +130,8 @@ function assemble(dependencies: AppDependencies) {
     secrets: dependencies.secrets,
     stop: dependencies.stop,
     cursors: new Cursors(dependencies.signer),
-    deliveries: createDeliveries({ engine: deliveryEngine, reader, scheduleMs: webhookScheduleMs }),
-    watches: new Watches({ reader, predictions, logger }),
+    deliveries: new Deliveries({ engine: deliveryEngine, reader, scheduleMs: webhookScheduleMs }),
+    follower: new Follower({ reader, predictions, logger }),
     redeliveryRates: createRedeliveryRates(),
   };
   const unread = new Shares(maxBufferedBytes, hasSeveralTenants);
@@ -140,14 +140,14 @@ function assemble(dependencies: AppDependencies) {
 
 const readerOf = (
   { engine, predictions, store, publicUrl, responseInlineLimit }: AppDependencies,
-  load: Load,
+  whyQueued: WhyQueued,
   quotas: QuotaKeeper,
 ) =>
   new PredictionReader({
     engine,
     predictions,
     store,
-    load,
+    whyQueued,
     publicUrl,
     responseInlineLimit,
     onEnded: (accepted) => quotas.ended(accepted),

@@ -25,20 +25,47 @@ export interface Delivery {
   readonly isStarted: boolean;
 }
 
-export type Deliveries = ReturnType<typeof createDeliveries>;
-
-export function createDeliveries(dependencies: {
+export interface DeliveriesDependencies {
   readonly engine: DeliveryEngine;
   readonly reader: PredictionReader;
+  /** The pauses before each attempt of one that is told again. */
   readonly scheduleMs: readonly number[];
-}) {
-  const { engine, reader, scheduleMs } = dependencies;
+}
 
-  const deliveryTo = async (
-    receiver: Receiver,
-    accepted: Accepted,
-    ended: Ended,
-  ): Promise<Delivery> => {
+export class Deliveries {
+  readonly #dependencies: DeliveriesDependencies;
+
+  constructor(dependencies: DeliveriesDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** The deliveries of a prediction, of all or to one endpoint; null while it runs. */
+  async of(
+    predictionId: string,
+    tenant: string,
+    endpoint?: string,
+  ): Promise<readonly Delivery[] | null> {
+    const { accepted, ended } = await this.#dependencies.reader.find(predictionId, tenant);
+    if (ended === null) return null;
+    const wanted = receiversOf(accepted, ended).filter(
+      (receiver) =>
+        endpoint === undefined || (receiver.type === 'endpoint' && receiver.id === endpoint),
+    );
+    return await Promise.all(
+      wanted.map(async (receiver) => await this.#deliveryTo(receiver, accepted, ended)),
+    );
+  }
+
+  /** Tells again, or now; one that is being told at this moment is left to it. */
+  async redeliver({ request, state, isStarted }: Delivery): Promise<DeliveryResource> {
+    const { engine } = this.#dependencies;
+    if (!isStarted) await engine.start(request, 'USE_EXISTING');
+    else if (!isUnderWay(state)) await engine.start(request, 'TERMINATE_EXISTING');
+    return deliveryResource(request.id, (await engine.find(request.id)) ?? state);
+  }
+
+  async #deliveryTo(receiver: Receiver, accepted: Accepted, ended: Ended): Promise<Delivery> {
+    const { engine, scheduleMs } = this.#dependencies;
     const id = deliveryId(accepted.id, receiver);
     const found = await engine.find(id);
     const request: DeliveryRequest = {
@@ -50,33 +77,7 @@ export function createDeliveries(dependencies: {
       earlier: found?.attempts ?? [],
     };
     return { request, state: found ?? unstarted(request, ended), isStarted: found !== null };
-  };
-
-  return {
-    /** The deliveries of a prediction, of all or to one endpoint; null while it runs. */
-    async of(
-      predictionId: string,
-      tenant: string,
-      endpoint?: string,
-    ): Promise<readonly Delivery[] | null> {
-      const { accepted, ended } = await reader.find(predictionId, tenant);
-      if (ended === null) return null;
-      const wanted = receiversOf(accepted, ended).filter(
-        (receiver) =>
-          endpoint === undefined || (receiver.type === 'endpoint' && receiver.id === endpoint),
-      );
-      return await Promise.all(
-        wanted.map(async (receiver) => await deliveryTo(receiver, accepted, ended)),
-      );
-    },
-
-    /** Tells again, or now; one that is being told at this moment is left to it. */
-    async redeliver({ request, state, isStarted }: Delivery): Promise<DeliveryResource> {
-      if (!isStarted) await engine.start(request, 'USE_EXISTING');
-      else if (!isUnderWay(state)) await engine.start(request, 'TERMINATE_EXISTING');
-      return deliveryResource(request.id, (await engine.find(request.id)) ?? state);
-    },
-  };
+  }
 }
 
 function isUnderWay({ status, next_attempt_at: nextAt }: DeliveryState): boolean {

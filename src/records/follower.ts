@@ -13,7 +13,7 @@ const LOOK_EVERY_MS = 500;
 /** How long the engine may be away between two looks; it is asked again for as long as somebody listens. */
 const PAUSE_WHEN_AWAY_MS = 2000;
 
-export interface WatchListener {
+export interface FollowListener {
   /**
    * The record, when its status or its progress has changed; the last one is final. An output that
    * lies in the store is a reference.
@@ -23,24 +23,24 @@ export interface WatchListener {
   onError(error: unknown): void;
 }
 
-export interface WatchDependencies {
+export interface FollowerDependencies {
   readonly reader: Pick<PredictionReader, 'read'>;
   readonly predictions: Pick<PredictionEngine, 'waitForEnd'>;
   readonly logger: Logger;
 }
 
 interface Watch {
-  readonly listeners: Set<WatchListener>;
+  readonly listeners: Set<FollowListener>;
   readonly stop: AbortController;
   /** The state that all who listen know of; empty when somebody may not. */
   shown: string;
 }
 
-export class Watches {
-  readonly #dependencies: WatchDependencies;
+export class Follower {
+  readonly #dependencies: FollowerDependencies;
   readonly #watches = new Map<string, Watch>();
 
-  constructor(dependencies: WatchDependencies) {
+  constructor(dependencies: FollowerDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -50,7 +50,7 @@ export class Watches {
   }
 
   /** Listens until the final record has come, or what it returns is called. */
-  listen({ id, tenant }: Pick<Accepted, 'id' | 'tenant'>, listener: WatchListener): () => void {
+  listen({ id, tenant }: Pick<Accepted, 'id' | 'tenant'>, listener: FollowListener): () => void {
     let watch = this.#watches.get(id);
     if (watch === undefined) {
       watch = { listeners: new Set(), stop: new AbortController(), shown: '' };

@@ -21,7 +21,7 @@ import {
   PayloadNotFoundError,
   type PayloadStore,
 } from '../storage/payload-store.ts';
-import { type Halves, halvesOf } from '../temporal/prediction-memo.ts';
+import { type PredictionMemo, memoOf } from '../temporal/prediction-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
 import type { ListedPrediction, PredictionEngine } from '../temporal/prediction-engine.ts';
 import {
@@ -31,15 +31,15 @@ import {
   type RunningState,
 } from '../temporal/running-state.ts';
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
-import type { Load } from './why-queued.ts';
+import type { WhyQueued } from './why-queued.ts';
 import { Refusal } from '../contract/refusal.ts';
-import { refuseRemoved } from './removed.ts';
+import { refuseRemovedData } from './removed-data.ts';
 
 export interface ReaderDependencies extends RecordSettings {
   readonly engine: Engine;
   readonly predictions: PredictionEngine;
   readonly store: PayloadStore;
-  readonly load: Load;
+  readonly whyQueued: WhyQueued;
   /** Told of each prediction that is seen to have ended. */
   readonly onEnded: (accepted: Accepted) => void;
   /** Outputs up to this many bytes are answered inline, wherever they lie. */
@@ -74,7 +74,7 @@ export class PredictionReader {
   }
 
   /** The two halves of a record, for what needs its payloads. */
-  async find(id: string, tenant: string): Promise<Halves> {
+  async find(id: string, tenant: string): Promise<PredictionMemo> {
     return await this.#describe(id, tenant);
   }
 
@@ -85,7 +85,7 @@ export class PredictionReader {
   }
 
   /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
-  async findRemains(id: string, tenant: string): Promise<Halves> {
+  async findRemains(id: string, tenant: string): Promise<PredictionMemo> {
     return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
   }
 
@@ -134,7 +134,7 @@ export class PredictionReader {
     const description = await this.#ask(id, tenant);
     const found = ownOnly(foundIn(description, id), tenant);
     // Temporal takes its time to forget what was removed.
-    if (found.ended !== null) await refuseRemoved(id, tenant, this.#dependencies.store);
+    if (found.ended !== null) await refuseRemovedData(id, tenant, this.#dependencies.store);
     if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
       const at = new Date(expiresAtMs(found.accepted, found.ended)).toISOString();
       throw new Refusal('expired', `the result of ${id} expired at ${at}`);
@@ -145,7 +145,7 @@ export class PredictionReader {
   async #ask(id: string, tenant: string): Promise<WorkflowExecutionDescription> {
     const { engine, store } = this.#dependencies;
     return await engine.describe(id).catch(async (error: unknown) => {
-      if (error instanceof WorkflowMissingError) await refuseRemoved(id, tenant, store);
+      if (error instanceof WorkflowMissingError) await refuseRemovedData(id, tenant, store);
       throw error;
     });
   }
@@ -164,7 +164,9 @@ export class PredictionReader {
     const model = modelRefOf(accepted);
     // A record is never refused because nobody can tell why it waits.
     const unknown = { depth: null, reason: null };
-    const { depth, reason } = await this.#dependencies.load.queueOf(model).catch(() => unknown);
+    const { depth, reason } = await this.#dependencies.whyQueued
+      .queueOf(model)
+      .catch(() => unknown);
     return { ...base, status, progress: null, queue: { depth, reason: state.reason ?? reason } };
   }
 
@@ -207,14 +209,14 @@ export class PredictionReader {
   }
 }
 
-function foundIn(description: WorkflowExecutionDescription, id: string): Halves {
-  const halves = halvesOf(description);
-  if (halves === null) throw new WorkflowMissingError(id);
-  return halves;
+function foundIn(description: WorkflowExecutionDescription, id: string): PredictionMemo {
+  const memo = memoOf(description);
+  if (memo === null) throw new WorkflowMissingError(id);
+  return memo;
 }
 
 /** Another tenant's is as unknown as one that never was. */
-function ownOnly(found: Halves, tenant: string): Halves {
+function ownOnly(found: PredictionMemo, tenant: string): PredictionMemo {
   if (found.accepted.tenant === tenant) return found;
   throw new WorkflowMissingError(found.accepted.id);
 }

@@ -18,68 +18,71 @@ export interface QueueView {
   readonly reason: QueueReason;
 }
 
-export type Load = ReturnType<typeof createLoad>;
-
-export function createLoad(dependencies: {
+export interface WhyQueuedDependencies {
   readonly store: PayloadStore;
   readonly engine: Engine;
   readonly logger: Logger;
-}) {
-  const { store, engine, logger } = dependencies;
-  const workerStates = new WorkerStates(store, logger);
-  const readWorkers = remember(async () => await workerStates.read(), FRESH_MS);
-  const queueStates = new Map<string, () => Promise<QueueState>>();
-  const queueState = async (queue: string, kind: 'activities' | 'workflows') => {
-    let read = queueStates.get(queue);
+}
+
+export class WhyQueued {
+  readonly #engine: Engine;
+  readonly #readWorkers: () => Promise<readonly ServingWorker[]>;
+  readonly #queueStates = new Map<string, () => Promise<QueueState>>();
+
+  constructor({ store, engine, logger }: WhyQueuedDependencies) {
+    const states = new WorkerStates(store, logger);
+    this.#engine = engine;
+    this.#readWorkers = remember(async () => await states.read(), FRESH_MS);
+  }
+
+  /** The living workers that serve a model version. */
+  async workersOf(model: ModelRef): Promise<readonly ServingWorker[]> {
+    const label = formatModelRef(model);
+    const workers = await this.#readWorkers();
+    return workers.filter((state) => formatModelRef(modelRefOf(state)) === label);
+  }
+
+  /**
+   * When asking again may be worth it, in whole seconds: by how long its model takes, and how much is
+   * ahead. A second where nobody can tell.
+   */
+  async retryAfterS(record: Prediction): Promise<number> {
+    const { model, version, status, queue, started_at, start_after } = record;
+    const delayMs = start_after === null ? 0 : Date.parse(start_after) - Date.now();
+    if (delayMs > 0) return clampSeconds(delayMs);
+    const workers = await this.workersOf({ name: model, version }).catch(() => []);
+    const known = workers.flatMap(({ inference_ms: ms }) => (ms === null ? [] : [ms]));
+    if (known.length === 0) return RETRY_AFTER_S.least;
+    const inferenceMs = Math.max(...known);
+    const atOnce = workers.reduce((sum, { slots }) => sum + slots / SLOTS_PER_RUN, 0);
+    const sinceMs = started_at === null ? 0 : Date.now() - Date.parse(started_at);
+    const waitMs =
+      status === 'queued'
+        ? inferenceMs * (1 + (queue.depth ?? 0) / Math.max(1, atOnce))
+        : inferenceMs - sinceMs;
+    return clampSeconds(waitMs);
+  }
+
+  /** What a prediction that has not started waits for. */
+  async queueOf(model: ModelRef): Promise<QueueView> {
+    const [workers, inference, orchestration] = await Promise.all([
+      this.workersOf(model),
+      this.#queueState(inferenceQueue(model), 'activities'),
+      this.#queueState(ORCHESTRATION_QUEUE, 'workflows'),
+    ]);
+    const isAnybodyThere = workers.length > 0 && orchestration.isPolled;
+    const reason = isAnybodyThere ? reasonOf(workers, inference.isPolled) : 'no_worker';
+    return { depth: inference.backlog, reason };
+  }
+
+  async #queueState(queue: string, kind: 'activities' | 'workflows'): Promise<QueueState> {
+    let read = this.#queueStates.get(queue);
     if (read === undefined) {
-      read = remember(async () => await engine.queueState(queue, kind), FRESH_MS);
-      queueStates.set(queue, read);
+      read = remember(async () => await this.#engine.queueState(queue, kind), FRESH_MS);
+      this.#queueStates.set(queue, read);
     }
     return await read();
-  };
-
-  const workersOf = async (model: ModelRef): Promise<readonly ServingWorker[]> => {
-    const label = formatModelRef(model);
-    return (await readWorkers()).filter((state) => formatModelRef(modelRefOf(state)) === label);
-  };
-
-  return {
-    /** The living workers that serve a model version. */
-    workersOf,
-
-    /**
-     * When asking again may be worth it, in whole seconds: by how long its model takes, and how much
-     * is ahead. A second where nobody can tell.
-     */
-    async retryAfterS(record: Prediction): Promise<number> {
-      const { model, version, status, queue, started_at, start_after } = record;
-      const delayMs = start_after === null ? 0 : Date.parse(start_after) - Date.now();
-      if (delayMs > 0) return clampSeconds(delayMs);
-      const workers = await workersOf({ name: model, version }).catch(() => []);
-      const known = workers.flatMap(({ inference_ms: ms }) => (ms === null ? [] : [ms]));
-      if (known.length === 0) return RETRY_AFTER_S.least;
-      const inferenceMs = Math.max(...known);
-      const atOnce = workers.reduce((sum, { slots }) => sum + slots / SLOTS_PER_RUN, 0);
-      const sinceMs = started_at === null ? 0 : Date.now() - Date.parse(started_at);
-      const waitMs =
-        status === 'queued'
-          ? inferenceMs * (1 + (queue.depth ?? 0) / Math.max(1, atOnce))
-          : inferenceMs - sinceMs;
-      return clampSeconds(waitMs);
-    },
-
-    /** What a prediction that has not started waits for. */
-    async queueOf(model: ModelRef): Promise<QueueView> {
-      const [workers, inference, orchestration] = await Promise.all([
-        workersOf(model),
-        queueState(inferenceQueue(model), 'activities'),
-        queueState(ORCHESTRATION_QUEUE, 'workflows'),
-      ]);
-      const isAnybodyThere = workers.length > 0 && orchestration.isPolled;
-      const reason = isAnybodyThere ? reasonOf(workers, inference.isPolled) : 'no_worker';
-      return { depth: inference.backlog, reason };
-    },
-  };
+  }
 }
 
 const clampSeconds = (ms: number): number =>

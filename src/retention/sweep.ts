@@ -9,7 +9,7 @@ import { type Owner, payloadKeys } from '../contract/payload.ts';
 import { resultTtlMsOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { halvesOf } from '../temporal/prediction-memo.ts';
+import { memoOf } from '../temporal/prediction-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
 import type { PredictionEngine, PredictionPage } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
@@ -80,11 +80,11 @@ async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies):
 /** A reset leaves earlier runs behind: only the latest says whether it has ended, and when. */
 async function removeExpired(id: string, dependencies: SweepDependencies): Promise<boolean> {
   const latest = await dependencies.engine.find(id);
-  const halves = latest && halvesOf(latest);
+  const memo = latest && memoOf(latest);
   const closedAtMs = latest?.closeTime?.getTime();
-  if (!halves || closedAtMs === undefined) return false;
-  if (closedAtMs + resultTtlMsOf(halves.accepted) > Date.now()) return false;
-  await forgetPrediction(halves, 'expired', dependencies);
+  if (!memo || closedAtMs === undefined) return false;
+  if (closedAtMs + resultTtlMsOf(memo.accepted) > Date.now()) return false;
+  await forgetPrediction(memo, 'expired', dependencies);
   return true;
 }
 

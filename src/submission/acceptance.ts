@@ -9,9 +9,9 @@ import type { Claim } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../models/repository.ts';
-import { refuseRemoved } from '../records/removed.ts';
+import { refuseRemovedData } from '../records/removed-data.ts';
 import type { Engine } from '../temporal/engine.ts';
-import { type Halves, halvesOf } from '../temporal/prediction-memo.ts';
+import { type PredictionMemo, memoOf } from '../temporal/prediction-memo.ts';
 import { AlreadyStartedError, type PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import { acceptedRecord, type RecordDependencies, repeatedRecord } from './accepted-record.ts';
@@ -76,7 +76,7 @@ export class Acceptance {
 
   /** The same input, options and terms once more, on the same version, as a new prediction. */
   async retry(
-    before: Halves,
+    before: PredictionMemo,
     head: Pick<OrderHead, 'idempotencyKey' | 'traceparent'>,
   ): Promise<AcceptedOrder> {
     const { tenant, model, version: number } = before.accepted;
@@ -117,7 +117,7 @@ export class Submission {
   ): Promise<Submission> {
     const { tenant, version, idempotencyKey } = head;
     const id = idempotencyKey === null ? newId('pred') : idempotentId(tenant, idempotencyKey);
-    if (idempotencyKey !== null) await refuseRemoved(id, tenant, dependencies.store);
+    if (idempotencyKey !== null) await refuseRemovedData(id, tenant, dependencies.store);
     const { name: model, version: number } = version.ref;
     const admission = { id, tenant, model, version: number };
     const place = await admit(admission, idempotencyKey !== null, dependencies);
@@ -138,7 +138,7 @@ export class Submission {
   }
 
   /** Starts what another prediction was. */
-  async repeat(before: Halves, traceparent: string | null): Promise<AcceptedOrder> {
+  async repeat(before: PredictionMemo, traceparent: string | null): Promise<AcceptedOrder> {
     return await this.#start(async () => {
       const record = await repeatedRecord(this.#id, before, this.#staging, this.#dependencies);
       const accepted = { ...record, ...(traceparent === null ? {} : { traceparent }) };
@@ -158,7 +158,8 @@ export class Submission {
     try {
       const accepted = await record();
       // It may have been deleted while this was uploaded.
-      if (idempotencyKey !== null) await refuseRemoved(this.#id, tenant, this.#dependencies.store);
+      if (idempotencyKey !== null)
+        await refuseRemovedData(this.#id, tenant, this.#dependencies.store);
       const started = await start(accepted, this.#dependencies);
       if (started.isReplayed) await this.discard();
       else this.#keep();
@@ -236,10 +237,10 @@ async function replayed(
 ): Promise<AcceptedOrder> {
   const { id } = accepted;
   const description = await engine.describe(id).catch(async (error: unknown) => {
-    await refuseRemoved(id, accepted.tenant, store); // it was there a moment ago
+    await refuseRemovedData(id, accepted.tenant, store); // it was there a moment ago
     throw error;
   });
-  const before = halvesOf(description)?.accepted;
+  const before = memoOf(description)?.accepted;
   if (before !== undefined && before.fingerprint === accepted.fingerprint) {
     return { accepted: before, isReplayed: true };
   }

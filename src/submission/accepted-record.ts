@@ -7,13 +7,13 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import { Refusal } from '../contract/refusal.ts';
-import type { Halves } from '../temporal/prediction-memo.ts';
+import type { PredictionMemo } from '../temporal/prediction-memo.ts';
 import type { HeavyWork } from '../records/heavy-work.ts';
 import { fingerprint } from './idempotency.ts';
 import { copyInputs, type InputDependencies, storeInputs } from './inputs.ts';
 import type { Order, OrderInputs } from './order.ts';
 import type { Staging } from './staging.ts';
-import { type TermLimits, termsOf } from './terms.ts';
+import { type TimeLimits, timesOf } from './times.ts';
 
 export interface RecordDependencies {
   readonly store: PayloadStore;
@@ -21,7 +21,7 @@ export interface RecordDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly webhookScheduleMs: readonly number[];
-  readonly limits: InputDependencies['limits'] & TermLimits;
+  readonly limits: InputDependencies['limits'] & TimeLimits;
 }
 
 /** What an order becomes; its inputs are stored. Throws refusals. */
@@ -32,7 +32,7 @@ export async function acceptedRecord(
   dependencies: RecordDependencies,
 ): Promise<Accepted> {
   const { tenant, traceparent, version, inputs, terms, asSent, idempotencyKey } = order;
-  const times = () => termsOf(terms, version.manifest, dependencies.limits, Date.now());
+  const times = () => timesOf(terms, version.manifest, dependencies.limits, Date.now());
   times(); // what is wrong with them is said before anything is stored
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
   const input = await storeInputs(order, staging, dependencies);
@@ -63,7 +63,7 @@ export async function acceptedRecord(
 /** The same as before, as another prediction: its input is copied, its receivers are those of now. */
 export async function repeatedRecord(
   id: string,
-  { accepted: before, ended }: Halves,
+  { accepted: before, ended }: PredictionMemo,
   staging: Staging,
   dependencies: RecordDependencies,
 ): Promise<Accepted> {

@@ -24,7 +24,7 @@ import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import type { Accepted, Ended } from '../contract/prediction.ts';
 import { ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import type { Engine, PageRequest } from './engine.ts';
-import { halvesOf } from './prediction-memo.ts';
+import { memoOf } from './prediction-memo.ts';
 import { type CountQuery, countQuery, type ListFilter, listQuery } from './prediction-queries.ts';
 import { historyEntries } from './history.ts';
 import { INFER_ACTIVITY } from './pending-activity.ts';
@@ -104,7 +104,7 @@ export class PredictionEngine {
   /** Whether a prediction has ended, or is not there. */
   async hasEnded(id: string): Promise<boolean> {
     const found = await this.#engine.find(id);
-    return found === null || halvesOf(found)?.ended !== null;
+    return found === null || memoOf(found)?.ended !== null;
   }
 
   /** What has happened to a prediction that is described so; throws `WorkflowMissingError`. */
@@ -118,7 +118,7 @@ export class PredictionEngine {
   }
 
   /**
-   * Waits until a prediction ends or `signal` aborts. Null when it ended in a way that only
+   * WaitLimit until a prediction ends or `signal` aborts. Null when it ended in a way that only
    * `describe` can tell, or did not end.
    */
   async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {

@@ -1,17 +1,17 @@
-/* The two halves of a record, as Temporal's description of its workflow holds them. */
+/* The two halves of a record, as the memo of its workflow holds them. */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { MEMO_ACCEPTED, MEMO_ENDED } from '../contract/messages.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
 
 /** A prediction as Temporal knows it. */
-export interface Halves {
+export interface PredictionMemo {
   readonly accepted: Accepted;
   /** Null while it has not ended. */
   readonly ended: Ended | null;
 }
 
 /** Null: it is none of ours. */
-export function halvesOf(description: WorkflowExecutionDescription): Halves | null {
+export function memoOf(description: WorkflowExecutionDescription): PredictionMemo | null {
   const memo = description.memo ?? {};
   const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
   if (accepted === undefined) return null;

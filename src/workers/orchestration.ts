@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { createInputActivities } from '../activities/inputs.ts';
-import { createTermsActivities } from '../activities/terms.ts';
+import { createChangeInferActivities } from '../activities/change-infer.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { createGuardedClient } from '../outbound/guarded-client.ts';
@@ -70,7 +70,7 @@ async function createWorkers(
   const share = (slots: number) => (config.keysFile === null ? slots : Math.ceil(slots / 2));
   const prediction = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
-    activities: createTermsActivities(predictions),
+    activities: createChangeInferActivities(predictions),
     enableNonLocalActivities: false,
     ...WORKFLOWS,
     maxCachedWorkflows: config.cachedWorkflows ?? cachedWorkflows(machineLimits()),

@@ -2,7 +2,7 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { InputActivities } from '../activities/inputs.ts';
-import type { TermsActivities } from '../activities/terms.ts';
+import type { ChangeInferActivities } from '../activities/change-infer.ts';
 import type { WebhookActivities } from '../activities/webhooks.ts';
 import { TERMINAL_FAILURES } from '../contract/failure.ts';
 import { FETCH_DEADLINE_MS, type InferOptions } from '../contract/messages.ts';
@@ -56,7 +56,7 @@ export const inferOn = (model: ModelRef, { timeouts, priority }: InferOptions) =
   }).infer;
 
 /** Gives the infer activity other options. Local: it runs where its workflow runs. */
-export const { changeInfer } = proxyLocalActivities<TermsActivities>({
+export const { changeInfer } = proxyLocalActivities<ChangeInferActivities>({
   startToCloseTimeout: '10s', // one call to Temporal, tried until it has an answer
   retry: {
     initialInterval: '200ms',

@@ -11,7 +11,7 @@ import { inferOn } from './activities.ts';
 import { isDeadline, isTimeout, latestIn, type LatestAttempt } from './attempts.ts';
 import { canceled, deadlinePassed, failed, neverStarted, succeeded } from './endings.ts';
 import type { FetchedInputs } from './fetch-inputs.ts';
-import type { Terms } from './terms.ts';
+import type { ChangeableTerms } from './changeable-terms.ts';
 
 const FIRST: EarlierAttempts = { attempts: 0, deaths: 0, alone: false };
 
@@ -20,7 +20,7 @@ const FIRST: EarlierAttempts = { attempts: 0, deaths: 0, alone: false };
  * of the attempts so far each time the activity is scheduled anew.
  */
 export async function infer(
-  terms: Terms,
+  terms: ChangeableTerms,
   fetched: FetchedInputs,
   reportAttempts: (attempts: number) => void,
 ): Promise<Ended> {

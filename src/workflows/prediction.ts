@@ -20,10 +20,10 @@ import { canceled, failed } from './endings.ts';
 import { type FetchedInputs, fetchInputs } from './fetch-inputs.ts';
 import { infer } from './inferring.ts';
 import { notify } from './notify.ts';
-import { Terms } from './terms.ts';
+import { ChangeableTerms } from './changeable-terms.ts';
 
 export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
-  const terms = new Terms(request);
+  const terms = new ChangeableTerms(request);
   terms.listen();
   let ended: Ended | null = null;
   setHandler(predictionQuery, () => {
@@ -44,7 +44,7 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
 }
 
 /** Fetches what is given by URL, and infers. */
-async function run(request: PredictionRequest, terms: Terms): Promise<Ended> {
+async function run(request: PredictionRequest, terms: ChangeableTerms): Promise<Ended> {
   let fetched: FetchedInputs;
   try {
     fetched = await fetchInputs(request);

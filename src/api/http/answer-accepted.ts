@@ -4,7 +4,7 @@ import { Refusal } from '../../contract/refusal.ts';
 import { isFinal, type Prediction } from '../../contract/prediction.ts';
 import { predictionUrl } from '../../contract/prediction-record.ts';
 import type { PredictionReader } from '../../records/prediction-reader.ts';
-import type { Load } from '../../records/why-queued.ts';
+import type { WhyQueued } from '../../records/why-queued.ts';
 import type { AcceptedOrder } from '../../submission/acceptance.ts';
 import type { QuotaKeeper } from '../../submission/quotas.ts';
 import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
@@ -14,14 +14,14 @@ import { releaseBody } from './bodies.ts';
 import { rateLimitHeaders } from './rate-limit-headers.ts';
 import { logAbout } from './request-log.ts';
 import { sendRecord } from './send-record.ts';
-import type { Waits } from './waits.ts';
+import type { WaitLimit } from './wait-limit.ts';
 
 export interface AnswerDependencies {
   readonly reader: PredictionReader;
   readonly predictions: PredictionEngine;
   readonly quotas: QuotaKeeper;
-  readonly waits: Waits;
-  readonly load: Load;
+  readonly waitLimit: WaitLimit;
+  readonly whyQueued: WhyQueued;
   readonly publicUrl: string;
 }
 
@@ -54,7 +54,7 @@ export async function answerAccepted(
   waitS: number | null,
   dependencies: AnswerDependencies,
 ): Promise<void> {
-  const { reader, load } = dependencies;
+  const { reader, whyQueued } = dependencies;
   const { accepted, isReplayed } = order;
   const record = await afterWaiting(response, order, waitS, dependencies).catch(
     async (error: unknown) => {
@@ -62,14 +62,14 @@ export async function answerAccepted(
       return await reader.justAccepted(accepted);
     },
   );
-  await sendRecord(response, isFinal(record) ? 200 : 202, record, load);
+  await sendRecord(response, isFinal(record) ? 200 : 202, record, whyQueued);
 }
 
 async function afterWaiting(
   response: Response,
   { accepted, isReplayed }: AcceptedOrder,
   waitS: number | null,
-  { reader, predictions, waits }: AnswerDependencies,
+  { reader, predictions, waitLimit }: AnswerDependencies,
 ): Promise<Prediction> {
   if (waitS === null) {
     return isReplayed
@@ -77,7 +77,7 @@ async function afterWaiting(
       : await reader.justAccepted(accepted);
   }
   const wait = async (signal: AbortSignal) => await predictions.waitForEnd(accepted.id, signal);
-  const ended = await waits.bounded(response, waitS, wait);
+  const ended = await waitLimit.bounded(response, waitS, wait);
   const mustRead = ended === null || isReplayed;
   return mustRead
     ? await reader.read(accepted.id, accepted.tenant, roomFor(response))

@@ -2,7 +2,7 @@
 import type { Response } from 'express';
 import { isFinal, type Prediction } from '../../contract/prediction.ts';
 import { mayRead } from './access.ts';
-import type { Load } from '../../records/why-queued.ts';
+import type { WhyQueued } from '../../records/why-queued.ts';
 import { withoutValues } from '../../records/shown-record.ts';
 
 /**
@@ -13,10 +13,10 @@ export async function sendRecord(
   response: Response,
   status: number,
   record: Prediction,
-  load: Load,
+  whyQueued: WhyQueued,
 ): Promise<void> {
   const body = JSON.stringify(mayRead(response) ? record : withoutValues(record));
-  if (!isFinal(record)) response.setHeader('Retry-After', await load.retryAfterS(record));
+  if (!isFinal(record)) response.setHeader('Retry-After', await whyQueued.retryAfterS(record));
   response.statusCode = status;
   response.setHeader('Content-Type', 'application/json; charset=utf-8');
   response.setHeader('Content-Length', Buffer.byteLength(body));

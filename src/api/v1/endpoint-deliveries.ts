@@ -17,7 +17,7 @@ import { parseEndpointId, requireJson } from '../http/requests.ts';
 import { pageQuerySchema, redeliverSinceSchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseBody } from '../../submission/parse.ts';
-import type { Waits } from '../http/waits.ts';
+import type { WaitLimit } from '../http/wait-limit.ts';
 
 /** One attempt takes at most 15 s, and may have to wait for a turn. */
 const TEST_WAIT_S = 20;
@@ -29,7 +29,7 @@ export interface EndpointDeliveriesDependencies {
   readonly endpoints: WebhookEndpoints;
   readonly deliveryEngine: DeliveryEngine;
   readonly deliveries: Deliveries;
-  readonly waits: Waits;
+  readonly waitLimit: WaitLimit;
   readonly bodies: Bodies;
   readonly cursors: Cursors;
   /** Of asking receivers for something. */
@@ -37,7 +37,7 @@ export interface EndpointDeliveriesDependencies {
 }
 
 export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDependencies): Router {
-  const { endpoints, deliveryEngine, waits, bodies, cursors } = dependencies;
+  const { endpoints, deliveryEngine, waitLimit, bodies, cursors } = dependencies;
   const router = Router();
   const json = bodies.json;
 
@@ -65,7 +65,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
     dependencies.redeliveryRates.one.take(tenantOf(response));
     const ping = pingOf(endpoint, tenant);
     await deliveryEngine.start(ping, 'USE_EXISTING');
-    await waits.bounded(response, TEST_WAIT_S, async (signal) => {
+    await waitLimit.bounded(response, TEST_WAIT_S, async (signal) => {
       await deliveryEngine.waitForEnd(ping.id, signal);
     });
     const state = (await deliveryEngine.find(ping.id)) ?? newDelivery(ping, ping.event.timestamp);

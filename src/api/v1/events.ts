@@ -11,21 +11,21 @@ import { parsePredictionId } from '../http/requests.ts';
 import { eventsQuerySchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
 import { abridged } from '../../records/shown-record.ts';
-import type { Waits } from '../http/waits.ts';
-import type { Watches } from '../../records/follower.ts';
+import type { WaitLimit } from '../http/wait-limit.ts';
+import type { Follower } from '../../records/follower.ts';
 
 /** Proxies cut what is silent for a minute or so. */
 const KEEP_ALIVE_MS = 15_000;
 
 export interface EventsDependencies {
   readonly reader: PredictionReader;
-  readonly watches: Watches;
-  readonly waits: Waits;
+  readonly follower: Follower;
+  readonly waitLimit: WaitLimit;
   /** Aborted when the process is to end: then the connections are closed, for clients to reconnect. */
   readonly stop: AbortSignal;
 }
 
-export function eventsRouter({ reader, watches, waits, stop }: EventsDependencies): Router {
+export function eventsRouter({ reader, follower, waitLimit, stop }: EventsDependencies): Router {
   const router = Router();
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -38,7 +38,7 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
     };
     const record = await reader.read(id, tenant, null); // what cannot be read is answered as a problem
     const first = await show(record);
-    waits.enter(response);
+    waitLimit.enter(response);
     response.writeHead(200, {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',
@@ -49,17 +49,17 @@ export function eventsRouter({ reader, watches, waits, stop }: EventsDependencie
       response.end();
       return;
     }
-    follow(record, response, { watches, stop, show });
+    follow(record, response, { follower, stop, show });
   });
   return router;
 }
 
-interface Follow extends Pick<EventsDependencies, 'watches' | 'stop'> {
+interface Follow extends Pick<EventsDependencies, 'follower' | 'stop'> {
   /** A record as this client wants to see it. */
   readonly show: (record: Prediction) => Promise<Prediction>;
 }
 
-function follow(first: Prediction, response: Response, { watches, stop, show }: Follow): void {
+function follow(first: Prediction, response: Response, { follower, stop, show }: Follow): void {
   const { id } = first;
   let latest = first;
   let stopListening = () => {};
@@ -84,7 +84,7 @@ function follow(first: Prediction, response: Response, { watches, stop, show }: 
   stopWatching = onRevoked(response, close);
   if (response.destroyed) close(); // it hung up before we listened
   if (response.writableEnded) return;
-  stopListening = watches.listen(
+  stopListening = follower.listen(
     { id, tenant: tenantOf(response) },
     {
       onRecord(record) {

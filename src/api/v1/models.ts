@@ -5,20 +5,20 @@ import { type ModelRef, parseModelRef } from '../../contract/model.ts';
 import type { BrokenVersion, ModelRepository, ModelVersion } from '../../models/repository.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
 import { listOf } from './lists.ts';
-import type { Load } from '../../records/why-queued.ts';
+import type { WhyQueued } from '../../records/why-queued.ts';
 import type { ServingWorker } from '../../records/worker-states.ts';
 
 export interface ModelsDependencies {
   readonly repository: ModelRepository;
   readonly acceptance: Acceptance;
-  readonly load: Load;
+  readonly whyQueued: WhyQueued;
   readonly publicUrl: string;
 }
 
 export function modelsRouter(dependencies: ModelsDependencies): Router {
-  const { repository, acceptance, load, publicUrl } = dependencies;
+  const { repository, acceptance, whyQueued, publicUrl } = dependencies;
   const toResource = async (version: ModelVersion) =>
-    modelResource(version, repository, publicUrl, await load.workersOf(version.ref));
+    modelResource(version, repository, publicUrl, await whyQueued.workersOf(version.ref));
   const shown = (problem: string) => repository.withoutFolders(problem);
   const toBroken = ({ ref, problems }: BrokenVersion) => brokenResource(ref, problems.map(shown));
   const router = Router();

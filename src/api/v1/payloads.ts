@@ -8,7 +8,7 @@ import type { PayloadStore } from '../../storage/payload-store.ts';
 import { roomFor } from '../http/answers.ts';
 import { tenantOf } from '../http/access.ts';
 import { listOf } from './lists.ts';
-import type { Load } from '../../records/why-queued.ts';
+import type { WhyQueued } from '../../records/why-queued.ts';
 import type { PredictionReader } from '../../records/prediction-reader.ts';
 import { Problem } from '../http/problems.ts';
 import { parsePredictionId } from '../http/requests.ts';
@@ -18,16 +18,16 @@ import { sendRecord } from '../http/send-record.ts';
 export function payloadsRouter(dependencies: {
   readonly reader: PredictionReader;
   readonly store: PayloadStore;
-  readonly load: Load;
+  readonly whyQueued: WhyQueued;
 }): Router {
-  const { reader, store, load } = dependencies;
+  const { reader, store, whyQueued } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
     const { ended } = await reader.find(id, tenant);
     if (ended === null) {
-      await sendRecord(response, 202, await reader.read(id, tenant, null), load);
+      await sendRecord(response, 202, await reader.read(id, tenant, null), whyQueued);
     } else if (ended.status === 'succeeded') {
       await sendStored(response, ended.output, store);
     } else {

@@ -10,14 +10,14 @@ import { parsePredictionId, requireJson } from '../http/requests.ts';
 import { parseBody } from '../../submission/parse.ts';
 import { predictionChangesSchema } from '../../submission/request-schema.ts';
 import { sendRecord } from '../http/send-record.ts';
-import { changedTerms } from '../../submission/terms.ts';
+import { changedTerms } from '../../submission/times.ts';
 
 export function predictionChangesRouter(
-  dependencies: Pick<AnswerDependencies, 'reader' | 'predictions' | 'load'> & {
+  dependencies: Pick<AnswerDependencies, 'reader' | 'predictions' | 'whyQueued'> & {
     readonly bodies: Bodies;
   },
 ): Router {
-  const { reader, predictions, load, bodies } = dependencies;
+  const { reader, predictions, whyQueued, bodies } = dependencies;
   const router = Router();
 
   router.patch('/predictions/:id', bodies.json, async (request, response) => {
@@ -32,7 +32,7 @@ export function predictionChangesRouter(
       if (error instanceof NotChangeableError) throw new Problem('not_changeable', error.message);
       throw error;
     });
-    await sendRecord(response, 200, await reader.read(id, tenant, null), load);
+    await sendRecord(response, 200, await reader.read(id, tenant, null), whyQueued);
   });
   return router;
 }
@@ -40,11 +40,11 @@ export function predictionChangesRouter(
 /** The workflow, which has the last word, does not know of what runs, nor is it there before its time. */
 function requireQueued({ id, status, queue }: Prediction): void {
   if (status !== 'queued') {
-    const detail = `${id} is ${status}: only what waits can be given other terms`;
+    const detail = `${id} is ${status}: only what waitLimit can be given other terms`;
     throw new Problem('not_changeable', detail);
   }
   if (queue.reason === 'scheduled') {
-    const detail = `${id} waits for its start_after: cancel it and submit it anew`;
+    const detail = `${id} waitLimit for its start_after: cancel it and submit it anew`;
     throw new Problem('not_changeable', detail);
   }
 }

@@ -12,7 +12,7 @@ import { sendRecord } from '../http/send-record.ts';
 import { withoutOutput } from '../../records/shown-record.ts';
 
 export function predictionsRouter(dependencies: AnswerDependencies): Router {
-  const { reader, predictions, waits, load } = dependencies;
+  const { reader, predictions, waitLimit, whyQueued } = dependencies;
   const router = Router();
   router.get('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -21,14 +21,14 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const seconds = wait ?? preferredWait(request, response);
     let record = await reader.read(id, tenant, roomFor(response));
     if (seconds !== null && !isFinal(record)) {
-      await waits.bounded(
+      await waitLimit.bounded(
         response,
         seconds,
         async (signal) => await predictions.waitForEnd(id, signal),
       );
       record = await reader.read(id, tenant, roomFor(response));
     }
-    await sendRecord(response, 200, record, load);
+    await sendRecord(response, 200, record, whyQueued);
   });
 
   router.post('/predictions/:id/cancel', async (request, response) => {
@@ -37,7 +37,7 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
     const { ended } = await reader.find(id, tenant);
     if (ended === null) await predictions.cancel(id);
     const record = withoutOutput(await reader.read(id, tenant, null));
-    await sendRecord(response, ended === null ? 202 : 200, record, load);
+    await sendRecord(response, ended === null ? 202 : 200, record, whyQueued);
   });
   return router;
 }

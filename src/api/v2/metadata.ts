@@ -4,7 +4,7 @@ import type { GraphSignature, TensorSpec } from '../../contract/tensor.ts';
 import type { ModelRepository, ModelVersion } from '../../models/repository.ts';
 import { TENSOR_FILE } from '../../pipelines/index.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
-import type { Load } from '../../records/why-queued.ts';
+import type { WhyQueued } from '../../records/why-queued.ts';
 import { Problem } from '../http/problems.ts';
 
 export const serverMetadata = (version: string) => ({
@@ -47,10 +47,10 @@ const tensorMetadata = ({ name, datatype, shape }: TensorSpec) => ({
 });
 
 /** Every version in the repository, those that cannot be served with their reason. */
-export async function repositoryIndex(repository: ModelRepository, load: Load) {
+export async function repositoryIndex(repository: ModelRepository, whyQueued: WhyQueued) {
   const tensorModels = repository.all().filter(({ manifest }) => manifest.pipeline === 'tensor');
   const known = tensorModels.map(async ({ ref }) => {
-    const workers = await load.workersOf(ref);
+    const workers = await whyQueued.workersOf(ref);
     const isServed = workers.some(({ state }) => state !== 'unavailable');
     return indexEntry(ref, isServed ? null : (workers[0]?.reason ?? 'no worker serves it'));
   });

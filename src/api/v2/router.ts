@@ -39,7 +39,7 @@ export interface V2Dependencies extends AnswerDependencies {
 }
 
 export function v2Router(dependencies: V2Dependencies): Router {
-  const { repository, acceptance, load, engine, softwareVersion } = dependencies;
+  const { repository, acceptance, whyQueued, engine, softwareVersion } = dependencies;
   const router = Router();
   const raw = bodyReader(dependencies);
   const isEngineReady = remember(
@@ -58,7 +58,7 @@ export function v2Router(dependencies: V2Dependencies): Router {
     response.status(isReady ? 200 : 503).json({ ready: isReady });
   });
   router.post('/repository/index', async (_request, response) => {
-    response.json(await repositoryIndex(repository, load));
+    response.json(await repositoryIndex(repository, whyQueued));
   });
 
   const model = '/models/:model{/versions/:version}';
@@ -68,7 +68,7 @@ export function v2Router(dependencies: V2Dependencies): Router {
   });
   router.get(`${model}/ready`, async (request, response) => {
     const { version } = tensorModelOf(request, acceptance);
-    const workers = await load.workersOf(version.ref);
+    const workers = await whyQueued.workersOf(version.ref);
     const isReady = workers.some(({ state }) => state !== 'unavailable');
     response.status(isReady ? 200 : 503).json({ name: version.ref.name, ready: isReady });
   });
@@ -95,7 +95,7 @@ async function submitInfer(
   response: Response,
   dependencies: V2Dependencies,
 ): Promise<{ readonly order: AcceptedOrder; readonly wanted: WantedAnswer }> {
-  const { acceptance, waits, maxJsonBytes } = dependencies;
+  const { acceptance, waitLimit, maxJsonBytes } = dependencies;
   const { version, graph } = tensorModelOf(request, acceptance);
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const infer = parseInferRequest(body, request.get(HEADER_LENGTH), graph, maxJsonBytes);
@@ -105,7 +105,7 @@ async function submitInfer(
   }
   if (!isAsync) {
     requireReader(response);
-    waits.requireRoom(response); // before it is accepted
+    waitLimit.requireRoom(response); // before it is accepted
   }
   const head = orderHead(request, response, version);
   const order = await submit(response, dependencies, async () => {
@@ -151,15 +151,15 @@ async function accept(
   return await acceptance.accept({ ...head, inputs, terms, asSent: null });
 }
 
-/** Waits for the output, and answers with it. */
+/** WaitLimit for the output, and answers with it. */
 async function answerOutput(
   response: Response,
   accepted: Accepted,
   wanted: WantedAnswer,
-  { predictions, reader, store, publicUrl, waits }: V2Dependencies,
+  { predictions, reader, store, publicUrl, waitLimit }: V2Dependencies,
 ): Promise<void> {
   const { id } = accepted;
-  const waited = await waits.bounded(response, wanted.waitS, async (signal) => {
+  const waited = await waitLimit.bounded(response, wanted.waitS, async (signal) => {
     return await predictions.waitForEnd(id, signal);
   });
   const ended = waited ?? (await reader.find(id, accepted.tenant)).ended; // canceled, or ended from outside

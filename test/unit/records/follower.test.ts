@@ -1,4 +1,4 @@
-import { Watches } from '../../../src/records/follower.ts';
+import { Follower } from '../../../src/records/follower.ts';
 import type { Ended, Prediction } from '../../../src/contract/prediction.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { EngineUnavailableError } from '../../../src/temporal/timely-calls.ts';
@@ -12,7 +12,7 @@ const record = (status: string, completed_at: string | null = null) =>
 function fake() {
   let end: () => void = () => {};
   const state = { reads: 0, waits: 0, stopped: 0, answer: () => record('processing') };
-  const watches = new Watches({
+  const watches = new Follower({
     logger,
     reader: {
       read: async () => {

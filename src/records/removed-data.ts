@@ -6,7 +6,7 @@ import { Refusal } from '../contract/refusal.ts';
  * Throws the problems `data_removed` and `expired` when the prediction was the tenant's, and its data is
  * gone.
  */
-export async function refuseRemoved(
+export async function refuseRemovedData(
   id: string,
   tenant: string,
   store: PayloadStore,

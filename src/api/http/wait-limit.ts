@@ -4,7 +4,7 @@ import { onRevoked, revokedProblem, tenantOf } from './access.ts';
 import { Problem } from './problems.ts';
 import type { Shares } from './shares.ts';
 
-export class Waits {
+export class WaitLimit {
   readonly #places: Shares;
 
   constructor(places: Shares) {

@@ -10,14 +10,14 @@ import type { OrderTerms, PredictionChanges } from './request-schema.ts';
 const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
 
-export interface TermLimits {
+export interface TimeLimits {
   /** Without a word from the request. */
   readonly deadlineMs: number;
   readonly queueTtlMs: number;
   readonly resultTtlMs: number;
 }
 
-export type Terms = Pick<
+export type Times = Pick<
   Accepted,
   | 'result_ttl'
   | 'queue_ttl'
@@ -29,12 +29,12 @@ export type Terms = Pick<
 >;
 
 /** Throws a problem that names the member. */
-export function termsOf(
+export function timesOf(
   request: OrderTerms,
   { timeouts }: Manifest,
-  limits: TermLimits,
+  limits: TimeLimits,
   nowMs: number,
-): Terms {
+): Times {
   const startMs = startOf(request.start_after, nowMs);
   const deadlineMs = within(request.deadline, 'deadline', MAX_DEADLINE_MS) ?? limits.deadlineMs;
   const queueTtlMs =

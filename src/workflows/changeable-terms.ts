@@ -31,7 +31,7 @@ interface Scheduling {
   readonly historyLength: number;
 }
 
-export class Terms {
+export class ChangeableTerms {
   readonly #heartbeatTimeoutMs: number;
   #accepted: Accepted;
   #isFetching: boolean;

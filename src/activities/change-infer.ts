@@ -1,10 +1,10 @@
 /* The changeInfer activity: other options for an infer activity that waits. */
 import type { ChangeInferRequest } from '../contract/messages.ts';
 
-export type TermsActivities = ReturnType<typeof createTermsActivities>;
+export type ChangeInferActivities = ReturnType<typeof createChangeInferActivities>;
 
 /** `predictions.changeInfer` does nothing when there is no such activity any more. */
-export const createTermsActivities = (predictions: {
+export const createChangeInferActivities = (predictions: {
   changeInfer(request: ChangeInferRequest): Promise<void>;
 }) => ({
   /** May be repeated: it sets, and adds nothing. */
