@@ -14,18 +14,21 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 };
 const YEAR_MS = 365 * DAY_MS;
 
+const durationOf = (maxMs: number) =>
+  z.string().transform((text, context) => {
+    const durationMs = parseDurationMs(text);
+    if (durationMs !== null && durationMs > 0 && durationMs <= maxMs) return durationMs;
+    const most = formatDuration(maxMs);
+    context.addIssue(`must be a duration such as 90s or 1h30m, at most ${most}`);
+    return z.NEVER;
+  });
+
 /** Milliseconds, written as `90s` or `1h30m`. */
 export const duration = (fallback: string, maxMs = YEAR_MS) =>
-  z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const durationMs = parseDurationMs(text);
-      if (durationMs !== null && durationMs > 0 && durationMs <= maxMs) return durationMs;
-      const most = formatDuration(maxMs);
-      context.addIssue(`must be a duration such as 90s or 1h30m, at most ${most}`);
-      return z.NEVER;
-    });
+  z.string().default(fallback).pipe(durationOf(maxMs));
+
+/** The same, where another setting gives the default. */
+export const optionalDuration = durationOf(YEAR_MS).optional();
 
 const size = z.string().transform((text, context) => {
   const [, amount, unit] = /^(\d+)(KiB|MiB|GiB|)$/.exec(text) ?? [];
@@ -64,16 +67,16 @@ export const oneOf = <T extends string>(values: readonly T[]) =>
 /** The same, where there is no number that everybody would want. */
 export const optionalBytes = size.optional();
 
+const portNumber = z
+  .string()
+  .refine((text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, 'must be a port, 0 to 65535')
+  .transform(Number);
+
 /** A port, as a number. */
-export const port = (fallback: number) =>
-  z
-    .string()
-    .default(String(fallback))
-    .refine(
-      (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535,
-      'must be a port, 0 to 65535',
-    )
-    .transform(Number);
+export const port = (fallback: number) => z.string().default(String(fallback)).pipe(portNumber);
+
+/** The same, where it matters whether somebody has chosen it. */
+export const optionalPort = portNumber.optional();
 
 /** `true` or `false`. */
 export const flag = z

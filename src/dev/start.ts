@@ -93,7 +93,7 @@ async function launch(config: Config): Promise<void> {
   );
 }
 
-/** WaitLimit for the Temporal server, and says so; then it has what we need. */
+/** Waits for the Temporal server, and says so; then it has what we need. */
 async function prepareServer({ temporal, resultTtlMs }: Config): Promise<void> {
   const { connection, namespace } = temporal;
   const saying = setTimeout(() => {

@@ -59,7 +59,7 @@ export interface NamespaceOptions {
   readonly patienceMs: number;
 }
 
-/** WaitLimit for the server, then makes the namespace and the search attributes that are missing. */
+/** Waits for the server, then makes the namespace and the search attributes that are missing. */
 export async function prepareNamespace(options: NamespaceOptions): Promise<void> {
   const { namespace, patienceMs } = options;
   const connection = Connection.lazy(options.connection);

@@ -17,7 +17,7 @@ export class HeavyWork {
   #parsedBytes = 0;
   readonly #waiting = new Set<() => void>();
 
-  /** WaitLimit until so many bytes of JSON may be parsed; what it returns is called when they are done with. */
+  /** Waits until so many bytes of JSON may be parsed; what it returns is called when they are done with. */
   async begin(bytes: number): Promise<() => void> {
     if (bytes < LIGHT_BYTES) return () => {};
     const lateAtMs = Date.now() + MAX_WAIT_MS;
@@ -39,7 +39,7 @@ export class HeavyWork {
     };
   }
 
-  /** WaitLimit for a turn to do one piece of work on so many bytes. */
+  /** Waits for a turn to do one piece of work on so many bytes. */
   async turn(bytes: number): Promise<void> {
     if (bytes < LIGHT_BYTES) return;
     this.#line = this.#line.then(async () => await setImmediate());

@@ -47,7 +47,7 @@ export interface ReaderDependencies extends RecordSettings {
 }
 
 type Running = Extract<Prediction, { completed_at: null }>;
-/** Where an output goes to that is read: it may be large. */
+/** Counts the memory of an output that is read, and gives it a turn to be parsed. */
 export interface OutputRoom {
   /** Called before it is read; refuses when there is no room for so many bytes. */
   take(bytes: number): void;
@@ -78,7 +78,7 @@ export class PredictionReader {
     return await this.#describe(id, tenant);
   }
 
-  /** What has happened to it. */
+  /** What has happened to a prediction, in the order of time. */
   async history(id: string, tenant: string): Promise<readonly HistoryEntry[]> {
     const { description } = await this.#describe(id, tenant);
     return await this.#dependencies.predictions.history(description);
@@ -123,7 +123,7 @@ export class PredictionReader {
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
     const fitting = this.#isTooLarge(ended) ? null : room;
     return await this.#finalRecord(accepted, ended, fitting).catch(async (error: unknown) => {
-      // One damaged payload must not fail the list: whoever reads it is told.
+      // One damaged payload must not fail the list. A client that reads this prediction is told.
       const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
       if (!isOne) throw error;
       return await this.#finalRecord(accepted, ended, null);
@@ -133,7 +133,7 @@ export class PredictionReader {
   async #describe(id: string, tenant: string) {
     const description = await this.#ask(id, tenant);
     const found = ownOnly(foundIn(description, id), tenant);
-    // Temporal takes its time to forget what was removed.
+    // Temporal forgets a deleted workflow up to a minute later, so the tombstone decides.
     if (found.ended !== null) await refuseRemovedData(id, tenant, this.#dependencies.store);
     if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
       const at = new Date(expiresAtMs(found.accepted, found.ended)).toISOString();
@@ -162,7 +162,7 @@ export class PredictionReader {
       return { ...base, status, progress: report?.progress ?? null, queue: null };
     }
     const model = modelRefOf(accepted);
-    // A record is never refused because nobody can tell why it waits.
+    // When nobody can tell why it waits, the record is answered without the reason.
     const unknown = { depth: null, reason: null };
     const { depth, reason } = await this.#dependencies.whyQueued
       .queueOf(model)
@@ -197,7 +197,7 @@ export class PredictionReader {
     return runningState(facts, Date.now());
   }
 
-  /** Whether its output is answered by its own URL only: media, or much JSON. */
+  /** Whether the output can only be read at its own URL, because it is media or much JSON. */
   #isTooLarge(ended: Ended): boolean {
     if (ended.status !== 'succeeded' || ended.output.kind === 'inline') return false;
     const { bytes, media_type: mediaType } = ended.output.claim;
@@ -215,7 +215,7 @@ function foundIn(description: WorkflowExecutionDescription, id: string): Predict
   return memo;
 }
 
-/** Another tenant's is as unknown as one that never was. */
+/** Treats a prediction of another tenant as one that does not exist. */
 function ownOnly(found: PredictionMemo, tenant: string): PredictionMemo {
   if (found.accepted.tenant === tenant) return found;
   throw new WorkflowMissingError(found.accepted.id);

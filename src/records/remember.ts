@@ -1,4 +1,4 @@
-/** Answers from memory for so long; concurrent calls share one reading. A failure is not kept. */
+/** Keeps what `read` gives for `freshMs`. Concurrent calls share one reading; a failure is not kept. */
 export function remember<T>(read: () => Promise<T>, freshMs: number): () => Promise<T> {
   let value: Promise<T> | null = null;
   let readAtMs = 0;

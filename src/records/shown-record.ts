@@ -6,11 +6,11 @@ import { createHash } from 'node:crypto';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { InputReference, Prediction } from '../contract/prediction.ts';
 
-/** More JSON than this fills a terminal. */
+/** Larger values are shown as references, because they would fill a terminal. */
 const MAX_SHOWN_BYTES = 256;
 
 export const INCLUDABLE = ['input', 'output'] as const;
-/** The members whose values are wanted whole. */
+/** The members whose large values the client wants to see. */
 export type Included = readonly (typeof INCLUDABLE)[number][];
 
 /** The record with each input value and the output as `{url, bytes, …}` when it is large. */
@@ -24,7 +24,7 @@ export function abridged(record: Prediction, included: Included): Prediction {
   return { ...base, output: output as unknown as Json, output_url: url };
 }
 
-/** The record for whoever may not read: where the values are, and nothing of what they are. */
+/** The record for a key without the scope `read`: it says where the values are, and nothing of what they are. */
 export const withoutValues = (record: Prediction): Prediction =>
   withoutOutput({ ...record, input: hiddenInput(record) });
 
@@ -52,7 +52,7 @@ const shownInput = ({ input, urls }: Prediction): Prediction['input'] =>
 
 const sizeOf = (value: Json): number => Buffer.byteLength(JSON.stringify(value));
 
-/** What lies in the store is a reference already. */
+/** A value that lies in the store is a reference already. */
 const isReference = (value: Json | InputReference, url: string): boolean =>
   typeof value === 'object' && value !== null && 'url' in value && value.url === url;
 

@@ -89,7 +89,7 @@ const clampSeconds = (ms: number): number =>
   Math.min(RETRY_AFTER_S.most, Math.max(RETRY_AFTER_S.least, Math.ceil(ms / 1000)));
 
 function reasonOf(workers: readonly ServingWorker[], isPolled: boolean): QueueReason {
-  // Such a version is not polled: its tasks wait for a worker that has loaded it.
+  // No worker polls the queue of a version that it could not load: the tasks wait for one that has.
   if (workers.every(({ state }) => state === 'unavailable')) return 'model_unavailable';
   if (!isPolled) return 'no_worker';
   if (workers.some(({ state }) => state === 'ready')) return 'capacity';

@@ -18,14 +18,14 @@ export interface ServingWorker extends ServedModelState {
   readonly worker: string;
 }
 
-/** More than anybody has workers; each is a file that is opened. */
+/** At most this many files are read at once; nobody has more workers. */
 const MAX_STATES = 500;
 /** A worker that was lost with its host leaves its state behind. */
 const FORGOTTEN_AFTER_MS = 3_600_000;
 
 const count = z.number().min(0);
 
-/** A later version may say more. */
+/** A worker of a later version may write further members. */
 const stateSchema = z.object({
   worker: z.string().max(500),
   updated_at: z.iso.datetime(),
@@ -84,7 +84,7 @@ export class WorkerStates {
     try {
       return stateSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
     } catch (error) {
-      if (error instanceof PayloadNotFoundError) return null; // a worker that leaves takes it along
+      if (error instanceof PayloadNotFoundError) return null; // a worker removes its file when it stops
       const isUnreadable = error instanceof StorageError;
       if (!this.#said.has(key)) {
         const what = isUnreadable
@@ -98,7 +98,7 @@ export class WorkerStates {
     }
   }
 
-  /** Those that lived, and then any others: there may be more files than are read at once. */
+  /** First the files of living workers, then others: there may be more files than are read at once. */
   #mostRecentFirst(keys: readonly string[]): readonly string[] {
     const living = keys.filter((key) => this.#living.has(key));
     const others = keys.filter((key) => !this.#living.has(key));

@@ -118,7 +118,7 @@ export class PredictionEngine {
   }
 
   /**
-   * WaitLimit until a prediction ends or `signal` aborts. Null when it ended in a way that only
+   * Waits until a prediction ends or `signal` aborts. Null when it ended in a way that only
    * `describe` can tell, or did not end.
    */
   async waitForEnd(id: string, signal: AbortSignal): Promise<Ended | null> {

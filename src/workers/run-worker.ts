@@ -116,7 +116,7 @@ function installRuntime(logger: Logger): void {
   });
 }
 
-/** WaitLimit for a server that is not there yet, since all of it may be starting at once; and says so. */
+/** Waits for a server that is not there yet, since all of it may be starting at once; and says so. */
 async function connect(config: Config, logger: Logger, stop: AbortSignal) {
   const { connection, namespace } = config.temporal;
   const options = connection as NativeConnectionOptions;

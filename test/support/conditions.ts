@@ -1,4 +1,4 @@
-/** WaitLimit until `check` answers something that is not undefined; fails with `what` when it never does. */
+/** Waits until `check` answers something that is not undefined; fails with `what` when it never does. */
 export async function until<T>(
   what: string,
   check: () => Promise<T | undefined> | T | undefined,

@@ -20,5 +20,5 @@ test('it lists every folder of src, and none that is not there', () => {
   const folders = readdirSync('src', { withFileTypes: true }).filter((entry) =>
     entry.isDirectory(),
   );
-  expect(listed.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
+  expect(new Set(listed)).toEqual(new Set(folders.map(({ name }) => name)));
 });

@@ -13,6 +13,14 @@ test('an empty environment is the zero-config default on loopback', () => {
   });
 });
 
+test('what nobody has set follows another setting, or is not set', () => {
+  const { queueTtlMs, inferenceMetrics } = readConfig({ BUZZER_DEADLINE: '48h' });
+  const chosen = readConfig({ BUZZER_METRICS_PORT: '9092' }).inferenceMetrics;
+
+  expect(queueTtlMs).toBe(48 * 3_600_000);
+  expect([inferenceMetrics.isPortFixed, chosen.isPortFixed]).toEqual([false, true]);
+});
+
 test('every setting has its line in the docs, and every line there its setting', async () => {
   const text = await readFile('docs/configuration.md', 'utf8');
   const firstCells = text

@@ -9,19 +9,19 @@ import { methodsAt, operationOf, requireKnownQuery } from '../operations.ts';
 import { contextOf } from './context.ts';
 import { Problem } from './problems.ts';
 
-/** Whose everything is where there are no keys. */
+/** The tenant of every request where there are no keys. */
 const DEFAULT_TENANT = 'default';
 
 export interface AccessSettings {
   /** Null: nobody needs a key. */
   readonly keys: KnownKeys | null;
-  /** Only this machine can reach the API: without keys, that must not mean every page its browser shows. */
+  /** Only this machine can reach the API. Without keys, a web page that its browser shows must not use it. */
   readonly isLoopback: boolean;
   readonly publicUrl: string;
   readonly corsOrigins: readonly string[];
 }
 
-/** Lets through what is an operation, and asked for by somebody who may. */
+/** Refuses a request that asks for no operation, or whose key does not allow the operation. */
 export function requireAccess({ keys, ...settings }: AccessSettings): RequestHandler {
   const requireOwnPage = ownPages(settings);
   return async (request, response, next) => {
@@ -51,10 +51,10 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       const stopWatching = keys.watch(key.id, () => {
         context.isRevoked = true;
         const isHeard = response.emit(REVOKED);
-        if (!isHeard && response.headersSent) response.destroy(); // a download, say
+        if (!isHeard && response.headersSent) response.destroy(); // nothing listens during a download: the connection is cut
       });
       if (response.destroyed)
-        stopWatching(); // it hung up while we looked at the key
+        stopWatching(); // the client hung up while we looked at its key
       else response.once('close', stopWatching);
     }
     requireKnownQuery(operation, request.query);
@@ -62,7 +62,7 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
   };
 }
 
-/** Whose request it is. */
+/** The tenant whose request this answers. */
 export const tenantOf = (response: Response): string => contextOf(response).tenant;
 
 /** Emitted on a response whose key was revoked, or has expired, while it is being answered. */

@@ -25,7 +25,7 @@ export interface AnswerDependencies {
   readonly publicUrl: string;
 }
 
-/** Has a prediction accepted, and its answer begun: whatever fails from then on, the client learns its id. */
+/** Accepts a prediction and sets the headers of its answer: whatever fails afterwards, the client learns the id. */
 export async function submit(
   response: Response,
   { quotas, publicUrl }: Pick<AnswerDependencies, 'quotas' | 'publicUrl'>,
@@ -58,7 +58,7 @@ export async function answerAccepted(
   const { accepted, isReplayed } = order;
   const record = await afterWaiting(response, order, waitS, dependencies).catch(
     async (error: unknown) => {
-      if (isReplayed) throw error; // it is not new: it may have ended, or expired
+      if (isReplayed) throw error; // it was accepted earlier, so it may have ended or expired
       return await reader.justAccepted(accepted);
     },
   );

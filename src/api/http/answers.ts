@@ -1,6 +1,6 @@
 /*
- * Answers lie in memory until their clients have read them, which may be never. Together they may take
- * only so much of it, and one tenant's only a share.
+ * An answer stays in memory until its client has read it, and a client may never read. So all answers
+ * together have a limit, and the answers of one tenant have a share of it.
  */
 import type { RequestHandler, Response } from 'express';
 import type { OutputRoom } from '../../records/prediction-reader.ts';
@@ -10,10 +10,10 @@ import { Problem } from './problems.ts';
 import type { HeavyWork } from '../../records/heavy-work.ts';
 import type { Shares } from './shares.ts';
 
-/** The operating system takes so much of an answer at once. */
+/** The operating system takes this much of an answer at once, so smaller ones are not counted. */
 const UNCOUNTED_BYTES = 16 * 1024;
 
-/** Lets what answers a request make room for large parts of its answer. */
+/** Gives each request a room in which the large parts of its answer are counted. */
 export const countAnswers =
   (shares: Shares, heavyWork: HeavyWork): RequestHandler =>
   (_request, response, next) => {
@@ -24,7 +24,7 @@ export const countAnswers =
     next();
   };
 
-/** For the bytes of an answer, before they are read; refuses as `overloaded` when there is none. */
+/** The room for the answer of this request; its `take` refuses as `overloaded` when the limit is reached. */
 export function roomFor(response: Response): OutputRoom {
   const { room } = contextOf(response);
   if (room === undefined) throw new TypeError('countAnswers comes before what answers');
@@ -34,7 +34,7 @@ export function roomFor(response: Response): OutputRoom {
 function hold(response: Response, bytes: number, shares: Shares): void {
   if (bytes <= UNCOUNTED_BYTES || response.destroyed) return;
   const tenant = tenantOf(response);
-  // An answer that is alone may be larger than a share: it could never be given otherwise.
+  // When no other answer is in memory, one may be larger than a share: it could never be sent otherwise.
   if (shares.taken > 0 && !shares.hasRoom(tenant, bytes)) {
     const detail = `answers that nobody has read yet take ${shares.taken} bytes (BUZZER_MAX_BUFFERED): read them, and ask again`;
     throw new Problem('overloaded', detail);

@@ -16,7 +16,7 @@ import { Problem } from './problems.ts';
 import type { HeavyWork } from '../../records/heavy-work.ts';
 import type { Shares } from './shares.ts';
 
-/** It says nothing of the path, and so leaves a route's parameters what they are. */
+/** A middleware that works for any path: it keeps the types of the parameters of its route. */
 type Reader = <Params>(
   request: Request<Params>,
   response: Response,
@@ -32,7 +32,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 export interface BodyLimits {
   /** The bytes that all bodies share. */
   readonly shares: Shares;
-  /** Of one of JSON. */
+  /** The limit of one JSON body. */
   readonly maxJsonBytes: number;
   readonly heavyWork: HeavyWork;
 }
@@ -52,7 +52,7 @@ export class Bodies {
         const bytes = await this.read(request as Request, response, maxJsonBytes);
         await this.#heavyWork.turn(bytes.length);
         request.body = bytes.length === 0 ? {} : jsonOf(bytes);
-        await this.#heavyWork.turn(bytes.length); // it is checked in another one
+        await this.#heavyWork.turn(bytes.length); // the value is checked in another turn
       }
       next();
     };
@@ -70,7 +70,7 @@ export class Bodies {
     };
   }
 
-  /** The whole body, of so many bytes at most; it is held until the answer is over, or `releaseBody`. */
+  /** Reads the whole body. Its bytes are counted until the answer is over, or `releaseBody` is called. */
   async read(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
     if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
     const decoder = decoderOf(request);
@@ -86,7 +86,7 @@ export class Bodies {
     response.once('close', release);
     const body = await collect(request, decoder, (bytes) => {
       if (held + bytes > maxBytes) throw tooLarge(maxBytes);
-      // A body that is alone may be larger than a share: it would never be taken otherwise.
+      // When no other body is in memory, one may be larger than a share: it would never be accepted otherwise.
       const isAlone = this.#shares.taken === held;
       if (!isAlone && !this.#shares.hasRoom(tenant, bytes)) {
         const detail = `the bodies of other requests take ${this.#shares.taken} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
@@ -98,7 +98,7 @@ export class Bodies {
     });
     end = await this.#heavyWork.begin(body.length);
     contextOf(response).bodyBytes = body.length;
-    if (response.destroyed) end(); // it hung up meanwhile
+    if (response.destroyed) end(); // the client hung up meanwhile
     return body;
   }
 }
@@ -113,7 +113,7 @@ async function collect(
   const chunks: Buffer[] = [];
   try {
     await new Promise<void>((resolve, reject) => {
-      // Not an async iterator: that would destroy the request, and our answer with it.
+      // An async iterator would destroy the request when it ends early, and our answer with it.
       source.on('data', (chunk: Buffer) => {
         try {
           admit(chunk.length);
@@ -146,7 +146,7 @@ function jsonOf(bytes: Buffer): unknown {
   throw new Problem('malformed_request', 'the body must be a JSON object');
 }
 
-/** Null: the bytes come as they are. */
+/** The decoder that `Content-Encoding` asks for; null when the bytes are not encoded. */
 function decoderOf(request: Request): Transform | null {
   const encoding = (request.get('Content-Encoding') ?? 'identity').toLowerCase();
   if (encoding === 'identity') return null;
@@ -174,7 +174,7 @@ const tooLarge = (maxBytes: number): Problem =>
 export const hasBody = ({ headers }: Pick<Request, 'headers'>): boolean =>
   headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
 
-/** The body has been seen to: what follows, such as waiting, is done without it. */
+/** Lets go of the body, when what follows (such as waiting for the end) does not need it. */
 export function releaseBody(response: Response): void {
   response.req.body = undefined;
   contextOf(response).releaseBody?.();

@@ -17,7 +17,7 @@ const EXPOSED = [
 
 export function browserHeaders(settings: {
   readonly publicUrl: string;
-  /** Whose pages may ask; none: only our own. */
+  /** The origins whose pages may use the API; when there are none, only our own pages may. */
   readonly corsOrigins: readonly string[];
 }): readonly RequestHandler[] {
   const { publicUrl, corsOrigins } = settings;

@@ -9,7 +9,7 @@ import type { ProblemCode } from './problems.ts';
 
 type Answer = readonly [status: number, code: ProblemCode, title: string, detail: string];
 
-/** By the code of Node's error. */
+/** The answers, by the code of Node's error. */
 const ANSWERS: Readonly<Record<string, Answer>> = {
   HPE_HEADER_OVERFLOW: [
     431,

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Logger } from '../../telemetry/logger.ts';
 
-/** For files, and connections to Temporal. */
+/** Descriptors that are kept for files and for connections to Temporal. */
 const RESERVED_DESCRIPTORS = 256;
-/** Where nobody says how many there may be. */
+/** The usual limit, for systems that do not tell theirs. */
 const USUAL_DESCRIPTORS = 1024;
 const SAY_EVERY_MS = 10_000;
 

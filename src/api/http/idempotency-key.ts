@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { Problem } from './problems.ts';
 
-/** What the IETF's draft leaves open; long enough for a UUID or a path. */
+/** The draft of the IETF sets no length: this is long enough for a UUID or a path. */
 const KEY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 
 /** The header `Idempotency-Key`; null when there is none. Throws a problem when it cannot be one. */

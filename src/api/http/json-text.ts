@@ -9,13 +9,13 @@ import { Problem } from './problems.ts';
 
 /** A tensor has at most 32 dimensions; everything else that is taken here is flatter. */
 const MAX_DEPTH = 100;
-/** Of all objects together: 700,000 take a second. */
+/** Members of all objects together: parsing 700,000 takes a second. */
 const MAX_MEMBERS = 50_000;
-/** Objects and arrays: a million take half a second. */
+/** Objects and arrays together: parsing a million takes half a second. */
 const MAX_CONTAINERS = 250_000;
-/** A million that differ take half a second. */
+/** Parsing a million different strings takes half a second. */
 const MAX_STRINGS = 250_000;
-/** Of all arrays together: a million decimal fractions take an eighth of a second. */
+/** Elements of all arrays together: parsing a million decimal fractions takes an eighth of a second. */
 const MAX_ELEMENTS = 1_000_000;
 
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
@@ -91,7 +91,7 @@ function endOfString(bytes: Buffer, start: number): number {
   return end;
 }
 
-/** An odd number of backslashes before it: they escape each other from the left. */
+/** Whether the quote at `at` is escaped: an odd number of backslashes stands before it. */
 function isEscaped(bytes: Buffer, at: number): boolean {
   let before = at - 1;
   while (bytes[before] === BACKSLASH) before -= 1;

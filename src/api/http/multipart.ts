@@ -7,10 +7,10 @@ import { Problem } from './problems.ts';
 
 /** The part that holds what a JSON request would. */
 export const REQUEST_PART = 'request';
-/** It is read whole; what is large in a form comes as files. */
+/** The limit of that part, which is read whole. Large values come as files. */
 const MAX_JSON_BYTES = 256 * 1024;
 const MAX_HEADERS_OF_A_PART = 16;
-/** Nothing of it has come, or been read, for so long. */
+/** After so long without progress the form is given up. */
 const STALL_MS = 20_000;
 
 /**
@@ -23,7 +23,7 @@ export async function readForm(
   maxFiles: number,
   onFile: (name: string, body: Readable) => Promise<unknown>,
 ): Promise<string | null> {
-  if (request.destroyed) throw malformed('it breaks off'); // nothing of it would be heard any more
+  if (request.destroyed) throw malformed('it breaks off'); // a destroyed request emits no more events
   const parser = parserOf(request, maxFiles);
   const files: Readable[] = [];
   const work: Promise<unknown>[] = [];
@@ -31,14 +31,14 @@ export async function readForm(
   try {
     const text = await new Promise<string | null>((resolve, reject) => {
       let found: string | null = null;
-      // A part without a name comes with none, whatever the types say.
+      // The parser passes undefined for a part without a name, although its types do not say so.
       parser.on('field', (name: string | undefined, value, _isNameCut, isCut) => {
         if (name !== REQUEST_PART) reject(unknownPart(name));
         else if (isCut) reject(tooLarge());
         else found = value;
       });
       parser.on('file', (name: string | undefined, file) => {
-        file.on('error', () => {}); // whoever reads it is told, if anybody does yet
+        file.on('error', () => {}); // an error without a listener would end the process; the reader of the file is told anyway
         files.push(file);
         if (name === undefined) {
           reject(unknownPart(name));
@@ -56,7 +56,7 @@ export async function readForm(
       request.once('close', () => {
         if (!request.readableEnded) reject(malformed('it breaks off'));
       });
-      // The parser can come to a halt in a part that it skips.
+      // The parser can stop for ever in a part that it skips.
       stalled = setTimeout(() => reject(malformed('it stands still')), STALL_MS);
       request.on('data', () => stalled?.refresh());
       request.pipe(parser);
@@ -64,7 +64,7 @@ export async function readForm(
     await Promise.all(work);
     return text;
   } catch (error) {
-    request.unpipe(parser); // it is not destroyed: that would take our answer with it
+    request.unpipe(parser); // destroying the request would destroy our answer too
     parser.destroy();
     for (const file of files) file.destroy(new Error('the form was given up'));
     await Promise.allSettled(work);

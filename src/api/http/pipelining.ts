@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RequestHandler } from 'express';
 
-/** More than any client sends before it has read an answer. */
+/** No usual client sends more requests than this before it has read an answer. */
 const MAX_WAITING = 16;
 
 /**

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { Problem } from './problems.ts';
 
-/** A client may wait this long within one request, and does when it does not say how long. */
+/** The longest wait within one request, and the wait of a client that does not say how long. */
 export const MAX_WAIT_S = 60;
 
 /**

@@ -24,7 +24,7 @@ import { type Dialect, PROBLEM_JSON } from './dialect.ts';
 import { linger } from './linger.ts';
 import { EngineUnavailableError, WorkflowMissingError } from '../../temporal/timely-calls.ts';
 
-/** What only HTTP can refuse, beside what anybody can. */
+/** The codes of refusals, and those that only HTTP has. */
 export type ProblemCode =
   | RefusalCode
   | 'malformed_request'
@@ -60,9 +60,9 @@ export const speak =
     next();
   };
 
-/** Of a 503 that does not know better. */
+/** The `Retry-After` of a 503 that does not say when. */
 const RETRY_SOON_MS = 1000;
-/** Until then the tenant's other deletions, and what has expired, are seen. */
+/** Within this time the stored bytes of a tenant are measured again. */
 const RETRY_WHEN_MEASURED_MS = 60_000;
 
 function describeCode(code: ProblemCode): readonly [status: number, title: string] {
@@ -125,14 +125,14 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
 const needsPerson = (error: unknown): boolean =>
   error instanceof SecretBoxError || (error instanceof StorageError && error.needsPerson);
 
-/** What a person must look into. */
+/** Codes that the log shows as errors: a person must look into them. */
 const LOUD: ReadonlySet<ProblemCode> = new Set(['internal', 'payload_corrupt']);
 
 /** Express's last handler: every error leaves as problem+json. */
 export const problemHandler =
   (logger: Logger): ErrorRequestHandler =>
   (error, request, response, next) => {
-    if (response.destroyed) return; // the client hung up: nobody listens
+    if (response.destroyed) return; // the client hung up: nobody reads an answer
     const problem = toProblem(error);
     if (LOUD.has(problem.code) || needsPerson(error)) {
       logger.error({ err: error, request_id: contextOf(response).requestId }, 'a request failed');
@@ -206,7 +206,7 @@ const cutError = ({ pointer, detail }: RefusalDetail): RefusalDetail => ({
   detail: cut(detail, MAX_DETAIL_CHARS),
 });
 
-/** When answering an error has failed as well. Express's own handler would show a stack. */
+/** Answers when answering an error has failed as well. Express's own handler would show a stack. */
 export const lastHandler: ErrorRequestHandler = (_error, _request, response, _next) => {
   if (response.headersSent) response.destroy();
   else response.writeHead(500, { 'Content-Type': 'application/problem+json' }).end(LAST_WORD);

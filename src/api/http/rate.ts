@@ -1,6 +1,6 @@
 import { Problem } from './problems.ts';
 
-/** Tenants whose allowance is whole again are forgotten when so many are known. */
+/** When more tenants than this are known, those with a full bucket are forgotten. */
 const MAX_KNOWN = 1000;
 
 /** How often a tenant may ask for something that makes requests to others: a token bucket. */
@@ -9,7 +9,7 @@ export class Rate {
   readonly #perSecond: number;
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>();
 
-  /** So many at once, and then so many a second. */
+  /** Allows `burst` requests at once, and then `perSecond`. */
   constructor({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }) {
     this.#burst = burst;
     this.#perSecond = perSecond;
@@ -40,7 +40,7 @@ export class Rate {
   }
 }
 
-/** Of asking a tenant's receivers for something, over and above what they are told anyway. */
+/** How often a tenant may have its receivers told again. */
 export interface RedeliveryRates {
   readonly one: Rate;
   /** All that have failed: each time two hundred at most. */

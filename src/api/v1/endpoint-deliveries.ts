@@ -21,7 +21,7 @@ import type { WaitLimit } from '../http/wait-limit.ts';
 
 /** One attempt takes at most 15 s, and may have to wait for a turn. */
 const TEST_WAIT_S = 20;
-/** So many are told again in one call; `has_more` says to call again. */
+/** One call redelivers this many; `has_more` says that there are more. */
 const MAX_REDELIVERIES = 200;
 const PAGE_SIZE = 100;
 
@@ -32,7 +32,7 @@ export interface EndpointDeliveriesDependencies {
   readonly waitLimit: WaitLimit;
   readonly bodies: Bodies;
   readonly cursors: Cursors;
-  /** Of asking receivers for something. */
+  /** How often a tenant may redeliver. */
   readonly redeliveryRates: RedeliveryRates;
 }
 
@@ -94,7 +94,7 @@ export function endpointDeliveriesRouter(dependencies: EndpointDeliveriesDepende
   return router;
 }
 
-/** A delivery of its own, with one attempt. */
+/** A ping is a delivery of its own, with one attempt. */
 function pingOf({ id, url }: WebhookEndpoint, tenant: string): DeliveryRequest {
   const eventId = newId('evt');
   const timestamp = new Date().toISOString();
@@ -108,7 +108,7 @@ function pingOf({ id, url }: WebhookEndpoint, tenant: string): DeliveryRequest {
   };
 }
 
-/** What has failed, or found the endpoint gone, and was not told since. */
+/** Redelivers what has failed or found the endpoint gone, and was not delivered since. */
 async function redeliverFailed(
   query: { readonly tenant: string; readonly endpoint: string; readonly failedSince: Date },
   { deliveryEngine, deliveries }: EndpointDeliveriesDependencies,

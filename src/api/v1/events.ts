@@ -14,7 +14,7 @@ import { abridged } from '../../records/shown-record.ts';
 import type { WaitLimit } from '../http/wait-limit.ts';
 import type { Follower } from '../../records/follower.ts';
 
-/** Proxies cut what is silent for a minute or so. */
+/** Proxies cut a connection that is silent for about a minute. */
 const KEEP_ALIVE_MS = 15_000;
 
 export interface EventsDependencies {
@@ -74,7 +74,7 @@ function follow(first: Prediction, response: Response, { follower, stop, show }:
     response.end();
   };
   const sendRecord = async (record: Prediction) => {
-    // Whoever asks for an output that cannot be read is told why.
+    // When the output cannot be read, the record goes out without it; a GET of it says why.
     const shown = await show(record).catch(() => record);
     if (!response.writableEnded) sendEvent(response, 'prediction', shown);
     if (isFinal(record)) close();
@@ -91,7 +91,7 @@ function follow(first: Prediction, response: Response, { follower, stop, show }:
         const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
         const hasProgressed = !isSame(record.progress, latest.progress);
         latest = record;
-        // A client that does not read gets the state when it does, and no queue of what was.
+        // Progress is left out while a client does not read: it gets the latest state when it does.
         if (!isNews && hasProgressed && !response.writableNeedDrain) {
           sendEvent(response, 'progress', record.progress);
         }
@@ -103,7 +103,7 @@ function follow(first: Prediction, response: Response, { follower, stop, show }:
   );
 }
 
-/** What a client is told of with the whole record. */
+/** A change of these members is sent as the whole record. */
 const newsOf = ({ status, priority, queue_ttl: queueTtl, deadline }: Prediction): string =>
   JSON.stringify([status, priority, queueTtl, deadline]);
 

@@ -74,7 +74,7 @@ function modelResource(
     media: Object.fromEntries(
       Object.entries(schema.media).map(([field, { accept }]) => [field, accept]),
     ),
-    input_schema: z.toJSONSchema(schema.forms ?? schema.input), // what it is checked against last and in full
+    input_schema: z.toJSONSchema(schema.forms ?? schema.input), // every form that the model takes
     options_schema: z.toJSONSchema(schema.options, { io: 'input' }),
     output_schema: z.toJSONSchema(schema.output),
     graphs,

@@ -21,7 +21,7 @@ import { INPUT, parseBody } from '../../submission/parse.ts';
 import { type ModelRequest, restSchema } from '../../submission/request-schema.ts';
 import { cancelAfter } from './cancel-after.ts';
 
-/** One that comes as JSON. */
+/** An order that comes as JSON. */
 export const orderOf = (
   http: Request,
   head: OrderHead,
@@ -42,7 +42,7 @@ const rawTypesOf = ({ schema }: ModelVersion): readonly string[] => {
 };
 
 /**
- * One that comes as raw bytes: the model's single media input, or a form of its own (`bodies`).
+ * An order that comes as raw bytes: the model's single media input, or a form of its own (`bodies`).
  * `?request=` holds the rest as JSON.
  */
 export async function rawOrder(
@@ -58,7 +58,7 @@ export async function rawOrder(
   const [media] = Object.keys(schema.media);
   const isMedia = media !== undefined && !!request.is([...rawTypesOf(head.version), OCTETS]);
   if (form === undefined && !isMedia) throw unsupported(request, head.version);
-  const given = request.query['request']; // an array, when given twice, is not JSON either
+  const given = request.query['request']; // an array when it is given twice, which is no JSON either
   const asSent =
     given === undefined
       ? {}
@@ -75,7 +75,7 @@ export async function rawOrder(
   }
   requirePlain(request);
   const order = orderOf(request, head, rest, asSent);
-  // One that ends with an error must not end the request with it: its answer goes the same way.
+  // When reading fails, the iterator must not destroy the request: the answer needs its connection.
   const bytes = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
   const body: OrderInput = { kind: 'stream', body: bytes };
   return { ...order, inputs: withInputs(order.inputs, { [media ?? '']: body }) };
@@ -92,7 +92,7 @@ function unsupported(request: Request, version: ModelVersion): Problem {
 }
 
 /**
- * One that comes as a form: each file is the media input of that name, which `upload` stores, and the part
+ * An order that comes as a form: each file is the media input of that name, which `upload` stores, and the part
  * `request` the rest.
  */
 export async function formOrder(
@@ -116,14 +116,14 @@ export async function formOrder(
   return { ...order, inputs: withInputs(order.inputs, files) };
 }
 
-/** `?request=` is for raw bodies: where the body has a place for it, one of the two would be ignored. */
+/** Refuses `?request=` beside a body that has a place for the same: one of the two would be ignored. */
 export function requireNoRequestQuery({ query }: Pick<Request, 'query'>): void {
   if (query['request'] === undefined) return;
   const detail = 'in the query, request is for raw bodies only: put what it says into this body';
   throw new Problem('malformed_request', detail);
 }
 
-/** Media is taken as it is: nothing is unpacked. */
+/** Refuses a `Content-Encoding`: media is stored as it is sent. */
 function requirePlain(request: Request): void {
   const encoding = request.get('Content-Encoding') ?? 'identity';
   if (encoding === 'identity') return;

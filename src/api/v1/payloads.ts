@@ -82,5 +82,5 @@ async function sendStored(response: Response, stored: Stored, store: PayloadStor
     ETag: `"${sha256}"`,
     'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
   });
-  await pipeline(body, response).catch(() => response.destroy()); // it broke off, at either end
+  await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
 }

@@ -37,7 +37,10 @@ export function predictionChangesRouter(
   return router;
 }
 
-/** The workflow, which has the last word, does not know of what runs, nor is it there before its time. */
+/**
+ * Refuses what the workflow cannot know. It has the last word, but it cannot see that an attempt runs, and
+ * it does not exist before `start_after`.
+ */
 function requireQueued({ id, status, queue }: Prediction): void {
   if (status !== 'queued') {
     const detail = `${id} is ${status}: only what waitLimit can be given other terms`;

@@ -15,7 +15,7 @@ import { listQuerySchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
 import { abridged, type Included } from '../../records/shown-record.ts';
 
-/** Behind so much, `include` is no longer heeded: making JSON of more holds everybody up. */
+/** When a page has this many bytes, further rows come without `include`: writing more JSON would hold others up. */
 const MAX_PAGE_BYTES = 4 * 1024 ** 2;
 
 type ListQuery = z.infer<typeof listQuerySchema>;

@@ -51,7 +51,7 @@ const ROUTERS: readonly ((dependencies: V1Dependencies) => Router)[] = [
   modelsRouter,
 ];
 
-/** Where everything is. */
+/** The URLs of everything that can be asked. */
 export const indexOf = (publicUrl: string) => ({
   name: 'buzzer',
   urls: {

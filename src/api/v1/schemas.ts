@@ -76,7 +76,7 @@ export const redeliverSchema = z.strictObject({
 /** `POST /v1/webhook_endpoints/{id}/redeliver` */
 export const redeliverSinceSchema = z.strictObject({ since: timeSchema });
 
-/** `?include=input,output`: what is wanted whole; nothing: none of it. */
+/** `?include=input,output`: the members whose large values are wanted; none by default. */
 const includeSchema = z
   .string()
   .max(MAX_TIME_CHARS)

@@ -62,7 +62,7 @@ export function submissionsRouter(dependencies: SubmissionDependencies): Router 
   return router;
 }
 
-/** Files go to the store while they come; what is refused of the form leaves none of them there. */
+/** Files are stored while they arrive. When the form is refused, they are removed again. */
 async function acceptForm(
   request: Request,
   head: OrderHead,

@@ -13,7 +13,7 @@ export const serverMetadata = (version: string) => ({
   extensions: ['binary_tensor_data', 'model_repository'],
 });
 
-/** A version that the protocol can be used on: of the tensor pipeline. Throws `Problem`. */
+/** Finds a version of the tensor pipeline, which alone the protocol can be used on. Throws `Problem`. */
 export function findTensorModel(
   acceptance: Acceptance,
   name: string,
@@ -39,7 +39,7 @@ export const modelMetadata = (
   outputs: graph.outputs.map(tensorMetadata),
 });
 
-/** A size that may vary is -1. */
+/** The protocol writes a size that may vary as -1. */
 const tensorMetadata = ({ name, datatype, shape }: TensorSpec) => ({
   name,
   datatype,

@@ -33,7 +33,7 @@ type Parameters = z.infer<typeof parametersSchema>;
 const fewOf = <T>(max: number, what: string, schema: z.ZodType<T>) =>
   z.array(schema).max(max, `this model has ${max} ${what}`);
 
-/** The one place where a request has more elements than anybody writes by hand. */
+/** Only `data` may have more elements than anybody writes by hand. */
 const isData: IsLarge = ([inputs, _index, data]) => inputs === 'inputs' && data === 'data';
 
 const inputSchema = z.object({
@@ -103,7 +103,7 @@ export function parseInferRequest(
     encoding: encodingOf(inputs),
     outputs,
     waitS: Math.min(MAX_WAIT_S, waitS),
-    // 0 is the protocol's word for the model's own; beyond 5 is not before 5.
+    // 0 means the default of the model; a number above 5 is the same as 5, the last.
     priority:
       typeof priority === 'number' && priority >= 1
         ? Math.min(5, Math.floor(priority))

@@ -59,7 +59,7 @@ type Tensor = PackedTensor | JsonTensor;
 /** Parsing or making more JSON would hold up every other request. */
 const MAX_JSON_ELEMENTS = 400_000;
 const MAX_JSON_BYTES = 4 * 1024 ** 2;
-/** As it was read, and as it is sent. */
+/** The output is in memory twice: as it was read, and as it is sent. */
 const COPIES = 2;
 
 function asJson(tensor: Tensor): JsonTensor {
@@ -95,7 +95,7 @@ export function endProblem({ id }: Accepted, ended: Exclude<Ended, { status: 'su
 
 function problemCode(code: FailureCode): ProblemCode {
   switch (code) {
-    case 'output_too_large': // what was asked for is what makes it so
+    case 'output_too_large': // the request itself asks for too much
       return 'invalid_input';
     case 'invalid_input':
     case 'model_unavailable':

@@ -151,7 +151,7 @@ async function accept(
   return await acceptance.accept({ ...head, inputs, terms, asSent: null });
 }
 
-/** WaitLimit for the output, and answers with it. */
+/** Waits for the output, and answers with it. */
 async function answerOutput(
   response: Response,
   accepted: Accepted,
