@@ -7,7 +7,7 @@ export type ChangeInferActivities = ReturnType<typeof createChangeInferActivitie
 export const createChangeInferActivities = (predictions: {
   changeInfer(request: ChangeInferRequest): Promise<void>;
 }) => ({
-  /** May be repeated: it sets, and adds nothing. */
+  /** May be repeated, because it sets the options and adds nothing. */
   async changeInfer(request: ChangeInferRequest): Promise<void> {
     await predictions.changeInfer(request);
   },

@@ -26,7 +26,7 @@ import {
 interface Translation {
   readonly code: FailureCode;
   readonly retryAfterMs?: number;
-  /** It ran with others: alone it may succeed. */
+  /** It ran in a batch with others, so it may succeed alone. */
   readonly isShared?: boolean;
   /** Unexpected: the operator should see it in the worker's log. */
   readonly isSurprise?: boolean;

@@ -23,10 +23,10 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { applicationFailure, toApplicationFailure } from './failures.ts';
 import type { InputBudget } from './input-budget.ts';
 
-const FIRST_HEARTBEAT_MS = 50; // soon enough to tell "started" from "never started", see the workflow
+const FIRST_HEARTBEAT_MS = 50; // the workflow sees by it that an attempt has started
 const HEARTBEAT_INTERVAL_MS = 1000;
 
-/** Remembers the attempts in flight, so that a successor can report them should we die. */
+/** Records the attempts in flight, so that another worker can report them when this one dies. */
 export interface InFlightAttempts {
   /** Returns what to call when the attempt has ended. */
   enter(taskToken: Uint8Array, predictionId: string): Promise<() => Promise<void>>;
@@ -110,14 +110,14 @@ async function inferAndStore(
   };
 }
 
-/** Where its time went. The parts add up to the whole. */
+/** How long each part of a prediction took; the parts add up to `total_ms`. */
 function timesOf(
   { created_at: createdAt }: InferRequest,
   { started_at: startedAt }: AttemptReport,
   { loadMs, inferenceMs, batchSize, device }: Inference,
 ): Omit<Metrics, 'worker'> {
   const startedAtMs = Date.parse(startedAt);
-  const queueMs = Math.max(0, startedAtMs - Date.parse(createdAt)); // another machine's clock
+  const queueMs = Math.max(0, startedAtMs - Date.parse(createdAt)); // the clock of another machine may be ahead
   const inWorkerMs = Date.now() - startedAtMs;
   const waitMs = Math.max(0, inWorkerMs - (loadMs ?? 0) - inferenceMs);
   return {
@@ -209,7 +209,7 @@ function failureOf(error: unknown, attempt: Attempt): ApplicationFailure | Cance
   return applicationFailure('poison_input', message, { report: attempt.report });
 }
 
-/** What befell it may have been another's fault. */
+/** Whether another inference of the same batch may have caused the failure. */
 const wasShared = (error: unknown): boolean =>
   (error instanceof ModelCrashedError ||
     error instanceof RunTimeoutError ||

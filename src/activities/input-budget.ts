@@ -1,6 +1,6 @@
 /*
- * How many bytes of inputs a worker holds at once. It takes more predictions than it can run, and
- * without this a full house of large inputs would be many times its memory.
+ * How many bytes of inputs a worker holds at once. It takes more predictions than it can run, so many
+ * large inputs could otherwise be far more than its memory.
  */
 
 interface Waiting {

@@ -23,9 +23,9 @@ import { originBusy, plainFailure, stoppedFailure } from './failures.ts';
 
 const MAX_REDIRECTS = 3;
 const HEARTBEAT_INTERVAL_MS = 1000;
-/** So often a server is asked that does not answer: 15 seconds, for the client to decide then. */
+/** How often a server is asked that does not answer, within 15 seconds. Then the client decides. */
 const MAX_ASKED = 5;
-/** A server that sends nothing for so long gives its slot to others. */
+/** After so long without a byte the request is given up, so that others get its slot. */
 const MAX_SILENCE_MS = 30_000;
 
 export interface InputDependencies {
@@ -117,7 +117,7 @@ async function storeAnswer(
   return await storeMedia(store, { key, body, field: mediaField(media), limits });
 }
 
-/** What the server sent is the input's fault; that it sent nothing may be mended by asking again. */
+/** An unusable answer fails the input for good; a missing answer is asked for again. */
 function failureOf(error: unknown, field: string, mayAskAgain: boolean): ApplicationFailure {
   const failure = (code: FailureCode, message: string, isRetried = false) =>
     plainFailure(code, `${field}: ${message}`, isRetried);

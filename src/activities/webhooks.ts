@@ -8,7 +8,7 @@ import type { OutboundTurns } from '../outbound/turns.ts';
 import type { SendWebhook } from '../webhooks/sender.ts';
 import { plainFailure, stoppedFailure } from './failures.ts';
 
-/** So often our own side is tried, before its failure is an attempt of the delivery's schedule. */
+/** How often a failure of our own side is retried before it counts as an attempt of the delivery. */
 const OUR_TRIES = 4;
 
 export interface WebhookDependencies {

@@ -23,12 +23,12 @@ export async function forgetPrediction(
     if (!isFull(error)) throw error;
     await store.delete(payloadKeys.prediction(accepted)); // which makes room for it
     await leaveTombstone(accepted, reason, store).catch((again: unknown) => {
-      if (!isFull(again)) throw again; // there is room for nothing: it goes without a trace
+      if (!isFull(again)) throw again; // there is no room even for the tombstone, so nothing will tell that it was there
     });
   }
   await store.delete(payloadKeys.prediction(accepted));
   const receivers = ended === null ? [] : receiversOf(accepted, ended);
   const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
-  // Once more in the end: it may have been starting them when it was looked at.
+  // The deliveries come once more at the end: the workflow may have started them meanwhile.
   for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
 }

@@ -1,6 +1,6 @@
 /*
- * Predictions whose time has come are removed; the API has been answering `expired` all the while. So
- * are payloads that belong to no prediction.
+ * Removes predictions that have expired (the API has answered `expired` since) and payloads that belong
+ * to no prediction.
  */
 import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
@@ -89,8 +89,8 @@ async function removeExpired(id: string, dependencies: SweepDependencies): Promi
 }
 
 /**
- * Removes what belonged to nobody a day ago and still does: a process died between an upload and its
- * start. Answers with what belongs to nobody for the first time.
+ * Removes payloads that belonged to no prediction a day ago and still do not: a process died between an
+ * upload and its start. Returns the ids that are seen without a prediction for the first time.
  */
 async function sweepOrphans(
   suspects: ReadonlySet<string>,

@@ -7,13 +7,13 @@ import { readSmall } from '../storage/claims.ts';
 import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
-/** So long a tombstone says that there was a prediction; then nobody knows. */
+/** How long a tombstone is kept. */
 const TOMBSTONE_TTL_MS = 30 * DAY_MS;
 
 export interface Tombstone {
   readonly id: string;
   readonly tenant: string;
-  /** Somebody asked for it, or its time had come. */
+  /** Whether a client deleted the prediction, or it expired. */
   readonly reason: 'deleted' | 'expired';
   /** RFC 3339. */
   readonly deleted_at: string;
@@ -41,7 +41,7 @@ export async function findTombstone(id: string, store: PayloadStore): Promise<To
   return found === 'none of ours' || found?.id !== id ? null : found;
 }
 
-/** Removes those that have stood long enough, and what only lies in the place of one. */
+/** Removes tombstones that are old enough, and files in their folder that are none. */
 export async function removeOldTombstones(store: PayloadStore, logger: Logger): Promise<void> {
   for (const key of await store.list(payloadKeys.tombstones)) {
     try {

@@ -80,7 +80,7 @@ export class Acceptance {
     head: Pick<OrderHead, 'idempotencyKey' | 'traceparent'>,
   ): Promise<AcceptedOrder> {
     const { tenant, model, version: number } = before.accepted;
-    // Nobody would serve it otherwise.
+    // The version must still be served.
     const version = this.resolve(formatModelRef({ name: model, version: number }));
     const { idempotencyKey, traceparent } = head;
     return await (
@@ -137,7 +137,7 @@ export class Submission {
     });
   }
 
-  /** Starts what another prediction was. */
+  /** Starts the same as another prediction. */
   async repeat(before: PredictionMemo, traceparent: string | null): Promise<AcceptedOrder> {
     return await this.#start(async () => {
       const record = await repeatedRecord(this.#id, before, this.#staging, this.#dependencies);

@@ -33,7 +33,7 @@ export async function acceptedRecord(
 ): Promise<Accepted> {
   const { tenant, traceparent, version, inputs, terms, asSent, idempotencyKey } = order;
   const times = () => timesOf(terms, version.manifest, dependencies.limits, Date.now());
-  times(); // what is wrong with them is said before anything is stored
+  times(); // refuses wrong times before anything is stored
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
   const input = await storeInputs(order, staging, dependencies);
   await dependencies.heavyWork.turn(order.bodyBytes);
@@ -48,7 +48,7 @@ export async function acceptedRecord(
     metadata: terms.metadata,
     tags: terms.tags,
     priority: terms.priority,
-    ...times(), // a slow upload is not the deadline's
+    ...times(), // computed again, so that a slow upload does not count against the deadline
     ...(receivers === null ? {} : { receivers }),
     ...(traceparent === null ? {} : { traceparent }),
     ...(idempotencyKey === null

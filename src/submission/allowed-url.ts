@@ -1,7 +1,7 @@
 import { type AddressPolicy, ForbiddenUrlError } from '../outbound/address-policy.ts';
 import { Refusal } from '../contract/refusal.ts';
 
-/** A URL that we may send requests to, as far as that can be told now; else a 422 that says why. */
+/** Refuses a URL that we may not send requests to, as far as that can be told before its name is resolved. */
 export function requireAllowedUrl(text: string, policy: AddressPolicy, pointer: string): URL {
   try {
     return policy.checkGivenUrl(text);

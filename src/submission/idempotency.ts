@@ -22,7 +22,7 @@ export function fingerprint(request: unknown, media: Readonly<Record<string, str
     .digest('hex');
 }
 
-/** JSON, each object's members in the order of their names. Long arrays of numbers take the short way. */
+/** JSON with the members of each object in the order of their names. Flat arrays are written at once, which is fast. */
 function canonical(value: unknown): string {
   if (Array.isArray(value)) {
     const isFlat = value.every((element) => typeof element !== 'object' || element === null);

@@ -141,7 +141,7 @@ async function storeValues(
   return stored;
 }
 
-/** The input of another prediction, as one's own: it may be deleted while this one runs. */
+/** Copies the input of another prediction, which may be deleted while this one runs. */
 export async function copyInputs(
   before: Accepted,
   fetched: Readonly<Record<string, Claim>>,

@@ -12,7 +12,7 @@ export interface OrderHead {
   /** The trace that it is part of (W3C), for everything that it causes. */
   readonly traceparent: string | null;
   readonly version: ModelVersion;
-  /** Of what was read of its body so far: large JSON is worked on in turns. */
+  /** How many bytes of its body were read: large JSON is worked on in turns. */
   readonly bodyBytes: number;
   /** Null: it is a new prediction, whatever was asked before. */
   readonly idempotencyKey: string | null;
@@ -45,7 +45,7 @@ export type OrderInputs = Readonly<Record<string, OrderInput>>;
 export interface Order extends OrderHead {
   readonly inputs: OrderInputs;
   readonly terms: OrderTerms;
-  /** All of it but media, before any of our defaults: what a repetition is compared by. */
+  /** The request as it was sent, without media and defaults: a repetition is compared with it. */
   readonly asSent: unknown;
 }
 

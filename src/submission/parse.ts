@@ -12,13 +12,13 @@ import {
   toPointer,
 } from '../contract/refusal.ts';
 
-/** Of an object that holds what a request, its input, its options or its metadata are. */
+/** The most members of an object, and elements of an array, outside large values. */
 const MAX_MEMBERS = 1000;
 
 /** Where values may be large: what checks them measures them itself before it looks at each element. */
 export type IsLarge = (path: readonly string[]) => boolean;
 const NOWHERE: IsLarge = () => false;
-/** What a prediction's input may hold, its model's pipeline says. */
+/** The input may be large: the pipeline of its model measures it. */
 export const INPUT: IsLarge = ([first]) => first === 'input';
 
 /**
@@ -43,7 +43,7 @@ export function parseBody<T>(
   throw new Refusal('invalid_input', where.slice(0, 3).join('; '), { errors });
 }
 
-/** Counted before anything looks at them: a million members would take seconds of everybody's time. */
+/** Refuses too many members before they are validated: a million of them would block everybody for seconds. */
 function refuseCrowd(value: unknown, at: readonly string[], isLarge: IsLarge): void {
   if (typeof value !== 'object' || value === null || isLarge(at)) return;
   const isArray = Array.isArray(value);
@@ -71,7 +71,7 @@ function collect(issue: z.core.$ZodIssue, at: readonly string[], errors: Refusal
     return;
   }
   if (issue.code === 'invalid_union') {
-    // What is wrong within the alternative that was meant: the one whose kind of value it is.
+    // The alternative that was meant is the one whose kind of value was given.
     const meant = issue.errors.find((each) => each.every(({ path: within }) => within.length > 0));
     for (const each of meant ?? []) {
       if (errors.length < MAX_ERRORS) collect(each, path, errors);

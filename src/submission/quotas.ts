@@ -14,11 +14,11 @@ const COUNT_LAG_MS = 2000;
 const COUNT_AGE_MS = 1000;
 const COUNT_AGE_BEFORE_REFUSING_MS = 200;
 const LOOKS_BEFORE_REFUSING = 16;
-/** When nobody has looked at a tally for so long, it collects this many at most. */
+/** A tally that nobody has looked at for `UNASKED_MS` keeps at most this many entries. */
 const UNASKED_MS = 10_000;
 const MAX_UNASKED = 100;
 const WINDOW_MS = 60_000;
-/** Nobody can tell when a prediction ends; of a window that slides a sixth is a fair guess. */
+/** A guess: nobody knows when a prediction ends, and a sixth of the sliding minute frees some places. */
 const RETRY_AFTER_MS = { inFlight: 1000, perMinute: 10_000 };
 
 export interface Quotas {
@@ -47,11 +47,11 @@ type Admission = Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>;
 export interface Place {
   /** It has started: from now on Temporal counts it, sooner or later. */
   started(): void;
-  /** It never will. */
+  /** It was not started: its place is free again. */
   release(): void;
 }
 
-/** Of a repetition: what was accepted before has its place already. */
+/** The place of a repetition: the prediction that was accepted before has one already. */
 export const NO_PLACE: Place = { started: () => {}, release: () => {} };
 
 export class QuotaKeeper {
@@ -80,10 +80,10 @@ export class QuotaKeeper {
       ofModel.look({ running: backlog, started: Infinity }),
       ofTenant.look({ running: inFlight, started: perMinute ?? Infinity }),
     ]);
-    // Nobody can have more of a model's backlog than there is: often there is nothing to count.
+    // A tenant can only exceed its share when the whole backlog is that large: often nothing must be counted.
     const isCrowded = ofModel.now().running >= this.#shareOfBacklog;
     if (isCrowded) await ofBoth.look({ running: this.#shareOfBacklog, started: Infinity });
-    // From here on nobody else has a turn until it is added.
+    // Nothing is awaited from here on, so no other request can take the place.
     if (ofModel.now().running >= backlog) {
       const label = formatModelRef(modelRefOf(admission));
       const detail = `${label} has ${backlog} predictions to do already: send this one later`;
@@ -109,7 +109,7 @@ export class QuotaKeeper {
     };
   }
 
-  /** It is known to have ended: it takes no room any more. */
+  /** Frees the place of a prediction that is known to have ended. */
   ended(prediction: Admission): void {
     for (const tally of this.#talliesOf(prediction)) tally.end(prediction.id);
   }
@@ -188,7 +188,7 @@ class Tally {
     await this.#settleOldest().catch(() => {}); // the next one will look again
   }
 
-  /** Of those let in here nobody may have read the end: before somebody is refused, we do. */
+  /** Before a request is refused, looks whether predictions let in here have ended, as nobody may have read that. */
   async #settleOldest(): Promise<void> {
     const open = [...this.#recent].filter(([, { startedAtMs, isRunning }]) => {
       return isRunning && startedAtMs !== null;
@@ -213,7 +213,7 @@ class Tally {
     };
   }
 
-  /** When nobody has looked for a while, the next look counts anew: what is older is in that. */
+  /** When nobody has looked for a while, the next look counts anew, so older entries can be forgotten. */
   #forgetUnasked(): void {
     const nowMs = Date.now();
     if (this.#recent.size < MAX_UNASKED || nowMs - this.#askedAtMs < UNASKED_MS) return;

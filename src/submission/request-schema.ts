@@ -25,7 +25,7 @@ export const eventsSchema = z
 
 export const urlSchema = z.string().max(MAX_URL_CHARS);
 
-/** A duration, or a time: terms.ts reads it. */
+/** A duration or a time, which times.ts reads. */
 export const durationSchema = z.string().max(MAX_TIME_CHARS);
 
 /** A URL alone means all events. */
@@ -34,7 +34,7 @@ const webhookSchema = z.union([
   z.strictObject({ url: urlSchema, events: eventsSchema }),
 ]);
 
-/** 1 is first. */
+/** Priority 1 comes first. */
 export const prioritySchema = z.int().min(1).max(5);
 
 /** `POST /v1/models/{model}/predictions` */
@@ -58,7 +58,7 @@ export const modelRequestSchema = z.strictObject({
     .transform((tags) => [...new Set(tags)])
     .default([]),
   priority: prioritySchema.default(DEFAULT_PRIORITY),
-  // What these may be depends on the model and the settings: terms.ts.
+  // What these may be depends on the model and the settings: see times.ts.
   start_after: durationSchema.exactOptional(),
   queue_ttl: durationSchema.exactOptional(),
   run_timeout: durationSchema.exactOptional(),

@@ -43,7 +43,7 @@ export class Staging {
     await Promise.all(keys.map(async (key) => await this.#store.delete(key))).catch(() => {});
   }
 
-  /** Noted before anything is written there. */
+  /** The key is noted before anything is written, so that a failed write is removed too. */
   #keyOf(field: string): string {
     const key = payloadKeys.input(this.#owner, field, this.#nonce);
     this.#keys.push(key);

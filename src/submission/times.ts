@@ -11,7 +11,7 @@ const MAX_DEADLINE_MS = 30 * DAY_MS;
 const MAX_DELAY_MS = 30 * DAY_MS;
 
 export interface TimeLimits {
-  /** Without a word from the request. */
+  /** The deadline of a request that gives none. */
   readonly deadlineMs: number;
   readonly queueTtlMs: number;
   readonly resultTtlMs: number;

@@ -2,7 +2,7 @@
 import type { MatchingEndpoint, PredictionEvent } from '../contract/receivers.ts';
 import { TenantObject, type TenantObjects } from './tenant-object.ts';
 
-/** So many endpoints may one tenant have: each is a workflow for every prediction. */
+/** The most endpoints of one tenant: each costs a workflow for every prediction. */
 const MAX_ENDPOINTS = 16;
 
 export interface WebhookEndpoint {

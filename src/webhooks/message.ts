@@ -2,7 +2,7 @@
 import { finalRecord, type RecordSettings, unreadOutput } from '../contract/prediction-record.ts';
 import type { DeliveryEvent } from '../contract/webhook.ts';
 
-/** The standard asks for less than 20 KB; a larger record is left to be read with a GET. */
+/** The standard asks for less than 20 KB. A receiver reads a larger record with a GET. */
 const MAX_BODY_BYTES = 20_000;
 
 /** The same bytes for the same event, however often it is told. */

@@ -11,7 +11,7 @@ export interface SigningSecret {
   readonly expires_at: string | null;
 }
 
-/** There have been so many changes that another would end the validity of one too early. */
+/** So many secrets are valid that another rotation would end one of them too early. */
 export class TooManySecretsError extends Error {
   override readonly name = 'TooManySecretsError';
   readonly retryAfterMs: number;

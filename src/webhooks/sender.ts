@@ -15,7 +15,7 @@ import type { SigningSecrets } from './secrets.ts';
 /** From the receiver's name to the end of its answer. */
 const DEADLINE_MS = 15_000;
 const MAX_ANSWER_BYTES = 2048;
-/** Each would take six bytes in a memo. */
+/** Control characters, each of which would take six bytes in a memo. */
 // oxlint-disable-next-line no-control-regex -- these are the ones that are meant
 const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
 

@@ -17,9 +17,9 @@ export interface InferLimits {
   readonly remainingMs: number;
   /** What is left of the wait for the first attempt; null when it has started before. */
   readonly queueTtlMs: number | null;
-  /** Which of those that wait is next: 1 first. */
+  /** The priority among the tasks that wait: 1 comes first. */
   readonly priority: number;
-  /** Among these, turns are fair. */
+  /** Temporal gives the tenants turns. */
   readonly tenant: string;
 }
 
@@ -34,7 +34,7 @@ export const inferOptions = (limits: InferLimits): InferOptions => ({
   timeouts: {
     heartbeatTimeout: limits.heartbeatTimeoutMs,
     startToCloseTimeout: backstopMs(limits.runTimeoutMs),
-    scheduleToCloseTimeout: limits.remainingMs, // all attempts: a deploy costs one, so time is the bound
+    scheduleToCloseTimeout: limits.remainingMs, // bounds all attempts: every deploy costs one, so their number cannot be the bound
     scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
   },
   priority: { priorityKey: limits.priority, fairnessKey: limits.tenant },
@@ -47,7 +47,7 @@ export const inferOn = (model: ModelRef, { timeouts, priority }: InferOptions) =
     summary: formatModelRef(model),
     ...timeouts,
     priority,
-    cancellationType: 'WAIT_CANCELLATION_COMPLETED', // canceled means: the device is free
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED', // a canceled prediction has left the device
     retry: {
       initialInterval: '200ms',
       maximumInterval: '10s',
@@ -74,7 +74,8 @@ export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
     startToCloseTimeout: FETCH_DEADLINE_MS + 60_000, // the activity measures it; this is the backstop
     scheduleToCloseTimeout: remainingMs,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED', // nothing is written after it ended
-    // How often a server is asked that does not answer, the activity counts; ours is asked for ever.
+    // The activity itself counts how often it asks a server that does not answer. Failures of our own side
+    // are retried until the deadline.
     retry: {
       initialInterval: '1s',
       maximumInterval: '30s',
@@ -83,8 +84,8 @@ export const fetchWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
   }).fetchInput;
 
 /**
- * One attempt to deliver a webhook. What the receiver does wrong is its result; it fails only when
- * our own side does, and for a moment. Local: it runs where its workflow runs, on the delivery queue,
+ * One attempt to deliver a webhook. An error of the receiver is its result; the activity itself fails only
+ * when our own side does, and that is retried. Local: it runs where its workflow runs, on the delivery queue,
  * which costs the engine half as much.
  */
 export const { deliver } = proxyLocalActivities<WebhookActivities>({

@@ -13,12 +13,12 @@ import {
 } from '@temporalio/workflow';
 import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 
-/** What is known of the latest attempt: not when it began, if its worker died before it could say. */
+/** What is known of the latest attempt. Nobody knows when it began if its worker died before its first heartbeat. */
 export type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
   readonly started_at: string | null;
 };
 
-/** What the failed activity tells of its latest attempt, `before` if it never started one. */
+/** What the failure of an activity tells of its latest attempt; `before` when it never started one. */
 export function latestIn(error: unknown, before: LatestAttempt | null): LatestAttempt | null {
   if (!(error instanceof ActivityFailure)) return before;
   const { cause } = error;
@@ -63,7 +63,7 @@ export const isTimeout = (error: unknown, type: TimeoutType): boolean =>
   error.cause instanceof TimeoutFailure &&
   error.cause.timeoutType === type;
 
-/** Every shape a passed deadline takes. */
+/** Whether the deadline has passed, in each form that Temporal reports it. */
 export const isDeadline = (error: unknown): boolean =>
   isTimeout(error, TimeoutType.SCHEDULE_TO_CLOSE) ||
   (error instanceof ActivityFailure && error.retryState === RetryState.TIMEOUT);

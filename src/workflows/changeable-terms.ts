@@ -25,9 +25,9 @@ import { changeInfer, inferOptions } from './activities.ts';
 /** One scheduling of the infer activity. */
 interface Scheduling {
   readonly atMs: number;
-  /** An attempt had started before: how long it may wait for the first no longer counts. */
+  /** Whether an attempt had started before: then `queue_ttl` no longer counts. */
   readonly hasStarted: boolean;
-  /** Of the workflow task that it belongs to. */
+  /** The length of the history in the workflow task that scheduled it. */
   readonly historyLength: number;
 }
 
@@ -36,14 +36,14 @@ export class ChangeableTerms {
   #accepted: Accepted;
   #isFetching: boolean;
   #hasEnded = false;
-  /** When it came into its model's queue. */
+  /** When the prediction came into the queue of its model. */
   #queuedAtMs: number | null = null;
-  /** The latest. */
+  /** The latest scheduling. */
   #scheduling: Scheduling | null = null;
-  /** One change after the other. */
+  /** The change under way: changes are made one after the other. */
   #changing: Promise<void> = Promise.resolve();
   #changes = 0;
-  /** Of the change under way: it is given up when there is nothing left to change. */
+  /** The scope of the change under way, which is canceled when the prediction has ended. */
   #scope: CancellationScope | null = null;
 
   constructor({ accepted, heartbeatTimeoutMs }: PredictionRequest) {
@@ -52,7 +52,7 @@ export class ChangeableTerms {
     this.#isFetching = Object.values(accepted.input).some(({ kind }) => kind === 'url');
   }
 
-  /** Lets clients change them. */
+  /** Takes changes from clients from now on. */
   listen(): void {
     const change = async (terms: ChangedTerms) => {
       this.#changing = this.#changing.catch(() => {}).then(async () => await this.#change(terms));
@@ -82,7 +82,7 @@ export class ChangeableTerms {
     return this.#options(this.#scheduling);
   }
 
-  /** From now on they stay; resolves when every change is answered. */
+  /** Takes no more changes; resolves when every change is answered. */
   async end(): Promise<void> {
     this.#hasEnded = true;
     if (allHandlersFinished()) return;
@@ -110,14 +110,14 @@ export class ChangeableTerms {
     upsertMemo({ [MEMO_ACCEPTED]: accepted });
   }
 
-  /** Once more if it was scheduled anew meanwhile: what is sent counts from its scheduling. */
+  /** Sends the terms to the activity, and again when it was scheduled anew meanwhile. */
   async #toActivity(): Promise<void> {
     let sentFor: Scheduling | null = null;
     while (this.#scheduling !== sentFor && this.#scheduling !== null) {
       const scheduling: Scheduling = this.#scheduling;
       sentFor = scheduling;
       const { workflowId, runId, historyLength } = workflowInfo();
-      // Temporal knows of an activity when the workflow task that scheduled it is over.
+      // Temporal learns of an activity at the end of the workflow task that scheduled it.
       if (historyLength === scheduling.historyLength) await sleep(1);
       const options = this.#options(scheduling);
       this.#scope = new CancellationScope();
@@ -159,7 +159,7 @@ export class ChangeableTerms {
 
 const notChangeable = (why: string) => ApplicationFailure.nonRetryable(why, NOT_CHANGEABLE);
 
-/** A queue_ttl that is as long as the deadline stays so: it may wait all the time. */
+/** When `queue_ttl` equals the deadline, it follows the new deadline. */
 function timesBy(
   deadline: string,
   before: Accepted,

@@ -37,7 +37,7 @@ export function canceled(latest: LatestAttempt | null): Ended {
   return { status: 'canceled', ...end(latest) };
 }
 
-/** The deadline passed: an end of its own when nothing ever ran. */
+/** The deadline has passed. The prediction is `aborted` when no attempt ever ran, else `failed`. */
 export function deadlinePassed(latest: LatestAttempt | null): Ended {
   const message = 'the deadline passed before there was a result';
   if (latest !== null) return failure('deadline_exceeded', message, latest);

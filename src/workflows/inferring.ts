@@ -30,7 +30,7 @@ export async function infer(
     const left = terms.left();
     if (left.deadlineMs <= 0) return deadlinePassed(latest);
     if (latest === null && left.queueTtlMs <= 0) return neverStarted(accepted);
-    if (latest !== null) reportAttempts(latest.attempt); // Temporal counts anew
+    if (latest !== null) reportAttempts(latest.attempt); // Temporal counts attempts from 1 again
     const attempt = inferOn(modelRefOf(accepted), terms.schedule({ hasStarted: latest !== null }));
     try {
       return succeeded(await attempt(inferRequest(accepted, fetched, latest)));
@@ -40,14 +40,14 @@ export async function infer(
       const isLate = isTimeout(error, TimeoutType.SCHEDULE_TO_START);
       if ((isLate || isDeadline(error)) && !haveSameTimes(terms.accepted, accepted)) continue;
       if (!isLate) return failed(error, latest);
-      // Temporal applies the time to the first start to every attempt: one that had started before
-      // is scheduled again without it.
+      // Temporal applies schedule-to-start to every attempt. When one had started before, infer is
+      // scheduled again without it.
       if (latest === null && terms.left().deadlineMs > 0) return neverStarted(accepted);
     }
   }
 }
 
-/** What was late by its old terms may have time by the new ones. */
+/** A prediction that was late by its old terms may have time left by the new ones. */
 const haveSameTimes = (now: Accepted, before: Accepted): boolean =>
   now.deadline_at === before.deadline_at && now.queue_ttl === before.queue_ttl;
 

@@ -11,7 +11,7 @@ import {
   receiversOf,
 } from '../contract/webhook.ts';
 
-/** Starts the deliveries. It cannot fail a prediction, whose result is known by now. */
+/** Starts the deliveries. A failure here is logged: it cannot fail a prediction that has ended. */
 export async function notify(accepted: Accepted, ended: Ended): Promise<void> {
   const { receivers, tenant } = accepted;
   if (receivers === undefined) return;
@@ -34,7 +34,7 @@ async function startDelivery(request: DeliveryRequest): Promise<void> {
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
     });
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return; // told before a reset
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return; // an earlier run, before a reset, has started it
     log.warn('a delivery could not be started; it can be redelivered', { id: request.id, error });
   }
 }

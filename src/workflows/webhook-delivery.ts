@@ -65,7 +65,7 @@ function attemptsAfter({ attempts }: DeliveryState, result: DeliverResult) {
   return [...attempts, { number, ...result.attempt }].slice(-MAX_KEPT_ATTEMPTS);
 }
 
-/** What was not delivered is a Failed workflow, so that operators find it. */
+/** A delivery that failed is a Failed workflow, so that operators can find it. */
 function outcomeOf({ id }: DeliveryRequest, { status, reason }: DeliveryState) {
   if (status === 'delivered') return status;
   throw ApplicationFailure.create({
