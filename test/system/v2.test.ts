@@ -68,6 +68,30 @@ test('an infer call is a prediction like any other', async () => {
   expect(record).toMatchObject({ status: 'succeeded', model: 'identity_fp32' });
 });
 
+test('ten requests of eight megabytes of tensors at once are all served', async () => {
+  const count = 2_000_000;
+  const header = JSON.stringify({
+    inputs: [
+      {
+        name: 'x',
+        datatype: 'FP32',
+        shape: [1, count],
+        parameters: { binary_data_size: 4 * count },
+      },
+    ],
+    parameters: { binary_data_output: true },
+  });
+  const body = Buffer.concat([Buffer.from(header), Buffer.alloc(4 * count)]);
+  const headers = { 'Inference-Header-Content-Length': String(header.length) };
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, async () => {
+      const answer = await post('identity_fp32', body, headers);
+      return [answer.status, (await answer.arrayBuffer()).byteLength > 4 * count];
+    }),
+  );
+  expect(answers).toEqual(Array.from({ length: 10 }, () => [200, true]));
+});
+
 test('what takes longer than the client waits goes on: 503 with where to find it', async () => {
   const body = JSON.stringify({ ...burn(2), parameters: { timeout: 200_000 } });
   const response = await post('burn', body);

@@ -50,7 +50,7 @@ export class Bodies {
       if (hasBody(request) && request.is(JSON_MEDIA_TYPE) !== false) {
         requireUtf8Charset(request);
         const bytes = await this.read(request as Request, response, maxJsonBytes);
-        await this.#heavyWork.turn(bytes.length);
+        await this.#beginParsing(response, bytes.length);
         request.body = bytes.length === 0 ? {} : jsonOf(bytes);
         await this.#heavyWork.turn(bytes.length); // the value is checked in another turn
       }
@@ -58,16 +58,30 @@ export class Bodies {
     };
   }
 
-  /** Reads any body, of so many bytes at most. */
-  bytes(maxBytes: number): Reader {
+  /** Reads any body, of so many bytes at most; `jsonBytesIn` says how much of it is JSON. */
+  bytes(maxBytes: number, jsonBytesIn: (request: Request, body: Buffer) => number): Reader {
     return async (request, response, next) => {
       if (hasBody(request)) {
-        const bytes = await this.read(request as Request, response, maxBytes);
-        await this.#heavyWork.turn(bytes.length);
-        request.body = bytes;
+        const body = await this.read(request as Request, response, maxBytes);
+        await this.#beginParsing(response, jsonBytesIn(request as Request, body));
+        request.body = body;
       }
       next();
     };
+  }
+
+  /** Waits until so much JSON may be parsed. It counts until the answer is over, or `releaseBody`. */
+  async #beginParsing(response: Response, jsonBytes: number): Promise<void> {
+    const end = await this.#heavyWork.begin(jsonBytes);
+    const context = contextOf(response);
+    const { releaseBody: release } = context;
+    context.releaseBody = () => {
+      release?.();
+      end();
+    };
+    response.once('close', end);
+    if (response.destroyed) end(); // the client hung up meanwhile
+    await this.#heavyWork.turn(jsonBytes);
   }
 
   /** Reads the whole body. Its bytes are counted until the answer is over, or `releaseBody` is called. */
@@ -76,11 +90,9 @@ export class Bodies {
     const decoder = decoderOf(request);
     const tenant = tenantOf(response);
     let held = 0;
-    let end = () => {};
     const release = () => {
       this.#shares.giveBack(tenant, held);
       held = 0;
-      end();
     };
     contextOf(response).releaseBody = release;
     response.once('close', release);
@@ -96,9 +108,7 @@ export class Bodies {
       this.#shares.take(tenant, bytes);
       held += bytes;
     });
-    end = await this.#heavyWork.begin(body.length);
     contextOf(response).bodyBytes = body.length;
-    if (response.destroyed) end(); // the client hung up meanwhile
     return body;
   }
 }

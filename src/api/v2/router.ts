@@ -125,8 +125,10 @@ function requireReader(response: Response): void {
 
 /** Clients name all kinds of media types, or none: the body is what its header says. */
 function bodyReader({ bodies, limits, maxJsonBytes }: V2Dependencies): RequestHandler {
-  const json = bodies.bytes(maxJsonBytes);
-  const binary = bodies.bytes(limits.maxUploadBytes);
+  const json = bodies.bytes(maxJsonBytes, (_request, body) => body.length);
+  const binary = bodies.bytes(limits.maxUploadBytes, (request, body) => {
+    return Math.min(body.length, Number(request.get(HEADER_LENGTH)) || 0);
+  });
   return async (request, response, next) => {
     const read = request.get(HEADER_LENGTH) === undefined ? json : binary;
     await read(request, response, next);
