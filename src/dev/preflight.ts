@@ -1,5 +1,5 @@
 /* What must be true before `npm start` starts anything. */
-import { chmod, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
@@ -62,14 +62,18 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
     );
   }
   for (const name of await readdir(dataDir)) {
-    if (name.startsWith('temporal.db')) await chmod(join(dataDir, name), 0o600);
-    if (name === 'payloads' || name === 'workers') await chmod(join(dataDir, name), 0o700);
+    const path = join(dataDir, name);
+    if ((await lstat(path)).isSymbolicLink()) continue; // what it leads to is not ours
+    if (name.startsWith('temporal.db')) await chmod(path, 0o600);
+    if (name === 'payloads' || name === 'workers') await chmod(path, 0o700);
   }
 }
 
 /** Two servers on one database would destroy it. Returns what gives the folder free again. */
 export async function lockDataFolder(dataDir: string): Promise<() => Promise<void>> {
   const path = join(dataDir, 'launcher.pid');
+  const found = await stat(path).catch(() => null);
+  if (found?.isFile() === false) throw new LaunchError(`${path} is not a file: remove it.`);
   const holder = Number(await readFile(path, 'utf8').catch(() => '0'));
   if (holder > 0 && holder !== process.pid && (await isLauncher(holder))) {
     const advice = 'stop it, or set BUZZER_DATA_DIR to another folder';

@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { link, lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { link, lstat, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
@@ -105,6 +105,7 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   async list(folder: string): Promise<readonly string[]> {
+    if (!(await this.#isWithin(this.#path(folder)))) return [];
     const entries = await readdir(this.#path(folder), {
       recursive: true,
       withFileTypes: true,
@@ -120,6 +121,7 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   async delete(key: string): Promise<void> {
+    if (!(await this.#isWithin(dirname(this.#path(key))))) return;
     await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) => {
       const isNothing = isSystemError(error) && error.code === 'ENOTDIR'; // a file lies above it
       if (!isNothing) throw storageError(`cannot delete ${key}`, error);
@@ -154,6 +156,15 @@ export class FilePayloadStore implements PayloadStore {
     } catch (error) {
       throw storageError(`cannot write to ${this.#folder}`, error);
     }
+  }
+
+  /**
+   * Whether a folder is one of the store's own. A link in its place leads to a stranger's files, which are
+   * neither listed nor removed. What is not there is within.
+   */
+  async #isWithin(path: string): Promise<boolean> {
+    const real = await realpath(path).catch(() => null);
+    return real === null || `${real}/`.startsWith(`${await realpath(this.#folder)}/`);
   }
 
   async #removeStaleTemporaries(): Promise<void> {
@@ -201,8 +212,8 @@ async function writeSynced(
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   typeof error === 'object' && error !== null && 'syscall' in error;
 
-/** No such file, a folder, or links that lead to nowhere. */
-const NOTHING_TO_READ = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
+/** No such file, a folder, a socket, or links that lead to nowhere. */
+const NOTHING_TO_READ = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO']);
 
 function rethrow(error: unknown, key: string): never {
   if (isSystemError(error)) {

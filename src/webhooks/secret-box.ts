@@ -11,7 +11,7 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
 import { makeFolder } from '../storage/make-folder.ts';
@@ -129,6 +129,8 @@ async function localKey(dataDir: string): Promise<Buffer> {
 }
 
 async function readKey(file: string): Promise<Buffer | null> {
+  const found = await stat(file).catch(() => null);
+  if (found?.isFile() === false) throw new SecretBoxError(`${file} is not a file: remove it`);
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw new SecretBoxError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });

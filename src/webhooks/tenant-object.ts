@@ -7,7 +7,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { payloadKeys } from '../contract/payload.ts';
 import { readSmall } from '../storage/claims.ts';
 import { Refusal } from '../contract/refusal.ts';
-import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+  StorageError,
+} from '../storage/payload-store.ts';
 import type { SecretBox } from './secret-box.ts';
 
 const MEDIA_TYPE = 'application/json';
@@ -100,6 +105,9 @@ export class TenantObject<T> {
       try {
         return { generation, value: JSON.parse(box.open(await readSmall(store, key), key)) as T };
       } catch (error) {
+        if (error instanceof PayloadCorruptError) {
+          throw new StorageError(error.message, { cause: error, needsPerson: true });
+        }
         if (!(error instanceof PayloadNotFoundError)) throw error;
         if (generation === missing) throw new StorageError(`cannot open ${key}`, { cause: error });
         missing = generation; // removed since it was listed: there is a newer one

@@ -330,7 +330,7 @@ test('a lock that is a folder ends it with one line', async () => {
   const launcher = new Launcher({ BUZZER_DATA_DIR: own });
   expect(await launcher.ends()).toBe(1);
   expect(launcher.output.trim().split('\n')).toEqual([
-    expect.stringContaining(`${own}/launcher.pid cannot be written`),
+    expect.stringContaining(`${own}/launcher.pid is not a file`),
   ]);
 });
 

@@ -70,6 +70,19 @@ test('what lies in the place of a tombstone is none, and is replaced by one', as
   }
 });
 
+test('a link in the place of a folder leads to a stranger’s files, which stay', async () => {
+  const store = await FilePayloadStore.open(folder);
+  const elsewhere = await mkdtemp(join(tmpdir(), 'buzzer-elsewhere-'));
+  await writeFile(join(elsewhere, 'important.txt'), 'x');
+  await symlink(elsewhere, join(folder, 'workers'));
+  expect(await store.list('workers')).toEqual([]);
+  await store.delete('workers/important.txt');
+  expect(await readdir(elsewhere)).toEqual(['important.txt']);
+  await store.delete('workers'); // the link itself is in our folder
+  expect(await readdir(elsewhere)).toEqual(['important.txt']);
+  await rm(elsewhere, { recursive: true });
+});
+
 test('a file where a folder belongs: nothing is there, nothing can be written', async () => {
   const store = await FilePayloadStore.open(folder);
   await writeFile(join(folder, 'tombstones'), '');

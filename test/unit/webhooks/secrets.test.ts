@@ -115,6 +115,14 @@ test('what lies beside or in the place of a generation is stepped over', async (
   expect(await object.read('a')).toBe(2);
 });
 
+test('a file that is too large in the place of a generation is an error of the store', async () => {
+  const object = new TenantObject<number>(objectsWith(box), 'number');
+  await store.put('tenants/a/number/0000000007', Buffer.alloc(2_000_000), {
+    mediaType: 'text/plain',
+  });
+  await expect(object.read('a')).rejects.toMatchObject({ name: 'StorageError', needsPerson: true });
+});
+
 test('many changes at once of one process take turns', async () => {
   const object = new TenantObject<number>(objectsWith(box), 'number');
   const changes = Array.from({ length: 200 }, async () => {
