@@ -8,7 +8,6 @@ export interface SchemaIssue {
   readonly code?: string | undefined;
   readonly message: string;
   readonly expected?: unknown;
-  readonly input?: unknown;
   readonly origin?: unknown;
   readonly maximum?: unknown;
   readonly minimum?: unknown;
@@ -34,7 +33,7 @@ export function plainMessage(issue: SchemaIssue): string {
   if (code === 'unrecognized_keys') {
     return `${(issue.keys ?? []).slice(0, MAX_KEYS).join(', ')} is not known here`;
   }
-  if (!isOwnWords(message)) return message;
+  if (!isLibrarysWords(message)) return message;
   switch (code) {
     case 'invalid_type': {
       if (message.endsWith('received undefined')) return 'is missing';
@@ -53,8 +52,8 @@ export function plainMessage(issue: SchemaIssue): string {
   }
 }
 
-/** Whether the library speaks: a schema of ours may have given it other words. */
-const isOwnWords = (message: string): boolean =>
+/** Whether the words are the library's: a schema of ours may have given it others. */
+const isLibrarysWords = (message: string): boolean =>
   /^(?:Invalid|Too big|Too small|Unrecognized)/.test(message);
 
 function sizeOf(origin: unknown, amount: string): string {

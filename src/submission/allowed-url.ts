@@ -1,5 +1,5 @@
 import { type AddressPolicy, ForbiddenUrlError } from '../outbound/address-policy.ts';
-import { Refusal } from '../contract/refusal.ts';
+import { invalidAt } from '../contract/refusal.ts';
 
 /** Refuses a URL that we may not send requests to, as far as that can be told before its name is resolved. */
 export function requireAllowedUrl(text: string, policy: AddressPolicy, pointer: string): URL {
@@ -7,7 +7,6 @@ export function requireAllowedUrl(text: string, policy: AddressPolicy, pointer: 
     return policy.checkGivenUrl(text);
   } catch (error) {
     if (!(error instanceof ForbiddenUrlError)) throw error;
-    const errors = [{ pointer, detail: error.message }];
-    throw new Refusal('invalid_input', `${pointer}: ${error.message}`, { errors });
+    throw invalidAt(pointer, error.message);
   }
 }

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { type Claim, type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
-import { invalidAt, Refusal } from '../contract/refusal.ts';
+import { invalidAt } from '../contract/refusal.ts';
 import { decodeDataUrl } from '../media/media-upload.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
@@ -108,8 +108,7 @@ async function saying<T>(pointer: string, work: () => T | Promise<T>): Promise<T
     return await work();
   } catch (error) {
     if (!(error instanceof InvalidMediaError)) throw error;
-    const errors = [{ pointer, detail: error.message }];
-    throw new Refusal('invalid_input', `${pointer || '(body)'}: ${error.message}`, { errors });
+    throw invalidAt(pointer, error.message);
   }
 }
 

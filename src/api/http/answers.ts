@@ -34,8 +34,7 @@ export function roomFor(response: Response): OutputRoom {
 function hold(response: Response, bytes: number, shares: Shares): void {
   if (bytes <= UNCOUNTED_BYTES || response.destroyed) return;
   const tenant = tenantOf(response);
-  // When no other answer is in memory, one may be larger than a share: it could never be sent otherwise.
-  if (shares.taken > 0 && !shares.hasRoom(tenant, bytes)) {
+  if (!shares.admits(tenant, bytes, 0)) {
     const detail = `answers that nobody has read yet take ${shares.taken} bytes (BUZZER_MAX_BUFFERED): read them, and ask again`;
     throw new Problem('overloaded', detail);
   }

@@ -98,9 +98,7 @@ export class Bodies {
     response.once('close', release);
     const body = await collect(request, decoder, (bytes) => {
       if (held + bytes > maxBytes) throw tooLarge(maxBytes);
-      // When no other body is in memory, one may be larger than a share: it would never be accepted otherwise.
-      const isAlone = this.#shares.taken === held;
-      if (!isAlone && !this.#shares.hasRoom(tenant, bytes)) {
+      if (!this.#shares.admits(tenant, bytes, held)) {
         const detail = `the bodies of other requests take ${this.#shares.taken} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
         throw new Problem('overloaded', detail);
       }

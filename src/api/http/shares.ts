@@ -21,6 +21,14 @@ export class Shares {
     return this.#taken + amount <= this.#max && this.#of(tenant) + amount <= this.#maxOfOne;
   }
 
+  /**
+   * Whether this tenant can have so much more beside the `held` that it has for the same thing. What is
+   * alone may be larger than a share, or than all there is: it could never be had otherwise.
+   */
+  admits(tenant: string, amount: number, held: number): boolean {
+    return this.#taken === held || this.hasRoom(tenant, amount);
+  }
+
   /** Takes it, whether there is room or not. */
   take(tenant: string, amount: number): void {
     this.#taken += amount;

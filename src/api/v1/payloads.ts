@@ -1,4 +1,3 @@
-/* What a prediction was given, what it gave, and what happened in between. */
 import { pipeline } from 'node:stream/promises';
 import { type Response, Router } from 'express';
 import type { Json, Stored } from '../../contract/payload.ts';
