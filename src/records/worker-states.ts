@@ -64,7 +64,7 @@ export class WorkerStates {
   /** The states of the workers that live, one entry for each model version. */
   async read(): Promise<readonly ServingWorker[]> {
     const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
-    const keys = this.#mostRecentFirst(await this.#store.list(payloadKeys.workers));
+    const keys = await this.#keysToRead();
     this.#said = new Set(keys.filter((key) => this.#said.has(key)));
     const states = keys.map(async (key) => {
       const state = await this.#readOne(key);
@@ -98,13 +98,21 @@ export class WorkerStates {
     }
   }
 
-  /** First the files of living workers, then others: there may be more files than are read at once. */
-  #mostRecentFirst(keys: readonly string[]): readonly string[] {
-    const living = keys.filter((key) => this.#living.has(key));
-    const others = keys.filter((key) => !this.#living.has(key));
-    const start = others.length > MAX_STATES ? Math.floor(Math.random() * others.length) : 0;
-    const rotated = [...others.slice(start), ...others.slice(0, start)];
-    return [...living, ...rotated].slice(0, MAX_STATES);
+  /** Those of living workers, and others by chance: there may be more files than are read at once. */
+  async #keysToRead(): Promise<readonly string[]> {
+    const living: string[] = [];
+    const others: string[] = [];
+    let seen = 0;
+    for await (const key of this.#store.list(payloadKeys.workers)) {
+      if (this.#living.has(key)) {
+        living.push(key);
+        continue;
+      }
+      seen += 1; // each of them has the same chance to stay among so many (reservoir sampling)
+      const at = others.length < MAX_STATES ? others.length : Math.floor(Math.random() * seen);
+      if (at < MAX_STATES) others[at] = key;
+    }
+    return [...living, ...others].slice(0, MAX_STATES);
   }
 
   async #remove(key: string): Promise<void> {

@@ -98,12 +98,14 @@ async function sweepOrphans(
   dependencies: SweepDependencies,
 ): Promise<ReadonlySet<string>> {
   const { engine, store, logger } = dependencies;
-  const keys = await store.list(payloadKeys.predictions);
-  const owners = new Map(keys.map(ownerOf).map((owner) => [owner.id, owner]));
+  const seen = new Set<string>();
   const orphans = new Set<string>();
-  for (const [id, owner] of owners) {
-    if (!isPredictionId(id)) continue; // none of ours
+  for await (const key of store.list(payloadKeys.predictions)) {
     if (stop.aborted) break;
+    const owner = ownerOf(key);
+    const { id } = owner;
+    if (seen.has(id) || !isPredictionId(id)) continue; // a stranger may have put something there
+    seen.add(id);
     if ((await engine.find(id)) !== null) continue;
     if (suspects.has(id)) {
       await store.delete(payloadKeys.prediction(owner));

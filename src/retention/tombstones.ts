@@ -43,7 +43,7 @@ export async function findTombstone(id: string, store: PayloadStore): Promise<To
 
 /** Removes tombstones that are old enough, and files in their folder that are none. */
 export async function removeOldTombstones(store: PayloadStore, logger: Logger): Promise<void> {
-  for (const key of await store.list(payloadKeys.tombstones)) {
+  for await (const key of store.list(payloadKeys.tombstones)) {
     try {
       const tombstone = await readTombstone(key, store);
       if (tombstone === null) continue;

@@ -4,8 +4,19 @@
  * are hidden from `list` and removed when the store is opened.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { link, lstat, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
+import { constants, createReadStream, type Dirent } from 'node:fs';
+import {
+  link,
+  lstat,
+  open,
+  opendir,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
@@ -22,6 +33,8 @@ import {
 const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
 /** Hashing it takes a millisecond or two, in which nothing else happens. */
 const PIECE_BYTES = 1024 ** 2;
+/** Looking at them takes about a millisecond. */
+const ENTRIES_AT_ONCE = 512;
 /** A pipe would otherwise keep whoever opens it for ever. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
@@ -104,20 +117,18 @@ export class FilePayloadStore implements PayloadStore {
     throw new PayloadNotFoundError(key); // somebody else's pipe or folder
   }
 
-  async list(folder: string): Promise<readonly string[]> {
-    if (!(await this.#isWithin(this.#path(folder)))) return [];
-    const entries = await readdir(this.#path(folder), {
-      recursive: true,
-      withFileTypes: true,
-    }).catch((error: unknown) => {
-      if (isSystemError(error) && error.code === 'ENOENT') return [];
-      throw storageError(`cannot list ${folder}`, error);
-    });
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(this.#folder.length + 1))
-      .filter((key) => SAFE_KEY.test(key)) // somebody else may have put a file there
-      .toSorted();
+  /** Reads each folder piece by piece: a stranger may have put very many files there. */
+  async *list(folder: string): AsyncGenerator<string> {
+    if (!(await this.#isWithin(this.#path(folder)))) return;
+    const left = [folder];
+    for (let parent = left.pop(); parent !== undefined; parent = left.pop()) {
+      for await (const entry of entriesOf(this.#path(parent), parent)) {
+        const key = `${parent}/${entry.name}`;
+        if (!SAFE_KEY.test(key)) continue; // somebody else has put it there
+        if (entry.isDirectory()) left.push(key);
+        else if (entry.isFile()) yield key;
+      }
+    }
   }
 
   async delete(key: string): Promise<void> {
@@ -181,6 +192,16 @@ export class FilePayloadStore implements PayloadStore {
   #path(key: string): string {
     if (!SAFE_KEY.test(key)) throw new TypeError(`not a payload key: ${JSON.stringify(key)}`);
     return join(this.#folder, key);
+  }
+}
+
+/** What lies in one folder; nothing when there is none. */
+async function* entriesOf(path: string, key: string): AsyncGenerator<Dirent> {
+  try {
+    yield* await opendir(path, { bufferSize: ENTRIES_AT_ONCE });
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code !== 'ENOENT') throw storageError(`cannot list ${key}`, error);
   }
 }
 

@@ -83,8 +83,8 @@ export class LimitedPayloadStore implements PayloadStore {
     return await this.#store.open(key);
   }
 
-  async list(folder: string): Promise<readonly string[]> {
-    return await this.#store.list(folder);
+  list(folder: string): AsyncIterable<string> {
+    return this.#store.list(folder);
   }
 
   async delete(key: string): Promise<void> {

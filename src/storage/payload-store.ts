@@ -25,8 +25,8 @@ export interface PayloadStore {
   create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
   open(key: string): Promise<Readable>;
-  /** The keys below a key that is a folder; empty when there is none. */
-  list(folder: string): Promise<readonly string[]>;
+  /** The keys below a key that is a folder, in no order; none when there is no such folder. */
+  list(folder: string): AsyncIterable<string>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
   /** How many bytes one payload has, or everything below a key; 0 when there is nothing. */

@@ -115,11 +115,15 @@ export class TenantObject<T> {
     }
   }
 
+  /** In rising order. */
   async #generations(tenant: string): Promise<readonly number[]> {
     const folder = payloadKeys.tenantObject(tenant, this.#name);
-    const keys = await this.#objects.store.list(folder);
-    const names = keys.map((key) => key.slice(folder.length + 1));
-    return names.filter((name) => GENERATION.test(name)).map(Number); // others are not ours
+    const generations: number[] = [];
+    for await (const key of this.#objects.store.list(folder)) {
+      const name = key.slice(folder.length + 1);
+      if (GENERATION.test(name)) generations.push(Number(name)); // others are not ours
+    }
+    return generations.toSorted((a, b) => a - b);
   }
 
   #key(tenant: string, generation: number): string {

@@ -10,6 +10,7 @@ import {
   StorageError,
   StorageLimitError,
 } from '../../../src/storage/payload-store.ts';
+import { keysOf } from '../../support/payloads.ts';
 
 const KEY = 'predictions/a/pred_1/output';
 const MIB = 1024 ** 2;
@@ -70,7 +71,7 @@ describe('limits', () => {
       StorageLimitError,
     );
     await put(limited, 'predictions/b/pred_3/input', 600);
-    expect(await store.list('predictions')).toHaveLength(2); // nothing is left of what was refused
+    expect(await keysOf(store, 'predictions')).toHaveLength(2); // nothing is left of what was refused
   });
 
   test('what is deleted makes room at once', async () => {
