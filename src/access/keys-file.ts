@@ -1,8 +1,12 @@
 /* The file that holds the API keys (BUZZER_KEYS_FILE): read by the API, changed by `npm run keys`. */
 import type { Stats } from 'node:fs';
-import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
+import { messageOf } from '../contract/failure.ts';
+import { readSmallFile } from '../files/small-file.ts';
 import { type ApiKey, apiKeySchema } from './api-key.ts';
+
+const MAX_FILE_BYTES = 16 * 1024 ** 2; // some 50,000 keys
 
 const fileSchema = z.strictObject({ keys: z.array(apiKeySchema) });
 
@@ -13,17 +17,12 @@ export class KeysFileError extends Error {
 
 /** The keys in a file; throws `KeysFileError`. */
 export async function readKeys(path: string): Promise<readonly ApiKey[]> {
-  let text: string;
-  try {
-    if (!(await stat(path)).isFile())
-      throw new KeysFileError(`the keys file ${path} is not a file`);
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof KeysFileError) throw error;
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+  const text = await readSmallFile(path, MAX_FILE_BYTES).catch((error: unknown) => {
+    throw new KeysFileError(`the keys file ${path} ${messageOf(error)}`, { cause: error });
+  });
+  if (text === null) {
     const advice = 'make the first key with npm run keys -- create --tenant <name>';
-    const what = code === 'ENOENT' ? `does not exist: ${advice}` : `cannot be read (${code})`;
-    throw new KeysFileError(`the keys file ${path} ${what}`, { cause: error });
+    throw new KeysFileError(`the keys file ${path} does not exist: ${advice}`);
   }
   const parsed = fileSchema.safeParse(jsonOf(text));
   if (!parsed.success) {

@@ -1,10 +1,13 @@
 /* What must be true before `npm start` starts anything. */
-import { chmod, lstat, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { messageOf } from '../contract/failure.ts';
-import { makeFolder } from '../storage/make-folder.ts';
+import { makeFolder } from '../files/make-folder.ts';
+import { readSmallFile } from '../files/small-file.ts';
+
+const MAX_PID_BYTES = 100;
 
 /** Something that a person has to change first; the message says what. */
 export class LaunchError extends Error {
@@ -72,9 +75,10 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
 /** Two servers on one database would destroy it. Returns what gives the folder free again. */
 export async function lockDataFolder(dataDir: string): Promise<() => Promise<void>> {
   const path = join(dataDir, 'launcher.pid');
-  const found = await stat(path).catch(() => null);
-  if (found?.isFile() === false) throw new LaunchError(`${path} is not a file: remove it.`);
-  const holder = Number(await readFile(path, 'utf8').catch(() => '0'));
+  const text = await readSmallFile(path, MAX_PID_BYTES).catch((error: unknown) => {
+    throw new LaunchError(`${path} ${messageOf(error)}: remove it.`);
+  });
+  const holder = Number(text ?? '0');
   if (holder > 0 && holder !== process.pid && (await isLauncher(holder))) {
     const advice = 'stop it, or set BUZZER_DATA_DIR to another folder';
     throw new LaunchError(`npm start (process ${holder}) is using ${dataDir}: ${advice}.`);

@@ -1,9 +1,10 @@
 /* model.json: how it is read, and everything that can be wrong with it, all at once. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
+import { readSmallFile, SmallFileError } from '../files/small-file.ts';
 import { plainMessage } from '../contract/issue-message.ts';
 import type { Manifest } from '../contract/model.ts';
 import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
@@ -122,10 +123,12 @@ async function readManifest(folder: string, problems: string[]) {
     ...(graph ? { files: { model: { path: graph } } } : {}),
   };
   try {
-    const text = await readManifestText(join(folder, 'model.json'));
-    if (text !== null) json = withOnlyGraph(JSON.parse(text), graph);
+    const text = await readSmallFile(join(folder, 'model.json'), MAX_MANIFEST_BYTES);
+    const bare = text?.replace(/^\uFEFF/, ''); // some editors begin a file so
+    if (bare !== undefined) json = withOnlyGraph(JSON.parse(bare), graph);
   } catch (error) {
-    problems.push(`model.json cannot be read: ${messageOf(error)}`);
+    const what = error instanceof SmallFileError ? `it ${error.message}` : messageOf(error);
+    problems.push(`model.json cannot be read: ${what}`);
     return null;
   }
   const parsed = manifestSchema.safeParse(json);
@@ -146,20 +149,6 @@ function withOnlyGraph(json: unknown, graph: string | null): unknown {
   const isObject = typeof json === 'object' && json !== null && !Array.isArray(json);
   if (!isObject || 'files' in json || graph === null) return json;
   return { ...json, files: { model: { path: graph } } };
-}
-
-/** Null when there is none. */
-async function readManifestText(path: string): Promise<string | null> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (found === null) return null;
-  if (!found.isFile()) throw new Error('it is not a file');
-  if (found.size > MAX_MANIFEST_BYTES) {
-    throw new Error(`it has ${found.size} bytes, at most ${MAX_MANIFEST_BYTES} are read`);
-  }
-  return (await readFile(path, 'utf8')).replace(/^\uFEFF/, ''); // some editors begin a file so
 }
 
 function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {

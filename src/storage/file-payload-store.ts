@@ -21,7 +21,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
-import { makeFolder } from './make-folder.ts';
+import { makeFolder } from '../files/make-folder.ts';
 import {
   PayloadNotFoundError,
   type PayloadStore,

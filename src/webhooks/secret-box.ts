@@ -11,15 +11,17 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
-import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
-import { makeFolder } from '../storage/make-folder.ts';
+import { makeFolder } from '../files/make-folder.ts';
+import { readSmallFile } from '../files/small-file.ts';
 
 const CIPHER = 'aes-256-gcm';
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12; // what GCM is made for (NIST SP 800-38D)
 const KEY_FILE = 'secret.key';
+const MAX_FILE_BYTES = 1024;
 
 interface Sealed {
   readonly key_id: string;
@@ -129,11 +131,8 @@ async function localKey(dataDir: string): Promise<Buffer> {
 }
 
 async function readKey(file: string): Promise<Buffer | null> {
-  const found = await stat(file).catch(() => null);
-  if (found?.isFile() === false) throw new SecretBoxError(`${file} is not a file: remove it`);
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw new SecretBoxError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
+  const text = await readSmallFile(file, MAX_FILE_BYTES).catch((error: unknown) => {
+    throw new SecretBoxError(`${file} ${messageOf(error)}: restore or remove it`, { cause: error });
   });
   if (text === null) return null;
   const key = Buffer.from(text.trim(), 'base64');

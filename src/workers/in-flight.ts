@@ -16,14 +16,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
 import type { FailureCode } from '../contract/failure.ts';
-import { makeFolder } from '../storage/make-folder.ts';
+import { makeFolder } from '../files/make-folder.ts';
+import { readSmallFile } from '../files/small-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
@@ -156,9 +157,7 @@ const readOwner = async (folder: string): Promise<Owner | null> =>
 /** Null for what is not there, was not written to its end, or is something else. */
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    const found = await stat(path);
-    if (!found.isFile() || found.size > MAX_FILE_BYTES) return null; // a pipe would be read for ever
-    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return schema.parse(JSON.parse((await readSmallFile(path, MAX_FILE_BYTES)) ?? ''));
   } catch {
     return null;
   }

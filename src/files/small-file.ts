@@ -1,0 +1,34 @@
+/* Small files that people or other processes write. What lies there may be a pipe, or endless. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+/** A pipe would otherwise keep whoever opens it for ever. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
+
+/** It is there and cannot be read. The message goes on after "it": "is not a file". */
+export class SmallFileError extends Error {
+  override readonly name = 'SmallFileError';
+}
+
+/** The text of a file of at most `maxBytes`; null when there is none. Throws `SmallFileError`. */
+export async function readSmallFile(path: string, maxBytes: number): Promise<string | null> {
+  try {
+    const file = await open(path, READ);
+    try {
+      const found = await file.stat();
+      if (!found.isFile()) throw new SmallFileError('is not a file');
+      if (found.size > maxBytes) {
+        throw new SmallFileError(`has ${found.size} bytes, at most ${maxBytes} are read`);
+      }
+      return await file.readFile('utf8');
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof SmallFileError) throw error;
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    if (code === 'ENXIO') throw new SmallFileError('is not a file', { cause: error }); // a socket
+    throw new SmallFileError(`cannot be read (${code})`, { cause: error });
+  }
+}
