@@ -18,6 +18,7 @@ import {
 
 /** One version of a model, ready to be validated against, documented and loaded. */
 export interface ModelVersion extends VersionContent {
+  readonly isWhole: true;
   readonly ref: ModelRef;
   readonly folder: string;
   /** Differs when any of its files has changed. */
@@ -26,6 +27,7 @@ export interface ModelVersion extends VersionContent {
 
 /** A version that cannot be served as it is. */
 export interface BrokenVersion {
+  readonly isWhole: false;
   readonly ref: ModelRef;
   readonly folder: string;
   readonly fingerprint: string;
@@ -37,8 +39,8 @@ export interface BrokenVersion {
 
 type Version = ModelVersion | BrokenVersion;
 
-const isBroken = (version: Version): version is BrokenVersion => 'problems' in version;
-const isWhole = (version: Version): version is ModelVersion => !isBroken(version);
+const isBroken = (version: Version): version is BrokenVersion => !version.isWhole;
+const isWhole = (version: Version): version is ModelVersion => version.isWhole;
 const REFRESH_INTERVAL_MS = 2000;
 
 export class ModelRepository {
@@ -165,18 +167,18 @@ async function readVersion(
   try {
     const content = await readVersionFolder(folder);
     const named = await namedFacts(folder, referencesIn(content.manifest));
-    return { ref, folder, fingerprint: `${own}|${named}`, ...content };
+    return { isWhole: true, ref, folder, fingerprint: `${own}|${named}`, ...content };
   } catch (error) {
     const isKnown = error instanceof ManifestError;
     const problems = isKnown ? error.problems : [messageOf(error)];
     const references = isKnown ? error.references : [];
     const fingerprint = `${own}|${await namedFacts(folder, references)}`;
-    return { ref, folder, fingerprint, problems, references };
+    return { isWhole: false, ref, folder, fingerprint, problems, references };
   }
 }
 
 const referencesOf = (version: Version): readonly string[] =>
-  isBroken(version) ? version.references : referencesIn(version.manifest);
+  version.isWhole ? referencesIn(version.manifest) : version.references;
 
 async function ownFacts(folder: string): Promise<string> {
   const names: string[] = await readdir(folder);

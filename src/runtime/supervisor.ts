@@ -69,7 +69,7 @@ interface Process {
 }
 
 type Phase =
-  | { readonly name: 'stopped' | 'closed' }
+  | { readonly name: 'stopped' | 'closed'; readonly process: null }
   | {
       readonly name: 'loading';
       readonly process: Process;
@@ -79,11 +79,16 @@ type Phase =
   | { readonly name: 'ready'; readonly process: Process }
   | { readonly name: 'running'; readonly process: Process; readonly run: BatchRun }
   | { readonly name: 'replacing'; readonly process: Process }
-  | { readonly name: 'backing_off'; readonly timer: NodeJS.Timeout; readonly retryAtMs: number };
+  | {
+      readonly name: 'backing_off';
+      readonly process: null;
+      readonly timer: NodeJS.Timeout;
+      readonly retryAtMs: number;
+    };
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  #phase: Phase = { name: 'stopped' };
+  #phase: Phase = { name: 'stopped', process: null };
   #failuresInARow = 0;
   #loadError: string | null = null;
   /** When its latest process was started, and was ready. */
@@ -111,7 +116,7 @@ export class Supervisor {
 
   /** Resident memory of its process; null without one, or where it cannot be read. */
   get rssBytes(): number | null {
-    const pid = 'process' in this.#phase ? this.#phase.process.child.pid : undefined;
+    const pid = this.#phase.process?.child.pid;
     return pid === undefined ? null : readRssBytes(pid);
   }
 
@@ -154,9 +159,9 @@ export class Supervisor {
   /** Kills the process and waits until it is gone; what it ran is rejected. */
   async close(): Promise<void> {
     const phase = this.#phase;
-    this.#phase = { name: 'closed' };
+    this.#phase = { name: 'closed', process: null };
     if (phase.name === 'backing_off') clearTimeout(phase.timer);
-    if (!('process' in phase)) return;
+    if (phase.process === null) return;
     const { child } = phase.process;
     const gone = new Promise((resolve) => child.once('exit', resolve));
     const isRunning = child.exitCode === null && child.signalCode === null;
@@ -238,7 +243,7 @@ export class Supervisor {
 
   #onMessage(child: ChildProcess, message: FromProcess): void {
     const phase = this.#phase;
-    if (!('process' in phase) || phase.process.child !== child) return;
+    if (phase.process?.child !== child) return;
     if (phase.name === 'loading') {
       if (phase.error !== null) return; // it is being killed
       if (message.type === 'ready' && this.#takesTooMuch()) {
@@ -273,7 +278,7 @@ export class Supervisor {
 
   #onExit(child: ChildProcess, how: string): void {
     const phase = this.#phase;
-    if (!('process' in phase) || phase.process.child !== child) return;
+    if (phase.process?.child !== child) return;
     const { label, logger, onReplaced } = this.#options;
     if (phase.name === 'replacing') {
       this.#spawn();
@@ -302,7 +307,7 @@ export class Supervisor {
 
   #checkMemory(of: Process): void {
     const phase = this.#phase;
-    if (!('process' in phase) || phase.process !== of || phase.name === 'ready') return;
+    if (phase.process !== of || phase.name === 'ready') return;
     if (this.#takesTooMuch()) this.#onMemoryExceeded(); // S6
   }
 
@@ -342,7 +347,7 @@ export class Supervisor {
 
   #restart(delayMs: number): void {
     const timer = setTimeout(() => this.#spawn(), delayMs);
-    this.#change({ name: 'backing_off', timer, retryAtMs: Date.now() + delayMs });
+    this.#change({ name: 'backing_off', process: null, timer, retryAtMs: Date.now() + delayMs });
   }
 
   #change(phase: Phase): void {

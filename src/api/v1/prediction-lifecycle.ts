@@ -11,9 +11,7 @@ import type { PredictionMemo } from '../../temporal/prediction-memo.ts';
 import { Problem } from '../http/problems.ts';
 import { parsePredictionId } from '../http/requests.ts';
 import { traceparentOf } from '../http/traceparent.ts';
-import { preferredWait } from '../http/prefer.ts';
-import { waitQuerySchema } from './schemas.ts';
-import { parseQuery } from '../http/queries.ts';
+import { waitSecondsOf } from './waiting.ts';
 
 export function predictionLifecycleRouter(
   dependencies: AnswerDependencies & {
@@ -27,8 +25,7 @@ export function predictionLifecycleRouter(
 
   router.post('/predictions/:id/retry', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const waitS =
-      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
+    const waitS = waitSecondsOf(request, response);
     const before = endedOnly(await reader.find(id, tenantOf(response)), 'retry');
     const head = { idempotencyKey: idempotencyKey(request), traceparent: traceparentOf(request) };
     const order = await submit(response, dependencies, async () => {

@@ -5,9 +5,7 @@ import { roomFor } from '../http/answers.ts';
 import { tenantOf } from '../http/access.ts';
 import type { AnswerDependencies } from '../http/answer-accepted.ts';
 import { parsePredictionId } from '../http/requests.ts';
-import { waitQuerySchema } from './schemas.ts';
-import { parseQuery } from '../http/queries.ts';
-import { preferredWait } from '../http/prefer.ts';
+import { waitSecondsOf } from './waiting.ts';
 import { sendRecord } from '../http/send-record.ts';
 import { withoutOutput } from '../../records/shown-record.ts';
 
@@ -17,8 +15,7 @@ export function predictionsRouter(dependencies: AnswerDependencies): Router {
   router.get('/predictions/:id', async (request, response) => {
     const id = parsePredictionId(request.params.id);
     const tenant = tenantOf(response);
-    const { wait } = parseQuery(waitQuerySchema, request.query);
-    const seconds = wait ?? preferredWait(request, response);
+    const seconds = waitSecondsOf(request, response);
     let record = await reader.read(id, tenant, roomFor(response));
     if (seconds !== null && !isFinal(record)) {
       await waitLimit.bounded(

@@ -8,11 +8,10 @@ import { formOrder, orderOf, rawOrder, requireNoRequestQuery } from './orders.ts
 import { orderHead } from '../http/order-head.ts';
 import { type Order, type OrderHead, type ValidOrder, validated } from '../../submission/order.ts';
 import { requireJson } from '../http/requests.ts';
-import { submitQuerySchema, waitQuerySchema } from './schemas.ts';
-import { parseQuery } from '../http/queries.ts';
+import { submitQuerySchema } from './schemas.ts';
+import { waitSecondsOf } from './waiting.ts';
 import { INPUT, parseBody } from '../../submission/parse.ts';
 import { modelRequestSchema, requestSchema } from '../../submission/request-schema.ts';
-import { preferredWait } from '../http/prefer.ts';
 
 export interface SubmissionDependencies extends AnswerDependencies {
   readonly acceptance: Acceptance;
@@ -37,8 +36,7 @@ export function submissionsRouter(dependencies: SubmissionDependencies): Router 
 
   router.post('/predictions', json, async (request, response) => {
     requireJson(request);
-    const waitS =
-      parseQuery(waitQuerySchema, request.query).wait ?? preferredWait(request, response);
+    const waitS = waitSecondsOf(request, response);
     const { model, ...rest } = parseBody(requestSchema, request.body, [], INPUT);
     const head = orderHead(request, response, acceptance.resolve(model));
     const order = orderOf(request, head, rest, request.body);
@@ -46,8 +44,7 @@ export function submissionsRouter(dependencies: SubmissionDependencies): Router 
   });
 
   router.post('/models/:model/predictions', json, async (request, response) => {
-    const { wait } = parseQuery(submitQuerySchema, request.query);
-    const waitS = wait ?? preferredWait(request, response);
+    const waitS = waitSecondsOf(request, response, submitQuerySchema);
     const head = orderHead(request, response, acceptance.resolve(request.params.model));
     await answer(response, waitS, async () => {
       if (request.is('multipart/form-data')) {
