@@ -23,10 +23,8 @@ test('what nobody has set follows another setting, or is not set', () => {
 
 test('every setting has its line in the docs, and every line there its setting', async () => {
   const text = await readFile('docs/configuration.md', 'utf8');
-  const firstCells = text
-    .split('\n')
-    .flatMap((line) => /^\| (`BUZZER_[^|]*)\|/.exec(line)?.[1] ?? []);
-  const documented = firstCells.flatMap((cell) => cell.match(/BUZZER_\w+/g) ?? []);
+  const entries = text.split('\n').flatMap((line) => /^- (`BUZZER_[^(]*)\(/.exec(line)?.[1] ?? []);
+  const documented = entries.flatMap((names) => names.match(/BUZZER_\w+/g) ?? []);
 
   expect(documented.toSorted()).toEqual([...SETTING_NAMES].toSorted());
 });
