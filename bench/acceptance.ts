@@ -96,10 +96,12 @@ export async function measureBurst(): Promise<void> {
   const list = (counts: Map<string | number, number>) =>
     [...counts].map(([what, times]) => `${times} × ${what}`).join(', ');
   console.log(
-    `${SUBMISSIONS} submissions from ${CONNECTIONS} connections: ${list(answers)} in ${tookS.toFixed(0)} s (${(SUBMISSIONS / tookS).toFixed(0)}/s)`,
+    `${SUBMISSIONS} submissions from ${CONNECTIONS} connections: ${list(answers)} ` +
+      `in ${tookS.toFixed(0)} s (${(SUBMISSIONS / tookS).toFixed(0)}/s)`,
   );
   console.log(
-    `  of ${ledger.size} accepted: ${list(states)}; ${doubled} ids came twice; all ended ${endedS.toFixed(0)} s after the first`,
+    `  of ${ledger.size} accepted: ${list(states)}; ${doubled} ids came twice; ` +
+      `all ended ${endedS.toFixed(0)} s after the first`,
   );
   console.log(
     `  ${there} workflows in all: ${there - ledger.size} of answers that said it was not certain (${uncertain} did)`,

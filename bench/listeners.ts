@@ -31,7 +31,8 @@ export async function measureListeners(): Promise<void> {
   await service.inference.start();
   await until('every stream to end', () => (ended === LISTENERS ? true : undefined), 60_000);
   console.log(
-    `${LISTENERS} listeners on ${PREDICTIONS} predictions: ${during} MB resident (${before} before), ${(cpu * 100).toFixed(0)} % of a core; all ${ended} heard of the end`,
+    `${LISTENERS} listeners on ${PREDICTIONS} predictions: ${during} MB resident ` +
+      `(${before} before), ${(cpu * 100).toFixed(0)} % of a core; all ${ended} heard of the end`,
   );
   await service.close();
 }

@@ -36,7 +36,8 @@ export async function measureWebhooks(): Promise<void> {
   const [quietMs, besideMs] = [percentile(quiet, 95), percentile(beside, 95)];
   console.log(`first attempt after the end, idle: p50 ${percentile(quiet, 50)} p95 ${quietMs} ms`);
   console.log(
-    `beside ${HANGING_RECEIVERS} hanging receivers: p50 ${percentile(beside, 50)} p95 ${besideMs} ms, ${(besideMs / quietMs).toFixed(2)} ×`,
+    `beside ${HANGING_RECEIVERS} hanging receivers: p50 ${percentile(beside, 50)} ` +
+      `p95 ${besideMs} ms, ${(besideMs / quietMs).toFixed(2)} ×`,
   );
   receiver.close();
   await service.close();

@@ -6,7 +6,8 @@ import { ConfigError, readConfig } from '../config.ts';
 import { DAY_MS, parseDurationMs } from '../contract/duration.ts';
 import { messageOf } from '../contract/failure.ts';
 
-const USAGE = `npm run keys -- create --tenant <name> [--scopes ${SCOPES.join(',')}] [--expires 90d] [--description <text>]
+const USAGE = `npm run keys -- create --tenant <name> [--scopes ${SCOPES.join(',')}]
+                       [--expires 90d] [--description <text>]
 npm run keys -- list
 npm run keys -- revoke <id>
 

@@ -61,7 +61,8 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
     await rm(probe);
   } catch (error) {
     throw new LaunchError(
-      `BUZZER_DATA_DIR=${dataDir} cannot hold data (${messageOf(error)}): choose a folder on a disk that this user can write to.`,
+      `BUZZER_DATA_DIR=${dataDir} cannot hold data (${messageOf(error)}): ` +
+        'choose a folder on a disk that this user can write to.',
     );
   }
   for (const name of await readdir(dataDir)) {

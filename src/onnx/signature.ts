@@ -87,10 +87,10 @@ const DATATYPES: Readonly<Record<number, Datatype>> = {
 };
 
 /** ONNX's own names of the elements, for messages. */
-const ELEMENT_NAMES =
-  '? float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64 complex64 complex128 bfloat16'.split(
-    ' ',
-  );
+const ELEMENT_NAMES = (
+  '? float uint8 int8 uint16 int16 int32 int64 string bool float16 double ' +
+  'uint32 uint64 complex64 complex128 bfloat16'
+).split(' ');
 
 /** It is an ONNX file, of a graph that cannot be served; the message says what to do. */
 export class UnsupportedGraphError extends Error {

@@ -23,7 +23,8 @@ export async function forgetPrediction(
     if (!isFull(error)) throw error;
     await store.delete(payloadKeys.prediction(accepted)); // which makes room for it
     await leaveTombstone(accepted, reason, store).catch((again: unknown) => {
-      if (!isFull(again)) throw again; // there is no room even for the tombstone, so nothing will tell that it was there
+      // If there is no room even for the tombstone, nothing will tell that the prediction was there.
+      if (!isFull(again)) throw again;
     });
   }
   await store.delete(payloadKeys.prediction(accepted));

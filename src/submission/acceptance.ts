@@ -223,7 +223,8 @@ async function start(
   } catch (error) {
     if (error instanceof AlreadyStartedError) return await replayed(accepted, { engine, store });
     if (!(error instanceof EngineUnavailableError)) throw error;
-    const detail = `it is not certain that ${id} was accepted (${error.message}): look it up, or send the request again`;
+    const doubt = `it is not certain that ${id} was accepted (${error.message})`;
+    const detail = `${doubt}: look it up, or send the request again`;
     const members = { prediction_id: id };
     throw new UnacknowledgedStart(
       new Refusal('engine_unavailable', detail, { cause: error, members }),

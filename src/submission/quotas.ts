@@ -91,7 +91,8 @@ export class QuotaKeeper {
     }
     if (isCrowded && ofBoth.now().running >= this.#shareOfBacklog) {
       const label = formatModelRef(modelRefOf(admission));
-      const detail = `${this.#shareOfBacklog} predictions of yours wait for ${label}, which is the share of one tenant: send this one later`;
+      const share = `${this.#shareOfBacklog} predictions of yours wait for ${label}`;
+      const detail = `${share}, which is the share of one tenant: send this one later`;
       throw new Refusal('overloaded', detail);
     }
     const isBusy = ofTenant.now().running >= inFlight;

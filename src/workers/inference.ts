@@ -29,8 +29,14 @@ const LAST_REPORTS_MS = 3000; // for telling Temporal of attempts that were cut 
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
 /** What a model process may know of the environment: no setting of ours, and nobody's secrets. */
-const KEPT_ENVIRONMENT =
-  /^(?:PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|NVIDIA_(?:VISIBLE_DEVICES|DRIVER_CAPABILITIES|REQUIRE_CUDA|TF32_OVERRIDE)|VK_(?:DRIVER_FILES|ICD_FILENAMES|LAYER_PATH)|(?:CUDA|CUDNN|OMP|KMP|MKL|OPENBLAS)_\w+)$/;
+const KEPT_ENVIRONMENT = new RegExp(
+  `^(?:${[
+    'PATH|HOME|LANG|LC_\\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH',
+    'NVIDIA_(?:VISIBLE_DEVICES|DRIVER_CAPABILITIES|REQUIRE_CUDA|TF32_OVERRIDE)',
+    'VK_(?:DRIVER_FILES|ICD_FILENAMES|LAYER_PATH)',
+    '(?:CUDA|CUDNN|OMP|KMP|MKL|OPENBLAS)_\\w+',
+  ].join('|')})$`,
+);
 
 await runWorkerProcess('inference', hostname(), async (context) => {
   const { config, logger, identity, stop } = context;

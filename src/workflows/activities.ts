@@ -34,7 +34,8 @@ export const inferOptions = (limits: InferLimits): InferOptions => ({
   timeouts: {
     heartbeatTimeout: limits.heartbeatTimeoutMs,
     startToCloseTimeout: backstopMs(limits.runTimeoutMs),
-    scheduleToCloseTimeout: limits.remainingMs, // bounds all attempts: every deploy costs one, so their number cannot be the bound
+    // This bounds all attempts together. Every deploy costs an attempt, so their number cannot be bounded.
+    scheduleToCloseTimeout: limits.remainingMs,
     scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
   },
   priority: { priorityKey: limits.priority, fairnessKey: limits.tenant },

@@ -1,6 +1,7 @@
 /*
  * A model process that misbehaves as its input says: `x` is 0 (answer), 1 (crash), 2 (never end),
- * 3 (take memory without end), 4 (take half a second), 5 (not even take the input). Its model is a tensor model with one number.
+ * 3 (take memory without end), 4 (take half a second), 5 (not even take the input).
+ * Its model is a tensor model with one number.
  */
 const MIB = 1024 ** 2;
 const hoard = [];

@@ -51,7 +51,8 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       const stopWatching = keys.watch(key.id, () => {
         context.isRevoked = true;
         const isHeard = response.emit(REVOKED);
-        if (!isHeard && response.headersSent) response.destroy(); // nothing listens during a download: the connection is cut
+        // During a download nothing listens for the revocation, so the connection is cut.
+        if (!isHeard && response.headersSent) response.destroy();
       });
       if (response.destroyed)
         stopWatching(); // the client hung up while we looked at its key
@@ -124,7 +125,8 @@ function ownPages({
     if (!isOwn(host)) {
       throw new Problem(
         'forbidden',
-        `without API keys this is answered for hosts of this machine only, and not for ${host}: to use that name, set BUZZER_PUBLIC_URL`,
+        `without API keys, only requests for hosts of this machine are answered, and not for ${host}: ` +
+          'to use that name, set BUZZER_PUBLIC_URL',
       );
     }
     const origin = request.get('Origin');

@@ -35,7 +35,8 @@ function hold(response: Response, bytes: number, shares: Shares): void {
   if (bytes <= UNCOUNTED_BYTES || response.destroyed) return;
   const tenant = tenantOf(response);
   if (!shares.admits(tenant, bytes, 0)) {
-    const detail = `answers that nobody has read yet take ${shares.taken} bytes (BUZZER_MAX_BUFFERED): read them, and ask again`;
+    const held = `answers that nobody has read yet take ${shares.taken} bytes (BUZZER_MAX_BUFFERED)`;
+    const detail = `${held}: read them, and ask again`;
     throw new Problem('overloaded', detail);
   }
   shares.take(tenant, bytes);

@@ -99,7 +99,8 @@ export class Bodies {
     const body = await collect(request, decoder, (bytes) => {
       if (held + bytes > maxBytes) throw tooLarge(maxBytes);
       if (!this.#shares.admits(tenant, bytes, held)) {
-        const detail = `the bodies of other requests take ${this.#shares.taken} bytes already (BUZZER_MAX_BUFFERED): send it again in a moment`;
+        const held = `the bodies of other requests take ${this.#shares.taken} bytes already`;
+        const detail = `${held} (BUZZER_MAX_BUFFERED): send the request again in a moment`;
         throw new Problem('overloaded', detail);
       }
       if (response.destroyed) throw new Problem('malformed_request', 'the body breaks off');

@@ -14,9 +14,9 @@ const MAX_HEADERS_OF_A_PART = 16;
 const STALL_MS = 20_000;
 
 /**
- * Reads a form to its end; answers with the text of its part `request`, null when there is none.
- * At most `maxFiles`: `onFile` gets every other part, which must have a file name, and must read it. Throws problems, and
- * what `onFile` throws; by then nothing is being read any more.
+ * Reads a form to its end, and returns the text of its part `request`, or null when there is none.
+ * `onFile` gets every other part and must read it. There may be `maxFiles` of them, each with a file name.
+ * Throws problems and what `onFile` throws. By then nothing is being read any more.
  */
 export async function readForm(
   request: Request,
@@ -38,7 +38,8 @@ export async function readForm(
         else found = value;
       });
       parser.on('file', (name: string | undefined, file) => {
-        file.on('error', () => {}); // an error without a listener would end the process; the reader of the file is told anyway
+        // An error without a listener would end the process. Whoever reads the file gets it anyway.
+        file.on('error', () => {});
         files.push(file);
         if (name === undefined) {
           reject(unknownPart(name));

@@ -113,8 +113,11 @@ export const predictions = {
   },
   listPredictions: {
     summary: 'Find predictions',
-    description:
-      'What is active first, the latest accepted before the others; then what has ended, the latest end before the others. Large values are references: see `include`.',
+    description: [
+      'First the active predictions, the one accepted last first;',
+      'then the ended ones, the one that ended last first.',
+      'Large values are references: see `include`.',
+    ].join(' '),
     requestParams: { query: listQuerySchema },
     responses: answers({ '200': answer('A page', pageOf(predictionAnswer)) }, GUARDED),
   },

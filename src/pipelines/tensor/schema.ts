@@ -128,7 +128,8 @@ function npyInput(bytes: Uint8Array, { inputs: [spec] }: GraphSignature): Return
     throw new InvalidFieldError([], messageOf(error));
   }
   if (tensor.datatype !== spec?.datatype) {
-    const detail = `the .npy file holds ${tensor.datatype}, and ${tensor.name} must be ${spec?.datatype}: save array.astype(…)`;
+    const found = `the .npy file holds ${tensor.datatype}, and ${tensor.name} must be ${spec?.datatype}`;
+    const detail = `${found}: save array.astype(…)`;
     throw new InvalidFieldError([], detail);
   }
   const encode = () => packTensors([tensor]);
