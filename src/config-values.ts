@@ -1,4 +1,4 @@
-/* The kinds of value that a setting may have: text in the environment to what the code uses. */
+/* The kinds of value that a setting may have. Each turns the text of the environment into what the code uses. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from './contract/duration.ts';
@@ -27,7 +27,7 @@ const durationOf = (maxMs: number) =>
 export const duration = (fallback: string, maxMs = YEAR_MS) =>
   z.string().default(fallback).pipe(durationOf(maxMs));
 
-/** The same, where another setting gives the default. */
+/** The same, for a setting whose default is another setting. */
 export const optionalDuration = durationOf(YEAR_MS).optional();
 
 const size = z.string().transform((text, context) => {
@@ -45,7 +45,7 @@ export const bytes = (fallback: string, most = Infinity) =>
     .pipe(size)
     .refine((given) => given <= most, `must be at most ${most / 1024}KiB: more does not fit`);
 
-/** A path, or several; `what` says of what. */
+/** A path, or several; `what` names the thing for messages. */
 export const path = (what: string) => z.string().min(1, `must name ${what}`);
 
 export const absolute = (given: string): string => resolve(given);
@@ -64,7 +64,7 @@ export const device = z
 export const oneOf = <T extends string>(values: readonly T[]) =>
   z.enum(values, `must be one of ${values.join(', ')}`);
 
-/** The same, where there is no number that everybody would want. */
+/** The same, without a default. */
 export const optionalBytes = size.optional();
 
 const portNumber = z
@@ -75,7 +75,7 @@ const portNumber = z
 /** A port, as a number. */
 export const port = (fallback: number) => z.string().default(String(fallback)).pipe(portNumber);
 
-/** The same, where it matters whether somebody has chosen it. */
+/** The same, with whether somebody has chosen it. */
 export const optionalPort = portNumber.optional();
 
 /** `true` or `false`. */
@@ -92,7 +92,7 @@ const wholeNumber = z
 /** A positive whole number. */
 export const integer = (fallback: number) => z.string().default(String(fallback)).pipe(wholeNumber);
 
-/** The same, where there is no number that everybody would want. */
+/** The same, without a default. */
 export const optionalInteger = wholeNumber.optional();
 
 /** `https://app.example.com,https://…`: origins as a browser names them. */
@@ -136,7 +136,7 @@ export const secretKeys = z
     return z.NEVER;
   });
 
-/** What the operator has opened, as the policy that includes it. */
+/** The hosts and ranges that the operator has opened, as a policy. */
 export const outboundAllow = z
   .string()
   .default('')

@@ -37,7 +37,7 @@ const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 const INFERENCE_METRICS_PORT = 9092;
 const MAX_TYPING_ERRORS = 3;
-/** What a tenant may store where there are several. */
+/** How much a tenant may store where there are several. */
 const TENANT_BYTES = 10 * 1024 ** 3;
 
 interface Setting<T extends z.ZodType> {
@@ -48,7 +48,7 @@ interface Setting<T extends z.ZodType> {
 
 const setting = <T extends z.ZodType>(name: string, schema: T): Setting<T> => ({ name, schema });
 
-/** Every setting, one line each: what it is called in the code and in the environment, and what it may be. */
+/** Every setting, one line each: its name in the code, its name in the environment, and its kind of value. */
 const SETTINGS = {
   host: setting('BUZZER_HOST', z.string().min(1).default('127.0.0.1')),
   port: setting('BUZZER_PORT', port(8080)),
@@ -90,14 +90,14 @@ const SETTINGS = {
   logLevel: setting('BUZZER_LOG_LEVEL', oneOf(LOG_LEVELS).default('info')),
 } as const;
 
-/** As the environment names them. */
+/** The names of all settings in the environment. */
 export const SETTING_NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name);
 
 type Settings = {
   readonly [K in keyof typeof SETTINGS]: z.infer<(typeof SETTINGS)[K]['schema']>;
 };
 
-/** What no log may show. */
+/** Settings whose value no log or message may show. */
 const SECRET_SETTINGS: readonly string[] = ['BUZZER_SECRET_KEY'];
 
 /** An environment value that cannot be used; the message is one line that names it. */
@@ -115,10 +115,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   const urlHost = host.includes(':') ? `[${host}]` : host;
   return Object.freeze({
     ...settings,
-    /** Only this machine can reach the API. */
+    /** True: only this machine can reach the API. */
     isLoopback,
     publicUrl: settings.givenPublicUrl ?? `http://${urlHost}:${ownPort}`,
-    /** Null: there are no keys, and everybody who reaches the API is the same tenant. */
+    /** Null: there are no keys, and every client is the same tenant. */
     keysFile: keysFile ?? null,
     payloadDir: join(dataDir, 'payloads'),
     modelFolders: (settings.models ?? (isLoopback ? 'models,examples/models' : 'models'))
@@ -130,11 +130,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       isPortFixed: settings.givenMetricsPort !== undefined,
     },
     queueTtlMs: settings.givenQueueTtlMs ?? settings.deadlineMs,
-    /** What inputs may take of the payload store. */
+    /** How much of the payload store inputs may take. */
     storage: {
-      /** Of the payloads of one tenant's predictions; null: no limit. */
+      /** Bytes of the payloads of one tenant's predictions; null: no limit. */
       tenantBytes: settings.tenantStorageBytes ?? (keysFile === undefined ? null : TENANT_BYTES),
-      /** Free disk that inputs do not take: the engine's database and outputs need it. */
+      /** Bytes of the disk that must stay free for the engine's database and for outputs. */
       reserveBytes: settings.storageReserveBytes,
     },
     temporal: readTemporal(environment, settings.temporalPort),
@@ -142,7 +142,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   });
 }
 
-/** A name that is hardly another is a typing error. */
+/** The setting whose name differs from a wrong one only by a typing mistake. */
 function unknownSetting(name: string): string {
   const known = SETTING_NAMES.map((each) => [each, editsBetween(name, each)] as const);
   const [nearest, distance] = known.reduce((best, each) => (each[1] < best[1] ? each : best));
@@ -173,7 +173,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
   return settings;
 }
 
-/** What could be used by anybody must be meant to be. */
+/** Refuses an address that anybody could use, unless the operator has said that it is meant. */
 function refuseExposure(
   { host, keysFile, allowsAnonymous, secretKeys: keys }: Settings,
   refuse: (name: string, message: string) => void,

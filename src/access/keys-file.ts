@@ -10,7 +10,7 @@ const MAX_FILE_BYTES = 16 * 1024 ** 2; // some 50,000 keys
 
 const fileSchema = z.strictObject({ keys: z.array(apiKeySchema) });
 
-/** It is missing, or no keys file; the message is for a person, and shows nothing of what is in it. */
+/** The file is missing, or is not a keys file. The message is for a person and shows nothing of its content. */
 export class KeysFileError extends Error {
   override readonly name = 'KeysFileError';
 }
@@ -45,7 +45,7 @@ export async function changeKeys(
   change: (keys: readonly ApiKey[]) => readonly ApiKey[],
 ): Promise<void> {
   const real = await realpath(path).catch(() => path); // it may be a link
-  const next = `${real}.new`; // also what keeps two changes apart
+  const next = `${real}.new`; // its existence also tells a second change to stay away
   const file = await open(next, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
     const isBusy = error.code === 'EEXIST';
     const why = isBusy ? `another change is under way; if none is, delete ${next}` : error.message;
@@ -69,7 +69,7 @@ export async function changeKeys(
   }
 }
 
-/** Whoever could read the file must be able to read the new one: the API may be somebody else. */
+/** Whoever could read the old file must be able to read the new one: the API may run as another user. */
 async function keepReadable(file: FileHandle, { uid, gid, mode }: Stats, path: string) {
   const mine = await file.stat();
   try {

@@ -4,7 +4,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { type ApiKey, hasExpired, keyOf } from './api-key.ts';
 import { readKeys } from './keys-file.ts';
 
-/** How late it may be noticed that a key was revoked. A new one is looked for when it is shown. */
+/** How late a revoked key may be noticed. For an unknown key the file is read at once. */
 const LOOK_EVERY_MS = 500;
 
 export class KnownKeys {
@@ -12,7 +12,7 @@ export class KnownKeys {
   readonly #logger: Logger;
   #keys: ReadonlyMap<string, ApiKey> = new Map();
   #version = '';
-  /** The latest version that could not be used. */
+  /** The latest version of the file that could not be used. */
   #broken = '';
   #lookedAtMs = 0;
   #looking: Promise<void> | null = null;
@@ -40,13 +40,13 @@ export class KnownKeys {
     await this.#lookWhenOlderThan(LOOK_EVERY_MS);
     const known = keyOf(token, this.#keys);
     if (known !== null) return known;
-    await this.#lookWhenOlderThan(0); // it may have been made a moment ago
+    await this.#lookWhenOlderThan(0); // the key may have been made a moment ago
     return keyOf(token, this.#keys);
   }
 
   /**
-   * Has `onEnd` called, at most half a second late, when a key has been revoked or has expired; what it
-   * returns ends that. For answers that go on for a while.
+   * Calls `onEnd`, at most half a second late, when a key has been revoked or has expired. The function that it
+   * returns stops the watching. For answers that go on for a while.
    */
   watch(keyId: string, onEnd: () => void): () => void {
     const watcher = { keyId, onEnd };
@@ -78,7 +78,7 @@ export class KnownKeys {
     await this.#looking;
   }
 
-  /** A file that has gone, or is broken, changes nothing: the keys that were known stay so. */
+  /** If the file is gone or broken, the keys that were known stay valid. */
   async #look(): Promise<void> {
     let version = 'none';
     try {
@@ -87,7 +87,7 @@ export class KnownKeys {
       await this.#read();
       this.#logger.info({ keys: this.size }, 'the keys file has changed');
     } catch (error) {
-      if (version === this.#broken) return; // it was said
+      if (version === this.#broken) return; // logged already
       this.#broken = version;
       this.#logger.error({ err: error }, 'the keys file cannot be used: the keys of before stay');
     } finally {

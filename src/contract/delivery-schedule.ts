@@ -1,4 +1,4 @@
-/* When a delivery is tried again: a pure function of what came of the attempts so far. */
+/* When a delivery is tried again: a pure function of the results of its attempts so far. */
 import type { DeliverResult, DeliveryReason } from './webhook.ts';
 
 type Attempted = Exclude<DeliverResult, { outcome: 'busy' }>;
@@ -6,12 +6,12 @@ type Attempted = Exclude<DeliverResult, { outcome: 'busy' }>;
 /** The pauses of Standard Webhooks: ten attempts in three days. */
 export const DEFAULT_SCHEDULE = '0s,5s,5m,30m,2h,5h,10h,14h,20h,24h';
 
-/** Longer would keep a delivery from being over before its prediction's result expires. */
+/** With longer pauses a delivery could outlive its prediction's result. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
-/** Pauses grow by up to a tenth, so that what failed together is not tried again together. */
+/** Pauses grow by up to a tenth, so that deliveries which failed together are not tried again together. */
 const JITTER = 0.1;
 
-/** What follows an attempt. */
+/** What happens after an attempt. */
 export type NextStep =
   | { readonly status: 'delivered' }
   | { readonly status: 'failed' | 'gone'; readonly reason: DeliveryReason }

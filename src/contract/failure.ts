@@ -27,15 +27,15 @@ export type FailureCode = keyof typeof FAILURES;
 
 export const isFailureCode = (text: string): text is FailureCode => Object.hasOwn(FAILURES, text);
 
-/** The codes an attempt may fail with that no further attempt can ever mend. */
+/** The codes after which another attempt cannot help. */
 export const TERMINAL_FAILURES: readonly FailureCode[] = (
   Object.keys(FAILURES) as FailureCode[]
 ).filter((code) => FAILURES[code].retried === false);
 
-/** A process death while running this many times alone means: the input is the poison. */
+/** After so many deaths of model processes that ran only this input, the input is taken to be the cause. */
 export const POISON_DEATHS = 3;
 
-/** What an attempt tells of itself: in heartbeats, in its result and in the details of its failure. */
+/** What an attempt reports of itself: in heartbeats, in its result and in the details of its failure. */
 export interface AttemptReport {
   /** 1 for the first execution of the activity, counted over rescheduling. */
   readonly attempt: number;
@@ -47,7 +47,7 @@ export interface AttemptReport {
   readonly worker: string;
   /** How many model processes died under this prediction so far while it ran alone. */
   readonly deaths: number;
-  /** It came to grief in a shared batch: from now on it runs in a batch of its own. */
+  /** True: it failed in a shared batch, and from now on runs in a batch of its own. */
   readonly alone: boolean;
   readonly progress: { readonly fraction: number; readonly message: string } | null;
 }
@@ -55,11 +55,11 @@ export interface AttemptReport {
 /** The details of the infer activity's heartbeats. */
 export interface InferHeartbeat {
   readonly report: AttemptReport;
-  /** What there is of the output so far; no pipeline has any yet. */
+  /** The output so far; no pipeline reports any yet. */
   readonly partial: null;
 }
 
-/** What the workflow tells a rescheduled activity of the attempts before it. */
+/** What the workflow tells a rescheduled activity about the earlier attempts. */
 export interface EarlierAttempts {
   readonly attempts: number;
   readonly deaths: number;
@@ -72,6 +72,6 @@ const MAX_MESSAGE_CHARS = 1024;
 export const cutMessage = (message: string): string =>
   message.length <= MAX_MESSAGE_CHARS ? message : `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…`;
 
-/** What a caught value says, for people. */
+/** The message of a caught value. */
 export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
-/* What `/history` tells of a prediction. */
+/* The entries of `/history`. */
 
-/** What is told of. */
+/** What happened. */
 export const HISTORY_EVENTS = [
   'accepted',
   'fetching_input',
@@ -20,10 +20,10 @@ export interface HistoryEntry {
   /** RFC 3339. */
   readonly at: string | null;
   readonly event: (typeof HISTORY_EVENTS)[number];
-  /** Of its activity, from 1; null where there is none. */
+  /** The number of the attempt, from 1; null for events that belong to none. */
   readonly attempt: number | null;
-  /** Who ran it. */
+  /** The worker that ran it. */
   readonly worker: string | null;
-  /** Why it failed; at the start of an attempt: why the one before it did. */
+  /** Why the attempt failed; at the start of an attempt: why the one before it failed. */
   readonly error: { readonly code: string; readonly message: string } | null;
 }

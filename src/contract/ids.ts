@@ -1,4 +1,4 @@
-/* What ids look like: what they are of, and 26 digits of Crockford's base 32. */
+/* Ids: a prefix that says what the id is of, and 26 digits of Crockford's base 32. */
 
 const DIGITS = '[0-9a-hjkmnp-tv-z]{26}';
 

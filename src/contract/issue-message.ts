@@ -1,9 +1,9 @@
 /*
- * What the schema library finds wrong, in our words. (Its own are in pieces of code: "expected number to be
+ * Says in our words what the schema library finds wrong. (Its own words are pieces of code: "expected number to be
  * <=5".)
  */
 
-/** What is read of an issue; zod's own type has more. */
+/** The members of an issue that are used here; zod's own type has more. */
 export interface SchemaIssue {
   readonly code?: string | undefined;
   readonly message: string;
@@ -52,7 +52,7 @@ export function plainMessage(issue: SchemaIssue): string {
   }
 }
 
-/** Whether the words are the library's: a schema of ours may have given it others. */
+/** Whether the message is the library's own; a schema of ours may have given another. */
 const isLibrarysWords = (message: string): boolean =>
   /^(?:Invalid|Too big|Too small|Unrecognized)/.test(message);
 

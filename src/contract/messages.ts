@@ -7,21 +7,21 @@ import type { DeliveryState } from './webhook.ts';
 /** The workflow's type name, for clients that cannot import workflow code. */
 export const PREDICTION_WORKFLOW = 'predictionWorkflow';
 
-/** The memo's two keys, each written once; the first anew whenever the terms change. */
+/** The two keys of the memo. Each is written once; `accepted` is written again when the terms change. */
 export const MEMO_ACCEPTED = 'accepted';
 export const MEMO_ENDED = 'ended';
 
 /** The memo's key for the number of attempts before infer was scheduled anew; absent until then. */
 export const MEMO_ATTEMPTS = 'attempts';
 
-/** What a workflow is started with. */
+/** The argument of the workflow. */
 export interface PredictionRequest {
   readonly accepted: Accepted;
   /** How long a lost worker goes unnoticed. */
   readonly heartbeatTimeoutMs: number;
 }
 
-/** What the workflow itself knows: for the Web UI and the CLI; HTTP reads the memo. */
+/** A query for the Web UI and the CLI. The API reads the memo instead. */
 export interface PredictionView {
   readonly id: string;
   readonly model: string;
@@ -32,15 +32,15 @@ export interface PredictionView {
 
 export const predictionQuery = defineQuery<PredictionView>('prediction');
 
-/** Terms that take the place of those a prediction has. A queue_ttl that is the deadline follows it. */
+/** New terms for a prediction. A queue_ttl that is as long as the deadline follows it. */
 export type ChangedTerms = Partial<
   Pick<Accepted, 'queue_ttl' | 'deadline'> & { readonly priority: number }
 >;
 
-/** A history must not grow for ever. */
+/** The most changes of a prediction, so that its history cannot grow without end. */
 export const MAX_CHANGES = 100;
 
-/** The type of failure when a prediction cannot be changed now; its message says why. */
+/** The failure type of a refused change; its message says why. */
 export const NOT_CHANGEABLE = 'not_changeable';
 
 /** Resolves when the record has the new terms and so has its activity, if it waits in a queue. */
@@ -48,7 +48,7 @@ export const changeTermsUpdate = defineUpdate<void, [ChangedTerms]>('changeTerms
 
 export const deliveryQuery = defineQuery<DeliveryState>('delivery');
 
-/** From the first byte of a request for an input to the last of the answer. */
+/** The longest time from the first byte of a request for an input to the last byte of the answer. */
 export const FETCH_DEADLINE_MS = 300_000;
 
 /** What the fetchInput activity is asked; it answers with the claim on what it stored. */
@@ -57,9 +57,9 @@ export interface FetchInputRequest extends Owner {
   readonly source: InputSource;
 }
 
-/** When Temporal hands the infer activity out, before whom, and how long it waits for what. */
+/** The options of the infer activity in Temporal that new terms change: timeouts and priority. */
 export interface InferOptions {
-  /** In ms, by the names that Temporal gives them. */
+  /** Timeouts in ms, by Temporal's names. */
   readonly timeouts: Readonly<
     Record<
       | 'scheduleToCloseTimeout'
@@ -72,20 +72,20 @@ export interface InferOptions {
   readonly priority: { readonly priorityKey: number; readonly fairnessKey: string };
 }
 
-/** What the changeInfer activity is asked: other options for the infer activity of a run. */
+/** The argument of the changeInfer activity: other options for the infer activity of a run. */
 export interface ChangeInferRequest {
   readonly workflowId: string;
   readonly runId: string;
   readonly options: InferOptions;
 }
 
-/** What the infer activity is asked. */
+/** The argument of the infer activity. */
 export interface InferRequest extends Owner {
   readonly model: string;
   readonly version: number;
   readonly input: Readonly<Record<string, Stored>>;
   readonly options: Readonly<Record<string, Json>>;
-  /** From then on it waited. */
+  /** When it began to wait. */
   readonly created_at: string;
   readonly priority: number;
   /** Measured from the moment the input is handed to the model process. */
@@ -93,7 +93,7 @@ export interface InferRequest extends Owner {
   readonly earlier: EarlierAttempts;
 }
 
-/** What the infer activity answers. */
+/** The result of the infer activity. */
 export interface InferResult {
   readonly output: Stored;
   readonly report: AttemptReport;

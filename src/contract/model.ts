@@ -4,7 +4,7 @@ export interface ModelRef {
   readonly version: number;
 }
 
-/** A model that is not ready after this long hangs: even a large one on a slow disk is. */
+/** A model that is not ready after so long hangs: a large one on a slow disk takes less. */
 export const LOAD_TIMEOUT_MS = 120_000;
 
 const MODEL_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
@@ -16,7 +16,7 @@ export const isModelName = (text: string): boolean => MODEL_NAME.test(text);
 export const parseModelVersion = (text: string): number | null =>
   MODEL_VERSION.test(text) ? Number(text) : null;
 
-/** The model version that something is of. */
+/** A model version, as part of something else. */
 export const modelRefOf = (of: { readonly model: string; readonly version: number }): ModelRef => ({
   name: of.model,
   version: of.version,
@@ -45,7 +45,7 @@ export interface Manifest {
   readonly batching: {
     /** 1: no dynamic batching. */
     readonly max_size: number;
-    /** How long an inference may wait for mates; 0: not at all. */
+    /** How long an inference may wait for others to share its batch; 0: not at all. */
     readonly max_delay_ms: number;
   };
   readonly resources: {

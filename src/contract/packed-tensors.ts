@@ -80,7 +80,7 @@ export function unpackTensors(packed: Uint8Array): readonly PackedTensor[] {
   });
 }
 
-/** What a pack holds, without looking at its elements. */
+/** The header of packed tensors, without looking at the elements. */
 export const readHeader = (packed: Uint8Array): readonly HeaderEntry[] => {
   const header = packed.subarray(LENGTH_BYTES, LENGTH_BYTES + headerLength(packed));
   return JSON.parse(decoder.decode(header)) as HeaderEntry[];

@@ -25,7 +25,7 @@ const encoder = new TextEncoder();
 /** How many bytes `value` takes as JSON. */
 export const jsonBytes = (value: Json): number => encoder.encode(JSON.stringify(value)).length;
 
-/** Whose a payload is: a prediction of a tenant. */
+/** The owner of a payload: a prediction of a tenant. */
 export interface Owner {
   readonly tenant: string;
   readonly id: string;
@@ -37,7 +37,7 @@ export function tenantOfKey(key: string): string | null {
   return folder === payloadKeys.predictions && tenant !== undefined ? tenant : null;
 }
 
-/** Payload store keys, all in one place, so that nothing is ever stored where no sweep would look. */
+/** All keys of the payload store are made here, so that nothing is stored where no sweep would look. */
 export const payloadKeys = {
   predictions: 'predictions',
   /** Everything that the predictions of a tenant have stored. */
@@ -54,7 +54,7 @@ export const payloadKeys = {
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
   tombstones: 'tombstones',
-  /** That there was a prediction of this id, and no more. */
+  /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,
   workers: 'workers',
   worker: (workerId: string) => `workers/${workerId}.json`,

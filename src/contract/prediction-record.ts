@@ -18,7 +18,7 @@ export interface RecordSettings {
   readonly publicUrl: string;
 }
 
-/** What a record says of an output: itself, or where it is. */
+/** The output in a record: its value, or its URL. */
 export interface OutputMembers {
   readonly output: Json;
   readonly output_url: string | null;
@@ -94,7 +94,7 @@ function inputMember(
   }
 }
 
-/** The record of one that has ended. */
+/** The record of a prediction that has ended. */
 export function finalRecord(
   accepted: Accepted,
   ended: Ended,
@@ -123,7 +123,7 @@ export function finalRecord(
 
 const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
 
-/** The output as far as the record's own halves hold it: the store is not read. */
+/** The output as far as the memo holds it, without reading the store. */
 export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string): OutputMembers {
   if (ended.status === 'succeeded' && ended.output.kind === 'inline') {
     return { output: ended.output.value, output_url: null };

@@ -18,7 +18,7 @@ import type { Receivers, RequestedWebhook } from './receivers.ts';
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
 export type AcceptedInput = Stored | { readonly kind: 'url'; readonly source: InputSource };
 
-/** Where an input lies, and what kind of media it must turn out to be. */
+/** The URL of an input, and the kind of media that it must turn out to be. */
 export interface InputSource {
   readonly url: string;
   readonly media: string;
@@ -39,7 +39,7 @@ export interface Accepted {
   /** RFC 3339, as all times. */
   readonly created_at: string;
   readonly deadline_at: string;
-  /** The client's own, as are the tags. */
+  /** Chosen by the client, like the tags. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly tags: readonly string[];
   /** 1 (first) to 5. */
@@ -48,13 +48,13 @@ export interface Accepted {
   readonly start_after?: string;
   /** How long it is kept after its end. */
   readonly result_ttl: string;
-  /** Absent: nobody is told of its end. */
+  /** Absent: nobody is told when it ends. */
   readonly receivers?: Receivers;
   /** The prediction whose input this one has. */
   readonly retry_of?: string;
   /** The trace that its request was part of: https://www.w3.org/TR/trace-context/ */
   readonly traceparent?: string;
-  /** Of the request, when it came with an Idempotency-Key. */
+  /** The fingerprint of a request that came with an Idempotency-Key. */
   readonly fingerprint?: string;
 }
 
@@ -106,7 +106,7 @@ export interface Progress {
   readonly message: string;
 }
 
-/** Why one waits. */
+/** Why a queued prediction waits. */
 export const QUEUE_REASONS = [
   'no_worker',
   'model_loading',
@@ -122,7 +122,7 @@ export type QueueReason = (typeof QUEUE_REASONS)[number];
 
 /** Media or a larger value of an input, as a record shows it. */
 export interface InputReference {
-  /** Where we serve it. */
+  /** The URL at which the API serves it. */
   readonly url: string;
   /** These three are null while it has yet to be fetched, and for a key that may not read. */
   readonly bytes: number | null;

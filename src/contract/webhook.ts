@@ -19,7 +19,7 @@ export type Receiver =
   | { readonly type: 'webhook'; readonly url: string }
   | { readonly type: 'endpoint'; readonly id: string; readonly host: string };
 
-/** Those that want to be told how a prediction ended. */
+/** The receivers that want to be told how a prediction ended. */
 export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Receiver[] {
   if (receivers === undefined) return [];
   const { webhook, endpoints } = receivers;
@@ -44,7 +44,7 @@ type EventSubject =
   /** A test of an endpoint. */
   | { readonly type: 'ping' };
 
-/** What is told: the same in every attempt, to every receiver. */
+/** An event: the same in every attempt, for every receiver. */
 export interface DeliveryEvent {
   /** The `webhook-id` of Standard Webhooks: a receiver knows by it what it has seen before. */
   readonly id: string;
@@ -54,7 +54,7 @@ export interface DeliveryEvent {
   readonly subject: EventSubject;
 }
 
-/** The event of a prediction's end. A full stop in its id would be one too many in what is signed. */
+/** The event of a prediction's end. Its id has no full stop, because full stops separate what is signed. */
 export const predictionEvent = (accepted: Accepted, ended: Ended): DeliveryEvent => ({
   id: accepted.id.replace('pred_', 'evt_'),
   type: eventOf(ended),
@@ -62,7 +62,7 @@ export const predictionEvent = (accepted: Accepted, ended: Ended): DeliveryEvent
   subject: { type: 'prediction', accepted, ended },
 });
 
-/** What a delivery's workflow is started with. */
+/** The argument of a delivery's workflow. */
 export interface DeliveryRequest {
   readonly id: string;
   readonly tenant: string;
@@ -73,13 +73,13 @@ export interface DeliveryRequest {
   readonly earlier: readonly DeliveryAttempt[];
 }
 
-/** One POST, and what came of it. */
+/** One POST and its result. */
 export interface DeliveryAttempt {
   /** From 1, counted over redeliveries. */
   readonly number: number;
   /** When it was sent, RFC 3339. */
   readonly at: string;
-  /** Where it was sent to: scheme, host and port. Null: that could not be found out. */
+  /** The receiver's scheme, host and port. Null: they could not be found out. */
   readonly origin: string | null;
   /** Null: there was no answer. */
   readonly status: number | null;
@@ -90,7 +90,7 @@ export interface DeliveryAttempt {
   readonly answer: string | null;
 }
 
-/** Why an attempt failed; too coarse to map somebody's network with. */
+/** Why an attempt failed. The codes are too coarse to explore somebody's network with. */
 export const DELIVERY_ERRORS = [
   'forbidden',
   'unreachable',
@@ -101,7 +101,7 @@ export const DELIVERY_ERRORS = [
   'redirected',
   /** It answered with another status than 2xx. */
   'refused',
-  /** Our side failed. */
+  /** Buzzer itself failed. */
   'internal',
 ] as const;
 
@@ -125,7 +125,7 @@ export const DELIVERY_REASONS = [
 
 export type DeliveryReason = (typeof DELIVERY_REASONS)[number];
 
-/** What is known of a delivery; its workflow's memo key `delivery`, written with each attempt. */
+/** The state of a delivery: the memo key `delivery` of its workflow, written with each attempt. */
 export interface DeliveryState {
   readonly event: { readonly id: string; readonly type: DeliveryEvent['type'] };
   readonly prediction: string | null;
@@ -152,7 +152,7 @@ export const newDelivery = (
   created_at: createdAt,
 });
 
-/** What the deliver activity answers. */
+/** The result of the deliver activity. */
 export type DeliverResult =
   | {
       readonly outcome: 'sent';
@@ -162,16 +162,16 @@ export type DeliverResult =
     }
   /** The endpoint is not there any more, or disabled. */
   | { readonly outcome: 'gone'; readonly reason: DeliveryReason }
-  /** The receiver has enough to do: nothing was sent, come back in so many milliseconds. */
+  /** The receiver has no free turn: nothing was sent. Try again after so many milliseconds. */
   | { readonly outcome: 'busy'; readonly retry_after_ms: number };
 
-/** What the deliver activity is asked. */
+/** The argument of the deliver activity. */
 export type DeliverRequest = Pick<DeliveryRequest, 'tenant' | 'event' | 'receiver'>;
 
 export const MEMO_DELIVERY = 'delivery';
 export const DELIVERY_WORKFLOW = 'webhookDeliveryWorkflow';
 
-/** What tells a delivery apart in the Web UI: `→ hooks.example.com, attempt 3`. */
+/** The summary of a delivery in the Web UI: `→ hooks.example.com, attempt 3`. */
 export function deliverySummary({ receiver }: DeliveryRequest, attempt: number): string {
   const host = receiver.type === 'webhook' ? hostOf(receiver.url) : receiver.host;
   return `→ ${host.slice(0, MAX_HOST_CHARS)}, attempt ${attempt}`;
@@ -179,7 +179,7 @@ export function deliverySummary({ receiver }: DeliveryRequest, attempt: number):
 
 const MAX_HOST_CHARS = 150;
 
-/** Of a URL that was checked. (Workflows have no URL class.) */
+/** The host of a URL that was checked. (Workflows have no URL class.) */
 const hostOf = (url: string): string => /^https?:\/\/([^/?#]+)/.exec(url)?.[1] ?? url;
 
 /** How a delivery's workflow is started, whoever does it. */
@@ -199,5 +199,5 @@ export const deliveryStart = (request: DeliveryRequest) =>
     workflowTaskTimeout: DELIVERY_TASK_TIMEOUT,
   }) as const;
 
-/** A memo holds so many attempts; older ones are dropped. */
+/** How many attempts a memo holds; older ones are dropped. */
 export const MAX_KEPT_ATTEMPTS = 20;

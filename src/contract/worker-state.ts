@@ -1,4 +1,4 @@
-/** What an inference worker says of one model version it serves. */
+/** The state of one model version on an inference worker. */
 export interface ServedModelState {
   readonly model: string;
   readonly version: number;
@@ -11,7 +11,7 @@ export interface ServedModelState {
   readonly slots: number;
   /** Inferences that a model process has been handed. */
   readonly running: number;
-  /** Inferences that wait for a model process, or for mates. */
+  /** Inferences that wait for a model process, or for others to share a batch. */
   readonly waiting: number;
   /** Resident memory of its model processes together; null where that cannot be read. */
   readonly rss_bytes: number | null;

@@ -1,4 +1,4 @@
-/* What `npm start` says when every part is ready: only commands that work as they are. */
+/* What `npm start` prints when every part is ready. It shows only commands that work as they are. */
 import type { Config } from '../config.ts';
 
 /** `hasOcr`: whether the model of the first example is served. */
@@ -34,7 +34,7 @@ Read a page:
   ${curl}/v1/models/ocr/predictions -H 'Prefer: wait' -H 'Content-Type: image/png' --data-binary @examples/page.png
 `;
 
-/** Where this machine reaches the API, whatever others call it. */
+/** The URL at which this machine reaches the API. */
 function localUrl({ host, port }: Config): string {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;

@@ -1,4 +1,4 @@
-/* The second half of `npm run build`: what the compiler does not make. */
+/* The second half of `npm run build`: everything that the compiler does not make. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { affineGraph, burnGraph, mlpGraph } from '../onnx/example-graphs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-// Bundling takes longer than all the rest of a worker's start.
+// Done at build time, because bundling takes longer than all the rest of a worker's start.
 const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)),
   logger: new DefaultLogger('WARN'),

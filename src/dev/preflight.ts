@@ -50,8 +50,8 @@ export async function checkPorts(config: Config): Promise<void> {
 }
 
 /**
- * Makes the data folder, and finds out whether it can hold what we put there. What lies in it is for
- * its owner only, also what an earlier version has left readable for others.
+ * Makes the data folder, and checks that it can hold our files. They are for
+ * their owner only, also those that an earlier version has left readable for others.
  */
 export async function checkDataFolder(dataDir: string): Promise<void> {
   const probe = join(dataDir, `probe.${process.pid}`);
@@ -67,13 +67,13 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
   }
   for (const name of await readdir(dataDir)) {
     const path = join(dataDir, name);
-    if ((await lstat(path)).isSymbolicLink()) continue; // what it leads to is not ours
+    if ((await lstat(path)).isSymbolicLink()) continue; // its target is not ours
     if (name.startsWith('temporal.db')) await chmod(path, 0o600);
     if (name === 'payloads' || name === 'workers') await chmod(path, 0o700);
   }
 }
 
-/** Two servers on one database would destroy it. Returns what gives the folder free again. */
+/** Locks the folder: two servers on one database would destroy it. Returns a function that unlocks it. */
 export async function lockDataFolder(dataDir: string): Promise<() => Promise<void>> {
   const path = join(dataDir, 'launcher.pid');
   const text = await readSmallFile(path, MAX_PID_BYTES).catch((error: unknown) => {
@@ -92,7 +92,7 @@ export async function lockDataFolder(dataDir: string): Promise<() => Promise<voi
   return async () => await rm(path, { force: true });
 }
 
-/** A process of that number may be a stranger: after a crash, numbers are used again. */
+/** The process with that number may be another program, because numbers are used again after a crash. */
 async function isLauncher(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);

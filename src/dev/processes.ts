@@ -9,12 +9,12 @@ import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { backoffDelayMs } from '../runtime/backoff.ts';
 import { type Command, tieToParent, watchParent } from '../runtime/tied-process.ts';
 
-const STABLE_AFTER_MS = 10_000; // up for this long: the next death is the first again
+const STABLE_AFTER_MS = 10_000; // after so long, the next death counts as the first
 
 export interface ProcessOptions {
   readonly command: Command;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Whether it sends `{type: 'ready'}` over IPC. */
+  /** Whether the process sends `{type: 'ready'}` over IPC. */
   readonly saysReady: boolean;
   /** Prints one line of its output, or about it. */
   readonly print: (line: string) => void;
@@ -41,7 +41,7 @@ export class ManagedProcess {
     this.#child = this.#launch();
   }
 
-  /** From now on its death is its end: it is not started again. */
+  /** From now on the process is not started again when it ends. */
   retire(): void {
     this.#isRetired = true;
     clearTimeout(this.#restartTimer);
@@ -69,7 +69,7 @@ export class ManagedProcess {
     const { command, environment, saysReady, print } = this.#options;
     const startedAtMs = Date.now();
     const tied = tieToParent(command, environment['PATH'] ?? '');
-    const isUntied = tied === command && !saysReady; // nor will it see a disconnect
+    const isUntied = tied === command && !saysReady; // it will not notice a disconnect either
     const { file, args } = isUntied ? watchParent(command) : tied;
     const child = spawn(file, args, {
       env: environment,

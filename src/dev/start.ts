@@ -18,14 +18,14 @@ const ENTRIES = {
   api: 'api/server.js',
 } as const;
 const WORKFLOW_RETENTION_BEYOND_TTL_MS = 7 * DAY_MS;
-/** On a machine of one's own, receivers and files may be on it too. */
+/** On a developer's own machine, receivers and files may be on the machine itself. */
 const LOOPBACK_OVER_HTTP = 'http://127.0.0.0/8,http://[::1]';
 const SERVER_PATIENCE_MS = 30_000;
 const SAY_WAITING_MS = 1500;
 const PARENT_CHECK_MS = 1000;
-/** What SQLite says, through Temporal, of a file that it cannot read any more. */
+/** SQLite's message, passed on by Temporal, about a database file that it cannot read. */
 const DAMAGED_DATABASE = /database disk image is malformed|file is not a database/i;
-/** A terminal and npm both pass the same Ctrl-C on. */
+/** Within this time a second signal is the same Ctrl-C: the terminal and npm both pass it on. */
 const SAME_SIGNAL_MS = 500;
 const STOP_MARGIN_MS = 5000; // beyond the grace time that each process grants its work
 
@@ -42,7 +42,7 @@ try {
 
 async function launch(config: Config): Promise<void> {
   const { environment, temporal } = config;
-  process.umask(0o077); // what we put into the data folder is for its owner
+  process.umask(0o077); // our files in the data folder are for their owner only
   await checkDataFolder(config.dataDir);
   await checkPorts(config);
   const unlock = await lockDataFolder(config.dataDir);
@@ -76,9 +76,9 @@ async function launch(config: Config): Promise<void> {
     await prepareServer(config);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
-    await stopAll(1); // which ends this process
+    await stopAll(1); // this ends the process
   }
-  if (isStopping()) return; // asked to stop while the server was starting
+  if (isStopping()) return; // a signal came while the server was starting
   const started = Object.entries(ENTRIES).map(([name, file]) => {
     const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
     return start(name, { file: process.execPath, args: [path] });
@@ -93,7 +93,7 @@ async function launch(config: Config): Promise<void> {
   );
 }
 
-/** Waits for the Temporal server, and says so; then it has what we need. */
+/** Waits for the Temporal server, says so, and makes what is missing there. */
 async function prepareServer({ temporal, resultTtlMs }: Config): Promise<void> {
   const { connection, namespace } = temporal;
   const saying = setTimeout(() => {
@@ -111,7 +111,7 @@ async function prepareServer({ temporal, resultTtlMs }: Config): Promise<void> {
   }
 }
 
-/** What each process is told beside what we were told ourselves. */
+/** The environment of each process, beside our own. */
 function processEnvironment(config: Config, hasOwnServer: boolean) {
   const { environment, temporal, uiUrl, uiPort, isLoopback, keysFile } = config;
   const mayReachLoopback =
@@ -136,7 +136,7 @@ function damagedAdvice({ dataDir }: Config): string {
   return `The engine's database ${file} is damaged: ${advice}.`;
 }
 
-/** Stops everything in order, last started first; asked again, at once. Listens to signals. */
+/** Stops everything on a signal, the process started last first. A second signal stops at once. */
 function stopper(
   running: readonly ManagedProcess[],
   patienceMs: number,

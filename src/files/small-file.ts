@@ -1,11 +1,11 @@
-/* Small files that people or other processes write. What lies there may be a pipe, or endless. */
+/* Reads small files that people or other processes write. There may be a pipe, or an endless file, in their place. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-/** A pipe would otherwise keep whoever opens it for ever. */
+/** Without O_NONBLOCK, opening a pipe that nobody writes to never returns. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** It is there and cannot be read. The message goes on after "it": "is not a file". */
+/** Something is there but cannot be read. The message continues a sentence about the file: "is not a file". */
 export class SmallFileError extends Error {
   override readonly name = 'SmallFileError';
 }

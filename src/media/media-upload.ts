@@ -33,7 +33,7 @@ export async function storeMedia(store: PayloadStore, upload: MediaUpload): Prom
   return { ...claim, media_type: found.mediaType };
 }
 
-/** Passes bytes on once it knows from the first of them what they are and that they may pass. */
+/** Holds back the first bytes until they show the media type and that the media is acceptable; then passes all on. */
 async function* inspected(
   { body, field, limits }: MediaUpload,
   found: { mediaType: string },
@@ -49,7 +49,7 @@ async function* inspected(
     head.push(chunk);
     bytes += chunk.length;
     if (bytes < inspectAt) continue;
-    inspectAt = 2 * bytes; // each look begins at the first byte: all of them together stay cheap
+    inspectAt = 2 * bytes; // each look starts at the first byte, so doubling keeps the total cost low
     const mediaType = field.inspect(Buffer.concat(head), limits);
     if (mediaType === null && bytes < MAX_HEAD_BYTES) continue;
     found.mediaType = mediaType ?? found.mediaType;
@@ -58,7 +58,7 @@ async function* inspected(
   }
   if (head === null) return;
   if (bytes === 0) throw new InvalidMediaError('the media is empty');
-  const mediaType = field.inspect(Buffer.concat(head), limits); // the last look may be long ago
+  const mediaType = field.inspect(Buffer.concat(head), limits); // the head may have grown since the last look
   if (mediaType === null) throw new InvalidMediaError('the media ends before its header does');
   found.mediaType = mediaType;
   yield* head;
@@ -82,7 +82,7 @@ export function decodeDataUrl(text: string, maxBytes: number): Buffer {
   return Buffer.from(data, 'base64');
 }
 
-/** What media of a kind must look like. */
+/** The media field that checks media of a kind. */
 export function mediaField(kind: string): MediaField {
   const field = MEDIA_KINDS[kind];
   if (field === undefined) throw new TypeError(`there is no kind of media called ${kind}`);

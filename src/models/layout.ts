@@ -1,6 +1,6 @@
 /*
  * Where the versions of a repository lie: `<name>/<version>/` with a model.json, a model.onnx, or one
- * .onnx file of any name. What looks like a model but lies elsewhere is told, with what was expected.
+ * .onnx file of any name. What looks like a model but lies elsewhere is a problem, which says what was expected.
  */
 import { type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -12,11 +12,11 @@ const MAX_PROBLEMS = 50;
 
 export interface Layout {
   readonly versions: readonly { readonly ref: ModelRef; readonly folder: string }[];
-  /** What is not served, each with its place and what was expected there. */
+  /** What is not served: each entry has the place and what was expected there. */
   readonly problems: readonly string[];
 }
 
-/** Told of a folder that is there but cannot be read now. */
+/** Called for a folder that is there but cannot be read now. */
 type OnUnread = (path: string, error: unknown) => void;
 
 /** Looks through the folders of a repository; those that do not exist are empty. */
@@ -52,7 +52,7 @@ class Look {
 
   async #atWrongName(folder: string, name: string): Promise<void> {
     const path = join(folder, name);
-    const { files, folders } = await this.#entriesOf(path, () => {}); // lost+found, say
+    const { files, folders } = await this.#entriesOf(path, () => {}); // a folder such as lost+found
     const isModel = files.some(isModelFile) || folders.some((each) => versionIn(each) !== null);
     if (!isModel) return;
     const advice = `lowercase letters, digits, . _ and -, such as ${nameFor(name)}`;
@@ -114,7 +114,7 @@ class Look {
     }
   }
 
-  /** What is in a folder, and links to such; hidden ones are nobody's models. */
+  /** The files and folders in a folder, links included. Hidden ones are ignored. */
   async #entriesOf(folder: string, onUnread = this.#onUnread) {
     let isUnread = false;
     const entries = await readdir(folder, { withFileTypes: true }).catch(
@@ -135,9 +135,9 @@ class Look {
 }
 
 export const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
-/** By its name: that it is a pipe or a folder is found out, and said, when it is read. */
+/** Judged by its name. Whether it is really a file is found out when it is read. */
 const isModelFile = (name: string): boolean => isOnnx(name) || name === 'model.json';
-/** A link may lead to one: following it is left to whoever looks into it. */
+/** A link counts too: it is followed when somebody looks into the folder. */
 const isFolder = (entry: Dirent): boolean => entry.isDirectory() || entry.isSymbolicLink();
 
 const isVersion = (files: readonly string[]): boolean =>
@@ -161,7 +161,7 @@ function emptiness(files: readonly string[], folders: readonly string[]): string
   return `has several .onnx files (${graphs.slice(0, 5).join(', ')}): ${advice}`;
 }
 
-/** `v1`, `V2` or `version3`: what was meant. */
+/** The number that `v1`, `V2` or `version3` was meant to be. */
 function versionIn(text: string): number | null {
   const [, digits] = /^(?:v|version)?[ ._-]?0*(\d+)$/i.exec(text) ?? [];
   return digits === undefined ? null : parseModelVersion(digits);

@@ -1,4 +1,4 @@
-/* model.json: how it is read, and everything that can be wrong with it, all at once. */
+/* Reads model.json, and finds everything that is wrong with it at once. */
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,9 +11,9 @@ import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.
 import { isOnnx, onnxFileIn } from './layout.ts';
 import { readGraphSignature, UnsupportedGraphError } from '../onnx/signature.ts';
 
-/** Without a limit of its own a process may take this much, and more for large weights. */
+/** The memory limit of a process whose manifest names none; large weights add to it. */
 const DEFAULT_MEMORY_MB = 1024;
-const MEMORY_PER_WEIGHT = 3; // the file read, the weights laid out, and what a run adds
+const MEMORY_PER_WEIGHT = 3; // the file as read, the weights in memory, and what a run needs
 const MIB = 1024 ** 2;
 const MAX_PROBLEMS = 50;
 const MAX_MANIFEST_BYTES = MIB;
@@ -63,7 +63,7 @@ export interface VersionContent {
   readonly schema: PipelineSchema;
 }
 
-/** Everything that is wrong with a version: each a place and a reason. */
+/** Everything that is wrong with a version; each problem has a place and a reason. */
 export class ManifestError extends Error {
   override readonly name = 'ManifestError';
   readonly problems: readonly string[];
@@ -124,7 +124,7 @@ async function readManifest(folder: string, problems: string[]) {
   };
   try {
     const text = await readSmallFile(join(folder, 'model.json'), MAX_MANIFEST_BYTES);
-    const bare = text?.replace(/^\uFEFF/, ''); // some editors begin a file so
+    const bare = text?.replace(/^\uFEFF/, ''); // some editors write a byte order mark
     if (bare !== undefined) json = withOnlyGraph(JSON.parse(bare), graph);
   } catch (error) {
     const what = error instanceof SmallFileError ? `it ${error.message}` : messageOf(error);
@@ -144,7 +144,7 @@ async function readManifest(folder: string, problems: string[]) {
   return null;
 }
 
-/** A manifest that names no files means the only graph beside it, whatever that is called. */
+/** If the manifest names no files, it means the only graph beside it, whatever its name. */
 function withOnlyGraph(json: unknown, graph: string | null): unknown {
   const isObject = typeof json === 'object' && json !== null && !Array.isArray(json);
   if (!isObject || 'files' in json || graph === null) return json;

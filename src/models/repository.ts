@@ -70,12 +70,12 @@ export class ModelRepository {
     return this.#everything().filter(isBroken);
   }
 
-  /** What is there and no version: folders that cannot be read, models in the wrong place. */
+  /** Problems beside the versions: folders that cannot be read, models in the wrong place. */
   problems(): readonly string[] {
     return this.#problems;
   }
 
-  /** A problem as clients are told it: its paths begin in the folder of models. */
+  /** A problem as clients see it: its paths begin in the folder of models. */
   withoutFolders(problem: string): string {
     return this.#folders.reduce((text, folder) => text.replaceAll(`${folder}/`, ''), problem);
   }
@@ -116,7 +116,7 @@ export class ModelRepository {
       if (twin === undefined) found.push(await readVersion(ref, folder, latest));
       else problems.push(`${folder}: ${label} is already in ${twin.folder}`);
     }
-    // What cannot be read for a moment is not gone: what is known of it stays.
+    // A folder that cannot be read for a moment is not gone: its versions stay as they were known.
     const isUnread = (version: Version) =>
       unread.some((path) => `${version.folder}/`.startsWith(`${path}/`));
     found.push(...before.filter((version) => isUnread(version) && !found.includes(version)));
@@ -128,7 +128,7 @@ export class ModelRepository {
     return isOther || problems.join() !== hadProblems;
   }
 
-  /** Looks again every two seconds, and tells of changes. Returns what stops it. */
+  /** Looks again every two seconds and calls `onChange` after a change. Returns a function that stops it. */
   watch(onChange: () => void): () => void {
     let timer: NodeJS.Timeout | undefined;
     let isStopped = false;
@@ -157,7 +157,7 @@ async function readVersion(
   folder: string,
   latest: Version | undefined,
 ): Promise<Version> {
-  // Before it is read: what changes meanwhile is seen the next time.
+  // Taken before the content is read, so that a change in between is seen the next time.
   const own = await ownFacts(folder).catch(() => null);
   if (own === null && latest !== undefined) return latest; // it cannot be read for a moment
   if (latest !== undefined) {
@@ -188,7 +188,7 @@ async function ownFacts(folder: string): Promise<string> {
   return (await Promise.all(facts)).join();
 }
 
-/** Of the files that the manifest names, which may lie elsewhere. */
+/** Size and time of the files that the manifest names; they may lie in other folders. */
 async function namedFacts(folder: string, references: readonly string[]): Promise<string> {
   const facts = references.map(async (reference) => {
     return await findFile(folder, reference).then(

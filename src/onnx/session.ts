@@ -41,7 +41,7 @@ export interface SessionOptions {
 export interface Session {
   /** Runs the graph; `inputs` by name. The thread is blocked until it is done. */
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
-  /** The same for a graph with one input, of which the first output is wanted. */
+  /** The same for a graph with one input; returns the first output. */
   runOne(input: Tensor): Promise<Tensor>;
 }
 
@@ -51,7 +51,7 @@ export async function openSession(path: string, options: SessionOptions): Promis
     executionProviders: [executionProvider(options.device)],
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
-    logSeverityLevel: 3, // errors only: its warnings are for the authors of graphs
+    logSeverityLevel: 3, // only errors: the warnings are for authors of graphs
   });
   const tensors = session.outputMetadata.filter(
     (each) => each.isTensor && DATATYPES.has(each.type),

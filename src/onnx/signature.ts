@@ -92,7 +92,7 @@ const ELEMENT_NAMES = (
   'uint32 uint64 complex64 complex128 bfloat16'
 ).split(' ');
 
-/** It is an ONNX file, of a graph that cannot be served; the message says what to do. */
+/** The file is ONNX, but its graph cannot be served. The message says what to do. */
 export class UnsupportedGraphError extends Error {
   override readonly name = 'UnsupportedGraphError';
 }
@@ -123,7 +123,7 @@ export async function readGraphSignature(path: string): Promise<GraphSignature> 
 const isTensor = ({ type }: ValueInfo): boolean =>
   DATATYPES[type?.tensorType?.elemType ?? 0] !== undefined;
 
-/** What an input or output is that cannot be served, and how to have it otherwise. */
+/** Describes an input or output that cannot be served, and says how to export it in another way. */
 function typeOf({ name, type }: ValueInfo): string {
   if (type?.tensorType) return `${name} is a tensor of ${nameOf(type)}, which is not supported`;
   const text = `${name} is ${nameOf(type)}, and only tensors are served`;
@@ -140,7 +140,7 @@ function nameOf(type: TypeProto | undefined): string {
   return `map<${element(type.mapType.keyType)},${nameOf(type.mapType.valueType)}>`;
 }
 
-/** Of what `isTensor` says is one. */
+/** The shape and datatype of a value that `isTensor` has accepted. */
 const toTensorSpec = ({ name, type }: ValueInfo): TensorSpec => ({
   name,
   datatype: DATATYPES[type?.tensorType?.elemType ?? 0] ?? 'FP32',

@@ -51,14 +51,14 @@ const nested =
 
 interface Value {
   readonly name: string;
-  /** Of the elements of a tensor; or a type that is no tensor's, without a shape. */
+  /** The datatype of the tensor's elements; or another type, which then has no shape. */
   readonly type: number | Message;
   readonly shape: readonly (number | string)[];
 }
 
 export interface Node {
   readonly op: string;
-  /** Absent: ONNX's own. */
+  /** Absent: one of ONNX's own operators. */
   readonly domain?: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];

@@ -1,7 +1,7 @@
 /*
  * Where our own requests may go: https to public addresses, and what the operator has opened with
  * BUZZER_OUTBOUND_ALLOW. A URL is checked when it is accepted (`checkUrl`, without asking DNS), and
- * every address it leads to when it is used (`permits`): only the second is a decision.
+ * every address it leads to when it is used (`permits`). Only the second check is final.
  */
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
@@ -9,7 +9,7 @@ import ipaddr from 'ipaddr.js';
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 const MAX_URL_CHARS = 2048;
-/** The operator may want it. */
+/** What a message says where the operator can allow more. */
 const WAY_OUT = '(BUZZER_OUTBOUND_ALLOW opens more)';
 const HTTPS_PORTS: readonly number[] = [443, 8443];
 
@@ -20,7 +20,7 @@ const GLOBAL_UNICAST: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('2000::'), 3];
 
 /** A host or a range of addresses that the operator has opened. */
 export interface AllowEntry {
-  /** Plain http as well. */
+  /** True: plain http is allowed too. */
   readonly allowsHttp: boolean;
   /** Null: any port. */
   readonly port: number | null;
@@ -42,7 +42,7 @@ export class AddressPolicy {
     this.#entries = entries;
   }
 
-  /** Whether it may be sent to at all, as far as that can be told without DNS. */
+  /** Whether a request may be sent to a URL, as far as that can be decided without DNS. */
   checkUrl(text: string): URL {
     const url = parseUrl(text);
     if (url.href.length > MAX_URL_CHARS) {
@@ -73,7 +73,7 @@ export class AddressPolicy {
   }
 
   /**
-   * The same for a URL that somebody gives us now. Plain http is more often a mistake than a name that
+   * The same for a URL that a client sends now. Plain http is more often a mistake than a name that
    * leads into the loopback range, so only names of this machine are taken for such.
    */
   checkGivenUrl(text: string): URL {
@@ -120,7 +120,7 @@ const ENTRY = /^(?:(https?):\/\/)?(?:\[([^\]]+)\]|([^[\]]+?))(\/\d{1,3})?(?::(\d
 const HOST_NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 
 function parseEntry(text: string): AllowEntry {
-  // An IPv6 address outside brackets: its colons are not those of a port.
+  // An IPv6 address outside brackets: its colons do not separate a port.
   const bare = text.replace(/^https?:\/\//i, '').split('/')[0] ?? '';
   const bracketed = isIP(bare) === 6 ? text.replace(bare, `[${bare}]`) : text;
   const [, scheme, v6, other, bits, port] = ENTRY.exec(bracketed) ?? [];
@@ -141,7 +141,7 @@ function parseEntry(text: string): AllowEntry {
   return { ...common, target: { kind: 'range', range: [address, length] } };
 }
 
-/** As URLs have it: `0x7f.1` is an address there, and would never be met as a name. */
+/** The host as URLs write it: `0x7f.1` is an address there and never appears as a name. */
 function isHostName(host: string): boolean {
   const name = host.replace(/^\*\./, '');
   if (!HOST_NAME.test(host) || !URL.canParse(`http://${name}`)) return false;
@@ -170,7 +170,7 @@ export function addressLiteral(hostname: string): string | null {
   return isIP(text) === 0 ? null : text;
 }
 
-/** Scheme, host and port of a URL; the rest of it may be a secret. A full stop at a host's end is none. */
+/** Scheme, host and port of a URL, because the rest may be a secret. A full stop at the end of the host is dropped. */
 export function originOf(url: string): string {
   if (!URL.canParse(url)) return url; // it is refused before anything is sent
   const { protocol, hostname, port } = new URL(url);
@@ -191,7 +191,7 @@ function isNamed({ target }: AllowEntry, url: URL): boolean {
     : hostname === target.name;
 }
 
-/** Whether a name may turn out to be of a range. Only a name of this machine is of its loopback range. */
+/** Whether a name may lead into a range. Only names of this machine are taken to lead into the loopback range. */
 function mayLeadInto({ target }: AllowEntry, url: URL): boolean {
   if (target.kind !== 'range') return false;
   const isLoopback = target.range[0].range() === 'loopback';
@@ -206,7 +206,7 @@ function isInRange({ target }: AllowEntry, address: Address): boolean {
   return start.kind() === address.kind() && address.match(start, length);
 }
 
-/** Null when it is none. An IPv4 address inside IPv6 (mapped, or behind NAT64) is that address. */
+/** Null when the text is no address. IPv4 inside IPv6 (mapped, or behind NAT64) counts as that IPv4 address. */
 function toAddress(text: string): Address | null {
   if (isIP(text) === 0) return null;
   const address = ipaddr.process(text);

@@ -19,16 +19,16 @@ import { resolveAddresses, type ResolveAddresses } from './resolver.ts';
 const MAX_HEADER_BYTES = 16 * 1024;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
-/** All that a tenant learns of a request that got no answer: too little to scan ports with. */
+/** All that a tenant learns of a request without an answer. It is too little to scan a network with. */
 export type OutboundErrorCode =
-  /** It leads to where no request may go. */
+  /** The URL leads to where requests may not go. */
   | 'forbidden'
-  /** No such name, nobody listens, or the connection broke. */
+  /** The name does not exist, nobody listens, or the connection broke. */
   | 'unreachable'
   | 'timeout'
   /** The certificate cannot be trusted, or TLS failed otherwise. */
   | 'tls_failed'
-  /** What came is not HTTP as we speak it. */
+  /** The answer is not HTTP. */
   | 'bad_answer';
 
 export class OutboundError extends Error {
@@ -47,9 +47,9 @@ export interface OutboundRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   readonly deadlineMs: number;
-  /** So long may the other side say nothing at all; the deadline alone when it is not given. */
+  /** How long the other side may be silent; without it only the deadline counts. */
   readonly maxSilenceMs?: number;
-  /** Followed so often, each checked; a redirect beyond that is an error, and 0 means an answer. */
+  /** How many redirects are followed, each checked. One more is an error. With 0 a redirect is an ordinary answer. */
   readonly maxRedirects: number;
   readonly signal?: AbortSignal;
 }
@@ -57,7 +57,7 @@ export interface OutboundRequest {
 export interface OutboundAnswer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
-  /** Inflated as it is read; throws `OutboundError`. Reading less than all of it is fine. */
+  /** The body, inflated while it is read; throws `OutboundError`. It need not be read to its end. */
   readonly body: AsyncIterable<Uint8Array>;
 }
 
@@ -83,13 +83,13 @@ export function createGuardedClient(
       if (request.signal?.aborted === true) cancel();
       try {
         const answer = follow(request, read, { policy, resolve, signal: stop.signal });
-        return await Promise.race([answer, aborted(stop.signal)]); // whatever it may be stuck in
+        return await Promise.race([answer, aborted(stop.signal)]); // also when the request is stuck somewhere
       } catch (error) {
         throw stop.signal.aborted ? stop.signal.reason : error;
       } finally {
         clearTimeout(timer);
         request.signal?.removeEventListener('abort', cancel);
-        stop.abort(); // whatever is still open
+        stop.abort(); // closes whatever is still open
       }
     },
   };
@@ -179,7 +179,7 @@ async function exchange(
       (answer ?? outgoing).destroy(silence);
     });
     outgoing.once('response', (message) => {
-      answer = message.on('error', () => {}); // whoever reads it learns of it
+      answer = message.on('error', () => {}); // whoever reads the body gets the error
       resolve(message);
     });
     outgoing.on('error', (error) => reject(toOutboundError(error, url, 'cannot be reached')));
@@ -193,7 +193,7 @@ async function exchange(
   });
 }
 
-/** Node asks for the addresses of a name: these, and no others. */
+/** A `lookup` for Node that answers with exactly these addresses. */
 const pinnedTo =
   (addresses: readonly string[]): LookupFunction =>
   (_hostname, options, done) => {
@@ -226,7 +226,7 @@ function inflated(message: IncomingMessage): Readable {
   message.once('close', () => {
     if (!message.readableEnded) inflate.destroy(new Error('the connection broke'));
   });
-  inflate.on('error', () => {}); // whoever reads it learns of it
+  inflate.on('error', () => {}); // whoever reads the body gets the error
   return message.pipe(inflate);
 }
 

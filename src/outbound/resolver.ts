@@ -11,7 +11,7 @@ import { isIP } from 'node:net';
 const HOSTS_FILE = '/etc/hosts';
 const TIMEOUT_MS = 2000;
 const TRIES = 2;
-/** DNS answered that it does not know the name, or there is no DNS here. */
+/** DNS errors that mean: the name is not known, or there is no DNS here. */
 const UNKNOWN_TO_DNS: readonly string[] = ['ENOTFOUND', 'ENODATA', 'ECONNREFUSED'];
 
 /** All addresses of a host name; rejects when it has none, or with the signal's reason. */
@@ -45,7 +45,7 @@ export const resolveAddresses: ResolveAddresses = async (hostname, signal) => {
   }
 };
 
-/** Lines of an address and its names (hosts(5)); a file that is not there has none. */
+/** Reads lines of an address and its names (hosts(5)); a missing file has none. */
 async function fromHostsFile(name: string): Promise<readonly string[]> {
   const text = await readFile(HOSTS_FILE, 'utf8').catch(() => '');
   return text.split('\n').flatMap((line) => {

@@ -5,31 +5,31 @@
  * of its own, so that few come in vain.
  */
 
-/** So many wait here for a turn, and so long; the others are sent away. */
+/** How many may wait here for a turn, and how long. The others are sent away. */
 const MAX_WAITING = 16;
 const MAX_WAIT_MS = 2000;
-/** What a request takes until one has been seen. */
+/** The assumed duration of a request before one has ended. */
 const FIRST_GUESS_MS = 100;
 const SHORTEST_ABSENCE_MS = 1000;
 const LONGEST_ABSENCE_MS = 300_000;
-/** How much of the past is in the estimate. */
+/** The weight of the past in the estimate. */
 const SMOOTHING = 0.3;
 
-/** Ends a turn; called once. */
+/** Ends a turn. Call it once. */
 type EndTurn = () => void;
 
 export type Taken =
   | { readonly kind: 'turn'; readonly end: EndTurn }
-  /** There are others: ask again in so many milliseconds. */
+  /** All turns are taken: ask again after so many milliseconds. */
   | { readonly kind: 'busy'; readonly retryInMs: number };
 
 interface Line {
-  /** When each request that runs has begun. */
+  /** The start times of the requests that run. */
   readonly running: Set<{ readonly sinceMs: number }>;
-  /** Each is handed the turn that has become free. */
+  /** Those who wait: each gets a turn when one becomes free. */
   readonly waiting: Set<(turn: EndTurn) => void>;
   typicalMs: number;
-  /** When those who were sent away will come back. */
+  /** The times at which those who were sent away will come back. */
   returning: readonly number[];
 }
 
@@ -37,7 +37,7 @@ export class Turns {
   readonly #lines = new Map<string, Line>();
   readonly #maxRunning: number;
 
-  /** For each name, so many at once. */
+  /** `maxRunning`: how many turns each name has at once. */
   constructor(maxRunning: number) {
     this.#maxRunning = maxRunning;
   }
@@ -85,13 +85,13 @@ export class Turns {
     };
   }
 
-  /** One that runs for longer than the others did says more than they do. */
+  /** A request that has run for longer than the estimate raises it. */
   #typicalMs(line: Line): number {
     const ages = [...line.running].map(({ sinceMs }) => Date.now() - sinceMs);
     return Math.max(line.typicalMs, ...ages);
   }
 
-  /** After all who have been promised a time; far away, anywhere in the second half of the longest. */
+  /** A time after all that were promised; if that is far away, a random time in the second half of the longest pause. */
   #promise(line: Line): number {
     const nowMs = Date.now();
     const before = line.returning.filter((atMs) => atMs > nowMs);
@@ -105,19 +105,19 @@ export class Turns {
     return absenceMs;
   }
 
-  /** A name that nobody uses and to whom nobody returns is as good as new. */
+  /** A name that nobody uses and nobody will come back to is forgotten. */
   #forget(name: string, line: Line): void {
     if (line.running.size > 0 || line.waiting.size > 0) return;
     if (line.returning.every((atMs) => atMs <= Date.now())) this.#lines.delete(name);
   }
 }
 
-/** Turns of a tenant's requests to an origin: there has to be one for both. */
+/** Turns of a tenant's requests to an origin: a request needs a turn of both. */
 export class OutboundTurns {
   readonly #tenants: Turns;
   readonly #origins: Turns;
 
-  /** So many at once for one tenant, and for one origin, whoever asks it. */
+  /** How many turns one tenant has at once, and how many one origin has for all tenants together. */
   constructor(limits: { readonly perTenant: number; readonly perOrigin: number }) {
     this.#tenants = new Turns(limits.perTenant);
     this.#origins = new Turns(limits.perOrigin);
@@ -148,7 +148,7 @@ export class OutboundTurns {
   }
 }
 
-/** Null when the patience ended first. Whatever comes first, nothing else can come after it. */
+/** Null when the patience ended first. Only the first of these events counts. */
 async function waitForTurn(line: Line, signal: AbortSignal): Promise<EndTurn | null> {
   return await new Promise((resolve, reject) => {
     const settle = () => {

@@ -32,20 +32,20 @@ export interface MediaField {
   inspect(head: Uint8Array, limits: MediaLimits): string | null;
 }
 
-/** What a raw body means. Throws `InvalidFieldError`. */
+/** Makes an input of a raw body. Throws `InvalidFieldError`. */
 export type BodyForm = (bytes: Uint8Array) => {
   /** The input, as if it had come as JSON; values may be bytes. */
   readonly input: Readonly<Record<string, unknown>>;
-  /** How the field is kept: it goes to the store. */
+  /** The field as it is stored. */
   readonly field: string;
   readonly encode: () => Uint8Array;
   readonly mediaType: string;
 };
 
-/** Something is wrong at one place of an input, before its schema has its say. */
+/** Something is wrong at one place of an input; found before its schema checks it. */
 export class InvalidFieldError extends Error {
   override readonly name = 'InvalidFieldError';
-  /** From the input down; empty: the input as a whole. */
+  /** The path from the input down; empty for the input as a whole. */
   readonly path: readonly string[];
   constructor(path: readonly string[], message: string) {
     super(message);
@@ -83,7 +83,7 @@ export interface PipelineSchema {
    * `InvalidFieldError`.
    */
   normalize(input: unknown): Readonly<Record<string, unknown>>;
-  /** Where within the input arrays may have more elements than anybody writes by hand. */
+  /** The places in the input where arrays may be very long. */
   readonly isLarge: (path: readonly string[]) => boolean;
   /** Raw bodies that are an input of this model, by media type; each is read whole. */
   readonly bodies: Readonly<Record<string, BodyForm>>;
@@ -144,7 +144,7 @@ export interface Pipeline {
   inferBatch?(items: readonly PipelineInput[]): Promise<readonly PipelineOutput[]>;
 }
 
-/** The input is at fault, and only decoding or running it could tell. */
+/** The input is at fault, and only decoding or running it could show that. */
 export class InvalidInputError extends Error {
   override readonly name = 'InvalidInputError';
 }

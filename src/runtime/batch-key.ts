@@ -2,7 +2,7 @@ import { type FieldValue, readField } from './protocol.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { InferenceRequest } from './runtime.ts';
 
-/** Reading a larger one would hold up the worker's heartbeats; it fills a device by itself. */
+/** Reading a larger input for its key would hold up the worker's heartbeats, and it fills a device alone. */
 const MAX_FIELD_BYTES = 1024 ** 2;
 
 /**

@@ -5,7 +5,7 @@
  *  R1  A canceled item of a shared batch is only dropped: the others go on.
  *  R2  When nobody is left, or the run timeout passes, the process is killed; what was in it until
  *      then is settled when the process is gone, so that the device is free.
- *  R3  What befalls a batch of several says so (`isShared`): each may succeed alone.
+ *  R3  A failure of a batch with several items says so (`isShared`): each item may succeed alone.
  *  R4  A process that does not take its input (it was stopped by its host, say) has not run it: it is
  *      replaced, and nothing counts against the input.
  */
@@ -24,14 +24,14 @@ import {
   RunTimeoutError,
 } from './runtime.ts';
 
-/** An inference on its way through a pool, and whom to tell. */
+/** An inference on its way through a pool, with the functions that settle it. */
 export interface BatchItem {
   readonly request: InferenceRequest;
   readonly resolve: (inference: Inference) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** What the process has answered, its bytes at hand. */
+/** The answer of the process, with its bytes read from the lane. */
 export interface BatchResult {
   /** One for each item, in their order. */
   readonly outcomes: readonly (
@@ -51,14 +51,14 @@ export interface BatchRunOptions {
   readonly device: string;
   /** Kills the process that runs the batch. */
   readonly kill: () => void;
-  /** Told how long the batch took, when it is done. */
+  /** Called with the duration of the batch when it is done. */
   readonly onDone: (inferenceMs: number) => void;
-  /** How long it waited for its model before, for each item; see `Inference`. */
+  /** For each item, how long it waited for its model to be loaded; see `Inference`. */
   readonly loadMs?: readonly (number | null)[];
   readonly takePatienceMs?: number;
 }
 
-/** Taking an input is reading a message and a file in memory, on a busy machine too. */
+/** Taking an input means reading a message and a file in memory; that is quick even on a busy machine. */
 const TAKE_PATIENCE_MS = 10_000;
 const RETRY_UNTAKEN_MS = 100;
 
@@ -92,7 +92,7 @@ export class BatchRun {
     }, timeoutMs);
   }
 
-  /** Why we have killed its process; null while we have not. */
+  /** Why we have killed the process; null if we have not. */
   get killedFor(): RestartCause | null {
     return this.#killed?.cause ?? null;
   }
@@ -102,7 +102,7 @@ export class BatchRun {
     this.#kill('out_of_memory', new OutOfMemoryError(detail, this.#isShared));
   }
 
-  /** The process has its input: what befalls it from now on is the run's doing. */
+  /** The process has its input: whatever happens from now on is caused by the run. */
   taken(): void {
     this.#isTaken = true;
     clearTimeout(this.#takeTimer);
@@ -153,7 +153,7 @@ export class BatchRun {
     this.#settle((item) => item.reject(error));
   }
 
-  /** Lets an item go, with the reason of its signal. */
+  /** Drops a canceled item; it rejects with the reason of its signal. */
   drop(item: BatchItem): void {
     const index = this.#items.indexOf(item);
     if (this.#killed !== null || index === -1) return;
@@ -186,7 +186,7 @@ export class BatchRun {
   }
 }
 
-/** In a batch of its own or not: the process has already tried each item alone. */
+/** The same in a shared batch as alone: the process has already tried each item by itself. */
 function errorOf(outcome: Extract<ItemOutcome, { status: 'failed' }> | undefined): Error {
   if (outcome === undefined) return new InferenceFailedError('the model process lost an item');
   const { error, message } = outcome;

@@ -1,5 +1,5 @@
 /*
- * Dynamic batching: what waits for a model version, and which of it runs together next. It decides;
+ * Dynamic batching: the inferences that wait for a model version, and which of them run together next. It decides;
  * it neither runs nor times anything.
  *
  *  B1  Higher priority first (1 before 5), and in the order of arrival within a priority.
@@ -18,7 +18,7 @@ export interface BatchEntry {
 
 export interface BatchingLimits {
   readonly maxSize: number;
-  /** 0: take what is there. */
+  /** 0: a batch takes only what is waiting already. */
   readonly maxDelayMs: number;
 }
 
@@ -68,7 +68,7 @@ export class Batcher<Entry extends BatchEntry> {
     return all;
   }
 
-  /** What would run together, for each key the first such batch, in the order of B1 (B2). */
+  /** For each key the first batch that could run, in the order of B1 (B2). */
   #batches(): readonly (readonly Entry[])[] {
     const byKey = new Map<string | symbol, Entry[]>();
     for (const entry of this.#waiting) {

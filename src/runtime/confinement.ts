@@ -13,13 +13,13 @@ import { type Command, findOnPath, tieToParent } from './tied-process.ts';
 const run = promisify(execFile);
 const PROBE_TIMEOUT_MS = 5000;
 
-/** What is kept from a model process; each was tried before. */
+/** What a model process is prevented from doing. Each was tried before and works on this machine. */
 export interface Confinement {
   readonly hasNoNetwork: boolean;
   /** Folders that it cannot write to. */
   readonly readOnly: readonly string[];
   readonly hasNoCapabilities: boolean;
-  /** Whether we need a user namespace for it: we are not root. */
+  /** True when we are not root and therefore need a user namespace. */
   readonly inUserNamespace: boolean;
 }
 
@@ -54,7 +54,7 @@ export async function probeConfinement(
   return { hasNoNetwork, readOnly, hasNoCapabilities, inUserNamespace };
 }
 
-/** What is missing of it, for the log; null when nothing is. */
+/** What this machine does not allow, for the log; null when it allows everything. */
 export function missingIn({ hasNoNetwork, readOnly, hasNoCapabilities }: Confinement) {
   const missing = [
     ...(hasNoNetwork ? [] : ['reach the network']),
@@ -75,7 +75,7 @@ exec "$@"`;
 
 const DROP_CAPABILITIES = ['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'];
 
-/** A command that dies with us (`tieToParent`), and is confined. It keeps its process id. */
+/** The command, confined, and tied to our life (`tieToParent`). It keeps its process id. */
 export function confined(
   command: Command,
   searchPath: string,

@@ -17,7 +17,7 @@ export interface LaneRef {
 /** Bytes in a message, or where they lie. */
 export type Bytes = Uint8Array | LaneRef;
 
-/** Less than this is not worth two more calls. */
+/** Fewer bytes are not worth two more system calls. */
 const MIN_BYTES = 32 * 1024;
 /** A lane that has grown beyond this gives its memory back. */
 const MAX_KEPT_BYTES = 64 * 1024 ** 2;
@@ -35,7 +35,7 @@ function openNamelessFile(): number | null {
       unlinkSync(path);
       return descriptor;
     } catch {
-      // not here
+      // this folder offers no place; try the next one
     }
   }
   return null;
@@ -65,7 +65,7 @@ export class Lane {
   }
 
   /**
-   * Lays all the bytes of one message down, each given in pieces; returns them as they are when they
+   * Writes all the bytes of one message, each given in pieces. Returns them as they are when they
    * are few, or do not fit.
    */
   put(all: readonly (readonly Uint8Array[])[]): readonly Bytes[] {
@@ -79,11 +79,11 @@ export class Lane {
       this.#keptBytes = Math.max(total, this.#keptBytes);
       return this.#write(this.#descriptor, all, total);
     } catch {
-      return all.map(joined); // no memory left for it: then through the messages
+      return all.map(joined); // no memory is left for the lane: the bytes travel in the message
     }
   }
 
-  /** What the other side has laid down with `put`. */
+  /** Reads what the other side has written with `put`. */
   take(bytes: readonly Bytes[]): readonly Uint8Array[] {
     const end = bytes.reduce((most, each) => Math.max(most, isRef(each) ? endOf(each) : 0), 0);
     if (end === 0 || this.#descriptor === null) return bytes as readonly Uint8Array[];

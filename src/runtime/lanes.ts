@@ -9,10 +9,10 @@ export interface Lanes {
   readonly outputs: Lane;
 }
 
-/** New ones; `closeLanes` when the process is gone. */
+/** Opens two new lanes. Call `closeLanes` when the process is gone. */
 export const openLanes = (): Lanes => ({ inputs: Lane.open(), outputs: Lane.open() });
 
-/** What `openLanes` has opened. */
+/** Closes what `openLanes` has opened. */
 export function closeLanes({ inputs, outputs }: Lanes): void {
   inputs.close();
   outputs.close();

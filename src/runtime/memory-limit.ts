@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 
 const PAGE_BYTES = 4096;
 const MIB = 1024 ** 2;
-/** The kernel counts more than the resident set (page tables, files read): a little above it. */
+/** The kernel counts more than the resident set (page tables, file cache), so its limit is a little higher. */
 const CGROUP_MARGIN = 1.1;
 
 /** Resident memory of a process; null where that cannot be read. */
@@ -46,7 +46,7 @@ export function limitMemory(pid: number, limitMb: number): MemoryCgroup | null {
     try {
       mkdirSync(folder);
     } catch {
-      continue; // not ours to divide
+      continue; // we may not make groups here
     }
     try {
       const isVersion2 = existsSync(join(folder, 'memory.max'));
@@ -107,7 +107,7 @@ function removeFolder(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {
-    // busy for a moment, or gone: the next worker looks again
+    // busy for a moment, or gone already: the next worker tries again
   }
 }
 

@@ -49,7 +49,7 @@ interface Waiting extends BatchEntry, BatchItem {
 
 export class ModelPool {
   readonly version: ModelVersion;
-  /** When it was last asked for something, or answered; milliseconds since the epoch. */
+  /** When an inference last came or ended; milliseconds since the epoch. */
   lastUsedMs = 0;
   readonly #options: PoolOptions;
   readonly #replicas: readonly Supervisor[];
@@ -104,7 +104,7 @@ export class ModelPool {
     }
   }
 
-  /** Loads it before its first request. */
+  /** Loads the model before its first request. */
   start(): void {
     for (const replica of this.#replicas) replica.start();
   }
@@ -170,7 +170,7 @@ export class ModelPool {
     });
   }
 
-  /** What comes in the same moment runs together: the first must not leave without the others. */
+  /** Deferred, so that inferences which come in the same moment can run as one batch. */
   #dispatchSoon(): void {
     if (this.#isAskedFor) return;
     this.#isAskedFor = true;
@@ -200,7 +200,7 @@ export class ModelPool {
     this.#tellIfChanged();
   }
 
-  /** As many replicas as there are batches waiting. */
+  /** Starts as many replicas as batches are waiting. */
   #startAsNeeded(): void {
     const { max_size: maxSize } = this.version.manifest.batching;
     const isComing = ({ status: { state } }: Supervisor) =>
@@ -248,7 +248,7 @@ export class ModelPool {
   }
 }
 
-/** A version is unavailable when no replica is well, and one has failed to load. */
+/** A version is unavailable when no replica works and at least one has failed to load. */
 function unavailability(statuses: readonly SupervisorStatus[]) {
   const isWell = statuses.some(({ state }) => state === 'ready' || state === 'running');
   if (isWell) return undefined;

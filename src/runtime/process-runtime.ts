@@ -39,7 +39,7 @@ export class ProcessModelRuntime implements ModelRuntime {
     this.#changed();
   }
 
-  /** When a version was last asked for something or answered; 0 when never. Label: `ocr@1`. */
+  /** When an inference of a version (`ocr@1`) last came or ended; 0 when none ever did. */
   lastUsedMs(label: string): number {
     return this.#pools.get(label)?.lastUsedMs ?? 0;
   }

@@ -31,7 +31,7 @@ import {
   unpackInputs,
 } from './protocol.ts';
 
-/** What ONNX Runtime and its providers say when the device or the host has no memory left. */
+/** The messages of ONNX Runtime and its providers when the device or the host has no memory left. */
 const OUT_OF_MEMORY =
   /bad_?alloc|failed to allocate|out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|array buffer allocation failed/i;
 
@@ -44,7 +44,7 @@ interface Loaded {
   readonly settings: LoadSettings;
 }
 
-/** An outcome whose bytes are at hand, in pieces. */
+/** An outcome with its bytes, in pieces, before they go into the lane. */
 type Outcome =
   | {
       readonly status: 'succeeded';
@@ -86,7 +86,7 @@ async function infer({ inputs: packed, options: given }: InferMessage): Promise<
   send({ type: 'taken' });
   const startedAt = performance.now();
   const inputs = unpackInputs(packed, inputLane);
-  const options = loaded.schema.options.parse(given); // checked at acceptance: fills in the defaults
+  const options = loaded.schema.options.parse(given); // they were checked at acceptance; this fills in the defaults
   const together = inputs.length > 1 ? await runTogether(inputs, options, loaded) : null;
   const outcomes = together ?? (await runEach(inputs, options, loaded));
   const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
@@ -104,7 +104,7 @@ function layDown(outcomes: readonly Outcome[]): readonly ItemOutcome[] {
   );
 }
 
-/** Null when the batch as a whole is refused: one bad item must not fail the others. */
+/** Null when the pipeline refuses the batch as a whole. One bad item must not fail the others. */
 async function runTogether(
   inputs: readonly ItemInput[],
   options: PipelineInput['options'],
@@ -154,7 +154,7 @@ function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outco
   return { status: 'failed', error: 'output_too_large', message };
 }
 
-/** Null when it is longer than a string can be. */
+/** The value as JSON; null when that is longer than a string can be. */
 function toJsonParts(output: Json): readonly Uint8Array[] | null {
   try {
     return [Buffer.from(JSON.stringify(output))];

@@ -29,7 +29,7 @@ interface Value {
   readonly value: Json;
 }
 
-/** An input field on its way: a JSON value, the bytes of one, or media. */
+/** An input field between the two processes: a JSON value, the bytes of one, or media. */
 export type FieldValue = Value | { readonly kind: 'json' | 'media'; readonly bytes: Uint8Array };
 
 /** A field as its pipeline takes it. */
@@ -58,7 +58,7 @@ export type ToProcess =
   | {
       readonly type: 'infer';
       readonly inputs: readonly WireInput[];
-      /** Of all of them: what differs in its options does not share a batch. */
+      /** The options of every item: inferences with different options never share a batch. */
       readonly options: Readonly<Record<string, Json>>;
     };
 
@@ -66,12 +66,12 @@ export type ToProcess =
 export type WireInput = Readonly<Record<string, WireField>>;
 type WireField = Value | { readonly kind: 'json' | 'media'; readonly bytes: Bytes };
 
-/** Lays the bytes of a batch into the lane. */
+/** Writes the bytes of a batch into the lane. */
 export function packInputs(inputs: readonly ItemInput[], lane: Lane): readonly WireInput[] {
   return mapBytes<Uint8Array>(inputs, (all) => lane.put(all.map((bytes) => [bytes])));
 }
 
-/** The other way round. */
+/** Reads the bytes of a batch from the lane. */
 export function unpackInputs(inputs: readonly WireInput[], lane: Lane): readonly ItemInput[] {
   return mapBytes<Bytes>(inputs, (parts) => lane.take(parts)) as readonly ItemInput[];
 }
@@ -113,7 +113,7 @@ export type FromProcess =
       readonly inferenceMs: number;
     };
 
-/** What became of one item; its process is well either way. */
+/** The outcome of one item. Whatever it is, the process goes on. */
 export type ItemOutcome =
   | { readonly status: 'succeeded'; readonly output: Bytes; readonly mediaType: string }
   | { readonly status: 'failed'; readonly error: ItemErrorKind; readonly message: string };

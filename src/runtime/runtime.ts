@@ -8,9 +8,9 @@ import type { FieldValue } from './protocol.ts';
 export interface InferenceRequest {
   readonly input: Readonly<Record<string, FieldValue>>;
   readonly options: Readonly<Record<string, Json>>;
-  /** 1 (first) to 5: which of those that wait goes next. */
+  /** 1 (first) to 5: the order among the inferences that wait. */
   readonly priority: number;
-  /** True: in a batch of its own. */
+  /** True: it must run in a batch of its own. */
   readonly isAlone: boolean;
   /** Counted from the moment the input is handed to a model process. */
   readonly runTimeoutMs: number;
@@ -57,7 +57,7 @@ export type RestartCause =
   | 'max_runs'
   | 'idle_memory';
 
-/** Told what happens in a runtime, as it happens: for metrics. */
+/** Called for what happens in a runtime, for metrics. */
 export interface RuntimeObserver {
   /** A batch of `queueMs.length` inferences was done; how long each had waited for it. */
   batchDone(model: ModelRef, batch: { queueMs: readonly number[]; inferenceMs: number }): void;
@@ -87,8 +87,8 @@ export class ModelUnavailableError extends Error {
 }
 
 /**
- * What befell a whole batch. `isShared`: there were others in it, so it need not be this one's
- * fault; alone it may succeed.
+ * A failure of a whole batch. `isShared`: it had other items, so this item need not be at
+ * fault and may succeed alone.
  */
 class BatchError extends Error {
   readonly isShared: boolean;
@@ -98,7 +98,7 @@ class BatchError extends Error {
   }
 }
 
-/** The runtime let go of the version, or of everything, before this was done. */
+/** The runtime stopped serving the version, or was closed, before the inference was done. */
 export class InferenceStoppedError extends Error {
   override readonly name = 'InferenceStoppedError';
 }

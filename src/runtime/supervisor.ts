@@ -38,9 +38,9 @@ export interface SupervisorOptions {
   /** Called after every change of `status`. */
   readonly onChange: () => void;
   readonly onReplaced: (cause: RestartCause) => void;
-  /** A process that is not ready by then hangs. */
+  /** A process that is not ready after so long is taken to hang. */
   readonly loadTimeoutMs?: number;
-  /** A process that has not taken its input by then is stopped, or hangs. */
+  /** A process that has not taken its input after so long is stopped or hangs, and is replaced. */
   readonly takePatienceMs?: number;
   /** What a model process may not do. */
   readonly confinement?: Confinement;
@@ -51,20 +51,20 @@ export type SupervisorStatus =
   | { readonly state: 'stopped' | 'loading' | 'ready' | 'running' | 'closed' }
   | { readonly state: 'unavailable'; readonly reason: string; readonly retryAtMs: number };
 
-/** Its heap holds little: a small young generation keeps its memory flat from the start. */
+/** The JavaScript heap holds little. A small young generation keeps the memory constant from the start. */
 const V8_OPTIONS = ['--max-semi-space-size=4'];
 const MEMORY_CHECK_MS = 100;
 const MIB = 1024 ** 2;
 /** An idle process that keeps more than this share of its limit is replaced before it hits it. */
 const IDLE_MEMORY_SHARE = 0.75;
 
-/** A process that lives: what is true of it from its start to its end. */
+/** A living process, with what is true of it from its start to its end. */
 interface Process {
   readonly child: ChildProcess;
   readonly cgroup: MemoryCgroup | null;
   readonly lanes: Lanes;
   runs: number;
-  /** What it took after its first run: what the model needs by itself. */
+  /** Its memory after its first run, which is what the model itself needs. */
   baselineBytes: number;
 }
 
@@ -206,7 +206,7 @@ export class Supervisor {
       closeLanes(lanes);
     };
     child.on('error', (error) => {
-      if (child.pid !== undefined) return; // a message that could not be sent: the exit will tell
+      if (child.pid !== undefined) return; // only a message could not be sent; the exit event follows
       release();
       loading.error = `its process cannot be started: ${error.message}`;
       this.#onExit(child, 'without having run');
@@ -224,12 +224,12 @@ export class Supervisor {
     send(child, { type: 'load', settings, hasLanes });
   }
 
-  /** Null when there is no process to be had; then it is tried again later. */
+  /** Null when no process can be started; then a later try is scheduled. */
   #launch({ file, args }: Command, { inputs, outputs }: Lanes): ChildProcess | null {
     try {
       return spawn(file, args, {
         env: { ...this.#options.environment, ORT_DISABLE_TELEMETRY: '1' }, // on by default since 1.29
-        // Our standard output is for log lines.
+        // Our standard output is only for log lines, so the child writes to standard error.
         stdio: ['ignore', 2, 2, 'ipc', inputs.stdio, outputs.stdio],
         serialization: 'advanced',
       });
@@ -264,7 +264,7 @@ export class Supervisor {
     if (message.type !== 'done') return;
     const result = takeOutputs(message, phase.process.lanes.outputs);
     if (result === null) {
-      child.kill('SIGKILL'); // it does not do what it says: its exit tells the rest
+      child.kill('SIGKILL'); // its answer contradicts itself; the exit event does the rest
       return;
     }
     this.#failuresInARow = 0; // S4
@@ -327,7 +327,7 @@ export class Supervisor {
     }
   }
 
-  /** S7. One that takes as much from the start would only be replaced for ever. */
+  /** S7. A process that needs as much from its start is kept: its replacement would need the same. */
   #reasonToReplace({ runs, baselineBytes }: Process): RestartCause | null {
     const { max_runs: maxRuns, memory_mb: limitMb } = this.#options.settings.manifest.resources;
     if (maxRuns !== null && runs >= maxRuns) return 'max_runs';
@@ -336,7 +336,7 @@ export class Supervisor {
     return isFat ? 'idle_memory' : null;
   }
 
-  /** Not beside the old one: the memory is for one. */
+  /** The new process starts only when the old one is gone, because the memory is enough for one. */
   #replace(process: Process, cause: RestartCause): void {
     const { label, logger, onReplaced } = this.#options;
     logger.info({ model: label, reason: cause }, 'replacing a model process');
@@ -356,7 +356,7 @@ export class Supervisor {
   }
 }
 
-/** A process that has just died takes no message; its exit tells the rest. */
+/** A process that has just died takes no message; its exit event does the rest. */
 const send = (child: ChildProcess, message: ToProcess): void => {
   if (child.connected) child.send(message, () => {});
 };

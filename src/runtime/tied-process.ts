@@ -9,7 +9,7 @@ export interface Command {
 /**
  * A command that dies with the process that spawns it, also when that one is killed: through
  * util-linux's setpriv, where the kernel sends the signal. Without it the command comes back
- * unchanged: a Node process exits on `disconnect`, anything else wants `watchParent`. `options` are more
+ * unchanged: a Node process exits on `disconnect`, anything else needs `watchParent`. `options` are more
  * of setpriv's.
  */
 export function tieToParent(
@@ -35,7 +35,7 @@ while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
 kill $watcher 2>/dev/null
 exit $status`;
 
-/** What `tieToParent` does, by a shell that looks every second; for where there is no setpriv. */
+/** Does what `tieToParent` does where there is no setpriv: a shell looks every second. */
 export const watchParent = (command: Command): Command => ({
   file: 'sh',
   args: ['-c', WATCHER, String(process.pid), command.file, ...command.args],

@@ -1,5 +1,5 @@
 /*
- * What a claim points at, read and checked: the bytes must be as many as the claim says, and have its
+ * Reads what a claim points at, and checks it: there must be as many bytes as the claim says, with its
  * hash. Whoever can write to the store could otherwise change what is inferred, or what is served
  * under the name of an earlier result.
  */
@@ -43,7 +43,7 @@ export async function openClaim(store: PayloadStore, claim: Claim): Promise<Read
   return Readable.from(exactly(store, claim));
 }
 
-/** Reads it piece by piece, so that hashing a large one holds nobody up. */
+/** Reads the payload piece by piece, so that hashing a large one does not block others. */
 async function check(
   store: PayloadStore,
   claim: Claim,
@@ -53,14 +53,14 @@ async function check(
   let bytes = 0;
   for await (const chunk of (await store.open(claim.key)) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length;
-    if (bytes > claim.bytes) break; // it may be any length
+    if (bytes > claim.bytes) break; // a longer file may be endless
     hash.update(chunk);
     take(chunk);
   }
   requireSame(claim, { bytes, sha256: hash.digest('hex') });
 }
 
-/** It may have changed since it was checked: never more bytes than the claim's, nor fewer without an error. */
+/** The file may change after the check: never pass on more bytes than the claim has, and fail when there are fewer. */
 async function* exactly(store: PayloadStore, { key, bytes }: Claim): AsyncGenerator<Uint8Array> {
   let left = bytes;
   for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) {

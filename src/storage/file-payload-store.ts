@@ -31,11 +31,11 @@ import {
 } from './payload-store.ts';
 
 const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
-/** Hashing it takes a millisecond or two, in which nothing else happens. */
+/** Hashing so much takes a millisecond or two, during which the event loop is blocked. */
 const PIECE_BYTES = 1024 ** 2;
-/** Looking at them takes about a millisecond. */
+/** Looking at so many takes about a millisecond. */
 const ENTRIES_AT_ONCE = 512;
-/** A pipe would otherwise keep whoever opens it for ever. */
+/** Without O_NONBLOCK, opening a pipe that nobody writes to never returns. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
 
@@ -105,7 +105,7 @@ export class FilePayloadStore implements PayloadStore {
       await makeFolder(dirname(path));
       return await commit(temporary, path, written);
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {}); // what went wrong is said already
+      await rm(temporary, { force: true }).catch(() => {}); // the first error is thrown below
       throw isSystemError(error) ? storageError(`cannot store ${key}`, error) : error;
     }
   }
@@ -114,7 +114,7 @@ export class FilePayloadStore implements PayloadStore {
     const handle = await open(this.#path(key), READ).catch((error: unknown) => rethrow(error, key));
     if ((await handle.stat()).isFile()) return createReadStream('', { fd: handle });
     await handle.close();
-    throw new PayloadNotFoundError(key); // somebody else's pipe or folder
+    throw new PayloadNotFoundError(key); // a pipe or a folder that somebody else has made
   }
 
   /** Reads each folder piece by piece: a stranger may have put very many files there. */
@@ -134,17 +134,17 @@ export class FilePayloadStore implements PayloadStore {
   async delete(key: string): Promise<void> {
     if (!(await this.#isWithin(dirname(this.#path(key))))) return;
     await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) => {
-      const isNothing = isSystemError(error) && error.code === 'ENOTDIR'; // a file lies above it
+      const isNothing = isSystemError(error) && error.code === 'ENOTDIR'; // one of its parents is a file
       if (!isNothing) throw storageError(`cannot delete ${key}`, error);
     });
   }
 
-  /** One folder after the other: there may be very many, and nobody waits for it. */
+  /** Reads one folder after the other, because there may be very many. */
   async measure(key: string): Promise<number> {
     let bytes = 0;
     const left = [this.#path(key)];
     for (let path = left.pop(); path !== undefined; path = left.pop()) {
-      const found = await lstat(path).catch(() => null); // what is gone by now takes no room
+      const found = await lstat(path).catch(() => null); // a file that is gone by now takes no room
       if (found?.isDirectory() !== true) bytes += found?.size ?? 0;
       else for (const name of await readdir(path).catch(() => [])) left.push(join(path, name));
     }
@@ -170,8 +170,8 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   /**
-   * Whether a folder is one of the store's own. A link in its place leads to a stranger's files, which are
-   * neither listed nor removed. What is not there is within.
+   * Whether a folder lies in the store. A link in its place leads to a stranger's files, which are
+   * neither listed nor removed. A folder that does not exist counts as lying in the store.
    */
   async #isWithin(path: string): Promise<boolean> {
     const real = await realpath(path).catch(() => null);
@@ -184,7 +184,7 @@ export class FilePayloadStore implements PayloadStore {
       const path = join(this.#incoming, name);
       const found = await stat(path).catch(() => null);
       const isStale = found !== null && found.mtimeMs < oldest;
-      // Whatever lies there is of no use to anybody; what cannot be removed is no reason not to start.
+      // Nobody needs these files. If one cannot be removed, the store works all the same.
       if (isStale) await rm(path, { force: true, recursive: true }).catch(() => {});
     }
   }
@@ -195,7 +195,7 @@ export class FilePayloadStore implements PayloadStore {
   }
 }
 
-/** What lies in one folder; nothing when there is none. */
+/** The entries of one folder; none when it does not exist. */
 async function* entriesOf(path: string, key: string): AsyncGenerator<Dirent> {
   try {
     yield* await opendir(path, { bufferSize: ENTRIES_AT_ONCE });
@@ -233,7 +233,7 @@ async function writeSynced(
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   typeof error === 'object' && error !== null && 'syscall' in error;
 
-/** No such file, a folder, a socket, or links that lead to nowhere. */
+/** There is no such file, or a folder, a socket, or a link that leads nowhere. */
 const NOTHING_TO_READ = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO']);
 
 function rethrow(error: unknown, key: string): never {

@@ -16,25 +16,25 @@ import {
 } from './payload-store.ts';
 
 const MEASURE_EVERY_MS = 60_000;
-/** A measurement that is older is made again before anybody is refused … */
+/** An older measurement is made again before a request is refused … */
 const MEASURED_BEFORE_REFUSING_MS = 1000;
-/** … and so many times longer ago than it took: measuring takes a tenth of the time at most. */
+/** … but only after ten times as long as the measuring took, so that it takes a tenth of the time at most. */
 const PAUSE_AFTER_MEASURING = 10;
 const LOOK_AT_DISK_EVERY_MS = 1000;
 
 export interface StorageLimits {
-  /** Null: as much as there is. */
+  /** Null: no limit. */
   readonly tenantBytes: number | null;
-  /** Free bytes of the disk that inputs do not take. */
+  /** How many bytes of the disk must stay free. */
   readonly reserveBytes: number;
 }
 
 interface Usage {
   measured: number;
-  /** Stored here since the latest measuring began, and on its way. */
+  /** Bytes stored here since the latest measuring began, and bytes that are arriving. */
   since: number;
   arriving: number;
-  /** Null: never yet. */
+  /** Null: not measured yet. */
   measuredAtMs: number | null;
   measuringTookMs: number;
   measuring: Promise<void> | null;
@@ -132,9 +132,9 @@ export class LimitedPayloadStore implements PayloadStore {
       const pauseMs = PAUSE_AFTER_MEASURING * usage.measuringTookMs;
       const mayMeasure = ageMs > Math.max(MEASURED_BEFORE_REFUSING_MS, pauseMs);
       if (isOver() && mayMeasure) await this.#measure(tenant, usage);
-      else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next one asks again
+      else if (ageMs > MEASURE_EVERY_MS) this.#measure(tenant, usage).catch(() => {}); // the next request tries again
     }
-    // From this look to its being taken nobody else has a turn.
+    // No other code runs between this check and the reservation.
     if (isOver()) throw new StorageLimitError(tenantBytes);
     usage.arriving += bytes;
   }
@@ -145,7 +145,7 @@ export class LimitedPayloadStore implements PayloadStore {
       const before = usage.since;
       const measured = await this.#store.measure(payloadKeys.tenantPredictions(tenant));
       usage.measured = measured;
-      usage.since -= before; // what came meanwhile may be in it or not
+      usage.since -= before; // bytes that came during the measuring may be in the result or not
       usage.measuredAtMs = Date.now();
       usage.measuringTookMs = usage.measuredAtMs - beganAtMs;
     })().finally(() => {

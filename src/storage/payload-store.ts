@@ -19,7 +19,7 @@ export interface PayloadStore {
     options: PutOptions,
   ): Promise<Claim>;
   /**
-   * Stores a payload unless there is one of the same key; whether it did. Of several that try at
+   * Stores a payload unless the key is taken; returns whether it did. Of several that try at
    * once, one succeeds.
    */
   create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
@@ -53,7 +53,7 @@ export class PayloadTooLargeError extends Error {
   }
 }
 
-/** What lies in the store is not what was stored: it was changed, cut or made longer since. */
+/** The bytes in the store are not those that were stored: they were changed, cut or extended since. */
 export class PayloadCorruptError extends Error {
   override readonly name = 'PayloadCorruptError';
   constructor(key: string, what: string) {
@@ -73,9 +73,9 @@ export class StorageLimitError extends Error {
 /** The store itself failed: disk full, no permission, no connection. */
 export class StorageError extends Error {
   override readonly name = 'StorageError';
-  /** There is no room; what is there can still be read and deleted. */
+  /** The disk is full. Reading and deleting still work. */
   readonly isFull: boolean;
-  /** It fails until a person changes the folder or its permissions. */
+  /** Only a person can repair it, by changing the folder or its permissions. */
   readonly needsPerson: boolean;
   constructor(
     message: string,

@@ -22,7 +22,7 @@ export function fingerprint(request: unknown, media: Readonly<Record<string, str
     .digest('hex');
 }
 
-/** JSON with the members of each object in the order of their names. Flat arrays are written at once, which is fast. */
+/** JSON with the members of each object sorted by name. Flat arrays are written at once, which is fast. */
 function canonical(value: unknown): string {
   if (Array.isArray(value)) {
     const isFlat = value.every((element) => typeof element !== 'object' || element === null);

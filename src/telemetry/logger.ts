@@ -4,7 +4,7 @@ export type Logger = PinoLogger;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** One JSON object a line on standard output. `component` says which process speaks. */
+/** Writes one JSON object a line to standard output. `component` names the process. */
 export const createLogger = (component: string, level: LogLevel): Logger =>
   pino({
     level,

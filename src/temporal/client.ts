@@ -3,7 +3,7 @@ import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 export interface EngineOptions {
   readonly connection: ConnectionOptions;
   readonly namespace: string;
-  /** Shows up in histories. */
+  /** The name that histories show. */
   readonly identity: string;
 }
 

@@ -1,4 +1,4 @@
-/* What only a webhook delivery can be asked of Temporal. */
+/* What Buzzer asks Temporal about webhook deliveries only. */
 import { WorkflowFailedError } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import {
@@ -10,7 +10,7 @@ import {
 } from '../contract/webhook.ts';
 import type { Engine, PageRequest } from './engine.ts';
 
-/** However it ended, it was not delivered. */
+/** The states of a workflow that ended without a delivery. */
 const UNDELIVERED = "'Failed', 'Terminated', 'TimedOut', 'Canceled'";
 
 export interface DeliveryPage {

@@ -1,4 +1,4 @@
-/* Temporal, for what any workflow can be asked. */
+/* What Buzzer asks Temporal about any workflow. */
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import { resultOf } from './long-wait.ts';
 import {
@@ -9,8 +9,8 @@ import {
 } from './timely-calls.ts';
 
 const CHECK_DEADLINE_MS = 2000;
-const COUNT_DEADLINE_MS = 500; // a request waits for it, and for more after it
-const MAX_RUNS = 100; // of one workflow: each reset makes one
+const COUNT_DEADLINE_MS = 500; // a request waits for the count, and for other calls after it
+const MAX_RUNS = 100; // runs of one workflow: each reset makes one
 
 export interface QueueState {
   readonly isPolled: boolean;
@@ -40,7 +40,7 @@ const TASK_QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
  * to close.
  */
 export class Engine {
-  /** For what only one kind of workflow can be asked; its calls go through `timely`. */
+  /** For calls that only one kind of workflow needs; they go through `timely`. */
   readonly client: Client;
   readonly timely: TimelyCall;
 
@@ -49,7 +49,7 @@ export class Engine {
     this.timely = timelyCalls(client);
   }
 
-  /** What Temporal says of a workflow; throws `WorkflowMissingError`. */
+  /** Temporal's description of a workflow; throws `WorkflowMissingError`. */
   async describe(id: string): Promise<WorkflowExecutionDescription> {
     return await this.timely(async () => await this.client.workflow.getHandle(id).describe());
   }
@@ -62,7 +62,7 @@ export class Engine {
     });
   }
 
-  /** Its result, however long that takes; throws what it failed with, or the reason of `signal`. */
+  /** Waits for the result of a workflow; throws its failure, or the reason of `signal`. */
   async result(id: string, signal: AbortSignal): Promise<unknown> {
     return await resultOf(this.client, id, signal);
   }
@@ -106,7 +106,7 @@ export class Engine {
     const { executions } = await this.list(`WorkflowId = '${id}'`, page);
     const known = executions.map(({ execution }) => execution?.runId ?? '');
     for (const runId of new Set([...known, ''])) {
-      // '' is the latest, which a list may not know yet
+      // '' means the latest run, which a list may not know yet
       const workflowExecution = { workflowId: id, runId };
       await this.timely(async () => {
         const { workflowService } = this.client;

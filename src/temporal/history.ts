@@ -1,4 +1,4 @@
-/* What has happened to a prediction, out of Temporal's history of it. No payloads. */
+/* Makes the entries of `/history` from Temporal's history of a prediction, without payloads. */
 import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import { FETCH_ACTIVITY, isWaiting } from './pending-activity.ts';
 import { cutMessage } from '../contract/failure.ts';
@@ -19,14 +19,14 @@ const TIMEOUTS = [
 ];
 
 /**
- * In the order of time. Temporal writes an attempt down when its activity has come to an end: of those
- * before it, only the number and the latest failure are known.
+ * In order of time. Temporal writes an attempt into the history when its activity ends. Of those
+ * before it, only their number and the latest failure are known.
  */
 export function historyEntries(
   { events }: History,
   { raw }: WorkflowExecutionDescription,
 ): readonly HistoryEntry[] {
-  const attempts = new Map<string, number>(); // by the event that scheduled the activity
+  const attempts = new Map<string, number>(); // the number of attempts, by the event that scheduled the activity
   const told = (events ?? []).flatMap((event) => entryOf(event, attempts));
   const pending = (raw.pendingActivities ?? []).map((activity): HistoryEntry => {
     const isRunning = !isWaiting(activity.state);
@@ -39,9 +39,9 @@ export function historyEntries(
       error: errorOf(activity.lastFailure),
     };
   });
-  // One that waits for its first attempt has been told of: it is queued.
+  // An activity that waits for its first attempt adds nothing: the prediction is queued.
   const news = pending.filter(({ event, attempt }) => event !== 'retry_scheduled' || attempt !== 1);
-  // Temporal writes the start of an attempt down with its end: what came in between lies before it.
+  // Temporal writes the start of an attempt together with its end, so events in between lie before it.
   return [...told, ...news].toSorted(byTime);
 }
 
@@ -96,7 +96,7 @@ function errorOf(failure: Failure): HistoryEntry['error'] {
   return { code, message: cutMessage(failure.message ?? '') };
 }
 
-/** What has no time yet comes last; what happened at the same time stays in Temporal's order. */
+/** Entries without a time come last. Entries of the same time stay in Temporal's order. */
 function byTime({ at: a }: HistoryEntry, { at: b }: HistoryEntry): number {
   if (a === b) return 0;
   if (a === null || b === null) return a === null ? 1 : -1;

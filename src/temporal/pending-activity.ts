@@ -1,9 +1,9 @@
-/* What Temporal says of an activity that has not come to its end. */
+/* Temporal's description of an activity that has not ended. */
 
 export const FETCH_ACTIVITY = 'fetchInput';
 export const INFER_ACTIVITY = 'infer';
 
-/** Temporal's PendingActivityState; there are more of one that runs. */
+/** Temporal's PendingActivityState; every other state is of an activity that runs. */
 export const ACTIVITY_SCHEDULED = 1;
 export const ACTIVITY_PAUSED = 4;
 

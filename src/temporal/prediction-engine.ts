@@ -1,4 +1,4 @@
-/* What only a prediction can be asked of Temporal, and be told by it. */
+/* What Buzzer asks Temporal about predictions only, and what it tells their workflows. */
 import {
   ApplicationFailure,
   WorkflowExecutionAlreadyStartedError,
@@ -33,7 +33,7 @@ import { EngineUnavailableError, GRPC_NOT_FOUND, WorkflowMissingError } from './
 const MAX_SUMMARY_CHARS = 200;
 const WORKFLOW_TASK_TIMEOUT = '5s'; // how long a lost orchestration worker goes unnoticed
 
-/** There was a prediction of this id before. */
+/** There is or was a prediction with this id. */
 export class AlreadyStartedError extends Error {
   override readonly name = 'AlreadyStartedError';
   constructor(id: string) {
@@ -41,7 +41,7 @@ export class AlreadyStartedError extends Error {
   }
 }
 
-/** Its terms cannot be changed now; the message says why. */
+/** The terms of a prediction cannot be changed now. The message says why. */
 export class NotChangeableError extends Error {
   override readonly name = 'NotChangeableError';
 }
@@ -107,7 +107,7 @@ export class PredictionEngine {
     return found === null || memoOf(found)?.ended !== null;
   }
 
-  /** What has happened to a prediction that is described so; throws `WorkflowMissingError`. */
+  /** The history of a prediction with this description; throws `WorkflowMissingError`. */
   async history(description: WorkflowExecutionDescription): Promise<readonly HistoryEntry[]> {
     const { workflowId, runId } = description;
     const handle = this.#engine.client.workflow.getHandle(workflowId, runId);
@@ -202,7 +202,7 @@ export class PredictionEngine {
   }
 }
 
-/** What tells it apart in the Web UI. */
+/** The summary of a prediction in the Web UI. */
 const summaryOf = (accepted: Accepted): string =>
   [formatModelRef(modelRefOf(accepted)), accepted.tenant, ...accepted.tags]
     .join(' · ')

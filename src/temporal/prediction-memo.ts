@@ -10,18 +10,18 @@ export interface PredictionMemo {
   readonly ended: Ended | null;
 }
 
-/** Null: it is none of ours. */
+/** The memo of a prediction; null when the workflow is not one of ours. */
 export function memoOf(description: WorkflowExecutionDescription): PredictionMemo | null {
   const memo = description.memo ?? {};
   const accepted = memo[MEMO_ACCEPTED] as Accepted | undefined;
   if (accepted === undefined) return null;
-  // It has ended once this is written, while its workflow still sees to who is told of it.
+  // A prediction has ended once `ended` is written, although its workflow is still starting deliveries.
   const ended = memo[MEMO_ENDED] as Ended | undefined;
   if (description.closeTime === undefined) return { accepted, ended: ended ?? null };
   return { accepted, ended: ended ?? endedFromOutside(description) };
 }
 
-/** It was terminated or timed out before it could write its own end. */
+/** The end of a workflow that was terminated or timed out before it could write one. */
 function endedFromOutside(description: WorkflowExecutionDescription): Ended {
   const message = `the workflow was ended from outside (${description.status.name.toLowerCase()})`;
   return {

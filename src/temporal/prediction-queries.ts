@@ -1,12 +1,12 @@
 /*
- * Which predictions are meant, in the language of Temporal's visibility store. Values reach a query as
- * quoted literals, so each of them is of a shape without quotes: names, times and tags that were checked.
+ * Queries for predictions in the language of Temporal's visibility store. Values reach a query as
+ * quoted literals, so none of them may contain a quote: names, times and tags were checked before.
  */
 import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import type { ModelRef } from '../contract/model.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 
-/** A tenant's, a model version's, or a tenant's of a model version. */
+/** Whose predictions are counted: a tenant's, a model version's, or both. */
 export interface PredictionFilter {
   readonly tenant?: string;
   readonly model?: ModelRef;
@@ -25,7 +25,7 @@ type ListedStatus = 'active' | 'succeeded' | 'failed' | 'canceled' | 'aborted';
 
 export interface ListFilter {
   readonly tenant?: string;
-  /** Null as its version: all of them. */
+  /** A model; with null as its version, all versions of it. */
   readonly model?: { readonly name: string; readonly version: number | null };
   readonly tag?: string;
   readonly status?: ListedStatus;
@@ -42,7 +42,7 @@ export function countQuery(query: CountQuery): string {
     equal(tenant.name, query.tenant),
     equal(model.name, query.model?.name),
     equal(version.name, query.model?.version),
-    // Nobody waits for one that is to start later.
+    // Predictions that are to start later do not count.
     query.model && `ExecutionTime <= ${time(Date.now())}`,
     query.isRunning && "ExecutionStatus = 'Running'",
     `StartTime < ${time(query.beforeMs)}`,

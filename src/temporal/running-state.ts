@@ -1,5 +1,5 @@
 /*
- * What a prediction that has not ended is doing, out of what Temporal says of its workflow. The order
+ * Makes the state of a prediction that has not ended from Temporal's description of its workflow. The order
  * of the questions matters: see "Reading a running prediction" in ARCHITECTURE.md.
  */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
@@ -19,7 +19,7 @@ const QUEUED_HISTORY_LENGTH = 7;
 /** … and so much more for each input that is fetched first. */
 const FETCH_HISTORY_LENGTH = 6;
 
-/** `report` is what the current attempt has told of itself, null before it has. */
+/** `report` is what the current attempt has reported; null until its first heartbeat. */
 export type RunningState =
   | {
       readonly status: 'queued';
@@ -34,10 +34,10 @@ export type RunningState =
       readonly attempt: number;
     };
 
-/** Of a prediction that nobody has begun to work on. */
+/** The state of a prediction on which no attempt has begun. */
 export const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
 
-/** What a description says that a state is made of. */
+/** The parts of a description from which a state is made. */
 export interface RunningFacts {
   readonly isCancelRequested: boolean;
   /** When its workflow may begin; null: it has begun. */
@@ -55,11 +55,11 @@ export interface PendingActivity {
   readonly type: string;
   /** temporal.api.enums.v1.PendingActivityState */
   readonly state: number;
-  /** As Temporal counts it; 0 when it does not say. */
+  /** The number of the attempt by Temporal's count; 0 when Temporal does not say. */
   readonly attempt: number;
   /** When it is tried again; 0 when it does not have to wait. */
   readonly nextAttemptAtMs: number;
-  /** Of the latest heartbeat, perhaps of the attempt before. */
+  /** The details of the latest heartbeat, which may be of the attempt before. */
   readonly report: AttemptReport | null;
 }
 
@@ -84,7 +84,7 @@ export function runningState(facts: RunningFacts, nowMs: number): RunningState {
   }
   if (pending.state !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
   if (pending.attempt <= 1) return { ...NOT_STARTED, attempt };
-  // Once its pause is over it waits like any other, and for the same reasons.
+  // After its pause, a retry waits like any other task, for the same reasons.
   const isPausing = pending.nextAttemptAtMs > nowMs;
   return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
 }
@@ -94,7 +94,7 @@ function startedAttempts(pending: PendingActivity | null): number {
   return isWaiting(pending.state) ? Math.max(0, pending.attempt - 1) : pending.attempt;
 }
 
-/** What a description of a prediction's workflow says. */
+/** Takes the parts from Temporal's description of a workflow. */
 export function runningFacts(
   accepted: Accepted,
   { raw, executionTime, historyLength, memo }: WorkflowExecutionDescription,
@@ -102,7 +102,7 @@ export function runningFacts(
 ): RunningFacts {
   const [pending] = raw.pendingActivities ?? [];
   const details = engine.decode(pending?.heartbeatDetails?.payloads?.[0]);
-  const heartbeat = details as InferHeartbeat | undefined; // of fetchInput it is a number
+  const heartbeat = details as InferHeartbeat | undefined; // the details of fetchInput are a number
   return {
     isCancelRequested: raw.workflowExtendedInfo?.cancelRequested === true,
     startsAtMs: executionTime?.getTime() ?? null,

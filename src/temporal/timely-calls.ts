@@ -11,9 +11,9 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 
-/** The status of a raw call for what is not there. */
+/** The gRPC status for something that does not exist. */
 export const GRPC_NOT_FOUND = 5;
-/** And for what could never be right. */
+/** The gRPC status for an argument that is never valid. */
 export const GRPC_INVALID_ARGUMENT = 3;
 /** Invalid argument, permission denied, unimplemented. */
 const GRPC_REFUSALS: readonly number[] = [GRPC_INVALID_ARGUMENT, 7, 12];
@@ -24,7 +24,7 @@ export class EngineUnavailableError extends Error {
   override readonly name: string = 'EngineUnavailableError';
 }
 
-/** Temporal has answered that it will not do this, however often it is asked. */
+/** Temporal has refused the call and would refuse it again. */
 class EngineRefusedError extends EngineUnavailableError {
   override readonly name = 'EngineRefusedError';
 }
@@ -49,7 +49,7 @@ export const timelyCalls =
     const answer = client.withDeadline(Date.now() + deadlineMs, call).catch(rethrow);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      // The SDK sleeps between its retries, also beyond the deadline.
+      // The race is needed because the SDK sleeps between its retries beyond the deadline.
       const error = new EngineUnavailableError(`the engine did not answer within ${deadlineMs} ms`);
       timer = setTimeout(() => reject(error), deadlineMs);
     });

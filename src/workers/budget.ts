@@ -9,7 +9,7 @@ export interface MachineLimits {
   readonly memoryMb: number;
 }
 
-/** What this process may use: of the machine, or of the container around it. */
+/** The cores and memory that this process may use: those of its container, or of the machine. */
 export function machineLimits(): MachineLimits {
   const constrained = process.constrainedMemory();
   const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
@@ -17,7 +17,7 @@ export function machineLimits(): MachineLimits {
 }
 
 /**
- * What of the models' resources is more than the machine has, in one line; null when all is well.
+ * Says in one line which resources of the models exceed those of the machine; null when none do.
  * Threads are compared version by version, for not all are busy at once; memory together, for a
  * process keeps what it has.
  */
@@ -43,15 +43,15 @@ export function overBudget(
 
 /** Measured with a backlog of 10,000: 1.9 GB with 7,680 of them, 1.4 GB with 2,500. */
 const CACHED_WORKFLOW_MB = 0.5;
-/** Of the machine's memory: every process of the service may be on it. */
+/** The share of the machine's memory. It is small because every process of the service may run there. */
 const CACHE_SHARE = 1 / 32;
 const LEAST_CACHED = 500;
-/** An orchestration worker stays below a gigabyte. */
+/** With so many, an orchestration worker stays below a gigabyte. */
 const MOST_CACHED = 1500;
 
 /**
- * How many workflows an orchestration worker keeps: one that falls out is replayed from its history when
- * it goes on, which costs more than its turn.
+ * How many workflows an orchestration worker keeps in memory. Any other is replayed from its history when
+ * it goes on, which costs more than the workflow task itself.
  */
 export const cachedWorkflows = ({ memoryMb }: Pick<MachineLimits, 'memoryMb'>): number =>
   Math.min(

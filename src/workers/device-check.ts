@@ -46,7 +46,7 @@ export async function chooseDevice(options: DeviceCheckOptions): Promise<string>
 
 async function tryDevice({ device, dataDir, environment }: DeviceCheckOptions): Promise<void> {
   await makeFolder(dataDir);
-  const folder = await mkdtemp(join(dataDir, 'device-check-')); // another worker may be at it too
+  const folder = await mkdtemp(join(dataDir, 'device-check-')); // another worker may check its device at the same time
   try {
     await mkdir(join(folder, 'check', '1'), { recursive: true });
     await writeFile(join(folder, 'check', '1', 'model.onnx'), affineGraph());

@@ -32,19 +32,19 @@ const OWNER_FILE = 'owner.json';
 const SOCKET = 'alive';
 const SCAN_INTERVAL_MS = 2000;
 const REPORT_DEADLINE_MS = 4000;
-/** Larger than any that we write. */
+/** Larger than any file that we write there. */
 const MAX_FILE_BYTES = 64 * 1024;
 
 export interface InFlightOptions {
   /** `<data>/workers`. */
   readonly folder: string;
   readonly client: Client;
-  /** Which engine the tokens belong to. */
+  /** The server to which the tokens belong. */
   readonly address: string;
   readonly namespace: string;
   readonly identity: string;
   readonly logger: Logger;
-  /** Told the identity of a worker that was found dead, once its attempts are reported. */
+  /** Called with the identity of a dead worker, once its attempts are reported. */
   readonly onDead: (identity: string) => Promise<void>;
 }
 
@@ -52,7 +52,7 @@ const ownerSchema = z.object({
   bootId: z.string(),
   address: z.string(),
   namespace: z.string(),
-  identity: z.string().regex(/^[\w.@-]{1,300}$/), // it becomes part of a key
+  identity: z.string().regex(/^[\w.@-]{1,300}$/), // it becomes part of a store key
 });
 type Owner = z.infer<typeof ownerSchema>;
 
@@ -82,7 +82,7 @@ export async function openInFlight(
   await scanning;
   let count = 0;
   const unrecorded = (error: unknown) => {
-    // Without a record a crash is noticed by the heartbeat timeout: no reason to fail an attempt.
+    // Without a token, the heartbeat timeout notices a crash. That is no reason to fail the attempt.
     options.logger.warn({ err: error }, 'cannot record an attempt in flight');
   };
   return {
@@ -102,7 +102,7 @@ export async function openInFlight(
   };
 }
 
-/** `said`: the folders of whose problem the log has told already. */
+/** `said`: the folders whose problem was logged already. */
 async function reportTheDead(
   options: InFlightOptions,
   owner: Owner,
@@ -121,7 +121,7 @@ async function reportTheDead(
       await reportAll(folder, options);
       await options.onDead(other.identity);
     } catch (error) {
-      // A sibling may be at it, the server may be away: the next look will tell.
+      // A sibling may be reporting them, or the server may be away. The next look tries again.
       if (said.has(name)) continue;
       said.add(name);
       options.logger.warn({ err: error, folder }, 'cannot report the attempts of a dead worker');
@@ -135,7 +135,7 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
   for (const name of names) {
     const path = join(folder, name);
     const found = await readJson(path, tokenSchema);
-    // It died while writing it, or somebody else wrote it: the heartbeat timeout will tell.
+    // The worker died while writing, or somebody else wrote the file. The heartbeat timeout does the rest.
     if (found === null) {
       logger.warn({ path }, 'removing what is no token of an attempt');
       await rm(path, { recursive: true, force: true });
@@ -154,7 +154,7 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
 const readOwner = async (folder: string): Promise<Owner | null> =>
   await readJson(join(folder, OWNER_FILE), ownerSchema);
 
-/** Null for what is not there, was not written to its end, or is something else. */
+/** Null when the file is missing, incomplete, or something else. */
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
     return schema.parse(JSON.parse((await readSmallFile(path, MAX_FILE_BYTES)) ?? ''));

@@ -8,7 +8,7 @@ const MS_PER_SECOND = 1000;
 
 const labelsOf = ({ name, version }: ModelRef) => ({ model: name, version: String(version) });
 
-/** What happens in this worker, as Prometheus reads it. */
+/** The metrics of this worker for Prometheus. */
 export class InferenceMetrics implements RuntimeObserver {
   readonly #instruments = createInferenceInstruments();
   #runtime: ModelRuntime | null = null;
@@ -17,7 +17,7 @@ export class InferenceMetrics implements RuntimeObserver {
     this.#instruments.device.set({ requested: requestedDevice, device }, 1);
   }
 
-  /** From now on its states are part of every answer. */
+  /** From now on the states of `runtime` are part of every answer. */
   watch(runtime: ModelRuntime): void {
     this.#runtime = runtime;
   }
@@ -45,7 +45,7 @@ export class InferenceMetrics implements RuntimeObserver {
   async text(): Promise<string> {
     const { registry, state, replicas, slots, running, waiting, memory } = this.#instruments;
     const gauges = [state, replicas, slots, running, waiting, memory];
-    for (const gauge of gauges) gauge.reset(); // a version that is no longer served says nothing
+    for (const gauge of gauges) gauge.reset(); // a version that is no longer served has no values
     for (const served of this.#runtime?.states() ?? []) {
       const labels = labelsOf(modelRefOf(served));
       for (const each of STATES)

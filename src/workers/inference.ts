@@ -28,7 +28,7 @@ const LONGEST_RUN = '48h'; // timeouts.run_s is at most a day
 const LAST_REPORTS_MS = 3000; // for telling Temporal of attempts that were cut off
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 
-/** What a model process may know of the environment: no setting of ours, and nobody's secrets. */
+/** The environment variables that a model process gets: none of our settings and no secrets. */
 const KEPT_ENVIRONMENT = new RegExp(
   `^(?:${[
     'PATH|HOME|LANG|LC_\\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH',
@@ -51,7 +51,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     namespace: config.temporal.namespace,
     identity,
     logger,
-    onDead: async (dead) => await store.delete(payloadKeys.worker(dead)), // it serves nothing now
+    onDead: async (dead) => await store.delete(payloadKeys.worker(dead)), // the dead worker serves nothing now
   });
   const activities = createInferenceActivities({
     runtime,
@@ -85,7 +85,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     await Promise.race([aborted(stop), failure]);
     await Promise.race([models.close(), failure, elapsed(config.shutdownGraceMs)]);
   } finally {
-    await runtime.close(); // what still runs is given back; also when a Temporal Worker has failed
+    await runtime.close(); // also when a Temporal Worker has failed; what still runs is tried again elsewhere
   }
   await Promise.race([models.close(), elapsed(LAST_REPORTS_MS)]);
   for (const each of [metricsServer, stateFile, inFlight, client.connection]) await each.close();
@@ -166,6 +166,6 @@ function modelEnvironment(config: Config): Record<string, string | undefined> {
   const [, gpu] = config.device.split('cuda:');
   return {
     ...Object.fromEntries(kept),
-    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }), // it sees one
+    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu }), // it sees one GPU
   };
 }

@@ -10,7 +10,7 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 export interface MetricsServerOptions {
   readonly host: string;
   readonly port: number;
-  /** Whether the port was asked for: then another will not do. */
+  /** Whether somebody chose the port. Then no other port is taken. */
   readonly isPortFixed: boolean;
   /** The text of /metrics. */
   readonly metrics: () => Promise<string>;

@@ -27,7 +27,7 @@ import { cachedWorkflows, machineLimits } from './budget.ts';
 import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 
 const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250 receivers may hang, 4 times each
-/** How many requests one origin gets at once, of this worker. */
+/** How many requests this worker sends to one origin at once. */
 const DELIVERIES_AT_ONCE = 4;
 const FETCHES_AT_ONCE = 16; // many inputs may lie in one bucket
 const FETCH_SLOTS = 128; // each streams to the store: a socket and a few chunks

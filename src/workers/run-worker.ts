@@ -13,7 +13,7 @@ import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { SecretBoxError } from '../webhooks/secret-box.ts';
 
-/** Most of our workers run workflows or activities; predictions may fail; a receiver may be slow. */
+/** Warnings of the SDK that are normal here: predictions may fail, and receivers may be slow. */
 const EXPECTED_WARNING =
   /^No (?:workflows|activities) registered|^Workflow failed|Workflow task duration exceeded/;
 const CONNECT_PATIENCE_MS = 60_000;
@@ -21,7 +21,7 @@ const CONNECT_RETRY_MS = 250;
 const SAY_WAITING_MS = 1500;
 const SAY_WAITING_EVERY_MS = 10_000;
 
-/** Something a person must change before this process can do its work; one line. */
+/** A person must change something before this process can work. The message is one line. */
 export class SetupError extends Error {
   override readonly name = 'SetupError';
 }
@@ -34,7 +34,7 @@ export interface WorkerContext {
   readonly connection: NativeConnection;
   /** Aborted by SIGTERM and SIGINT. */
   readonly stop: AbortSignal;
-  /** Tells whoever started us that we take work. */
+  /** Tells the parent process that we take work. */
   readonly ready: () => void;
 }
 
@@ -45,7 +45,7 @@ export async function runWorkerProcess(
   work: (context: WorkerContext) => Promise<void>,
 ): Promise<void> {
   let logger = createLogger(kind, 'info');
-  process.umask(0o077); // what we put into the data folder is for its owner
+  process.umask(0o077); // our files in the data folder are for their owner only
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -53,7 +53,7 @@ export async function runWorkerProcess(
       stop.abort();
     });
   }
-  process.once('disconnect', () => process.exit(1)); // whoever started us over IPC is gone
+  process.once('disconnect', () => process.exit(1)); // the parent process is gone
   try {
     const config = readConfig();
     logger = createLogger(kind, config.logLevel);
@@ -68,7 +68,7 @@ export async function runWorkerProcess(
     await connection.close();
     process.exit(0);
   } catch (error) {
-    process.exit(stop.signal.aborted ? 0 : reportFatal(error, logger)); // stopped while starting
+    process.exit(stop.signal.aborted ? 0 : reportFatal(error, logger)); // a signal came while starting
   }
 }
 
@@ -116,7 +116,7 @@ function installRuntime(logger: Logger): void {
   });
 }
 
-/** Waits for a server that is not there yet, since all of it may be starting at once; and says so. */
+/** Waits for a server that is not there yet, and logs that: everything may be starting at once. */
 async function connect(config: Config, logger: Logger, stop: AbortSignal) {
   const { connection, namespace } = config.temporal;
   const options = connection as NativeConnectionOptions;

@@ -1,5 +1,5 @@
 /*
- * Which model versions this worker serves: what its repository holds.
+ * Which model versions this worker serves: those in its repository.
  *
  *  V1  A version's queue is polled exactly while the version can be served. One that cannot be
  *      loaded leaves its tasks to healthy workers, and is polled again once it is loaded: its
@@ -22,7 +22,7 @@ export class ServedModels {
   readonly #versions = new Map<string, ServedVersion>();
   /** Versions whose folder is gone, and since when. */
   readonly #leaving = new Map<string, number>();
-  /** Problems that the log has told already. */
+  /** Problems that were logged already. */
   #reported: ReadonlySet<unknown> = new Set();
   readonly #timer: NodeJS.Timeout;
   readonly #stopWatching: () => void;
@@ -76,7 +76,7 @@ export class ServedModels {
     }
     const brokenLabels = new Set(broken.map(({ ref }) => formatModelRef(ref)));
     for (const label of gone) {
-      if (this.#versions.get(label)?.isWanted !== true) continue; // it is on its way out
+      if (this.#versions.get(label)?.isWanted !== true) continue; // it is being removed
       if (brokenLabels.has(label)) this.#drop(label);
       else if (!this.#leaving.has(label)) this.#leaving.set(label, Date.now());
     }
@@ -90,7 +90,7 @@ export class ServedModels {
     }
   }
 
-  /** It stays known until it has ended: should it be wanted again meanwhile, it goes on. */
+  /** The version stays known until it has stopped. If its folder comes back before that, it is served on. */
   #drop(label: string): void {
     this.#leaving.delete(label);
     const version = this.#versions.get(label);

@@ -19,11 +19,11 @@ interface Polling {
   readonly ended: Promise<void>;
 }
 
-/** Brings what is in line with what is wanted, one step after another. */
+/** Brings the version to the wanted state, one step after the other. */
 export class ServedVersion {
   readonly #dependencies: ServingDependencies;
   readonly #label: string;
-  /** Null: to be served no longer. */
+  /** Null: the version is no longer to be served. */
   #wanted: ModelVersion | null;
   #served: ModelVersion | null = null;
   #polling: Polling | null = null;
@@ -43,7 +43,7 @@ export class ServedVersion {
     return this.#wanted !== null;
   }
 
-  /** What is to be served from now on: this, changed files of it, or nothing. */
+  /** Sets what is to be served from now on: the version, perhaps with changed files, or nothing. */
   want(version: ModelVersion | null): void {
     this.#wanted = version;
     this.update();
@@ -51,7 +51,7 @@ export class ServedVersion {
 
   /** Its state in the runtime may have changed. */
   update(): void {
-    if (this.#isStepping) return; // the step to come will see it
+    if (this.#isStepping) return; // the next step will see the change
     this.#isStepping = true;
     this.#work = this.#stepAfter(this.#work);
   }
@@ -82,7 +82,7 @@ export class ServedVersion {
     const { runtime, logger } = this.#dependencies;
     const wanted = this.#wanted;
     if (this.#served !== null && this.#served !== wanted) {
-      await this.#stopPolling(); // what runs may end first
+      await this.#stopPolling(); // the runs under way may end first
       await runtime.retire(this.#served.ref);
       logger.info({ model: this.#label }, wanted === null ? 'no longer served' : 'it has changed');
     }

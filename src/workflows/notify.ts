@@ -34,7 +34,7 @@ async function startDelivery(request: DeliveryRequest): Promise<void> {
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
     });
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return; // an earlier run, before a reset, has started it
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return; // a run before a reset has started it
     log.warn('a delivery could not be started; it can be redelivered', { id: request.id, error });
   }
 }

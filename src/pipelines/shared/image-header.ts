@@ -7,7 +7,7 @@ import { InvalidMediaError, type MediaField } from '../definition.ts';
 
 interface ImageHeader {
   readonly mediaType: string;
-  /** Null: it lies too far behind, and is left to the decoder. */
+  /** Null: the size lies too far into the file, so the decoder checks it. */
   readonly size: { readonly width: number; readonly height: number } | null;
 }
 
@@ -17,7 +17,7 @@ const LITTLE_TIFF_SIGNATURE = [0x49, 0x49] as const; // "II"
 const BIG_TIFF_SIGNATURE = [0x4d, 0x4d] as const; // "MM"
 const RIFF_SIGNATURE = [0x52, 0x49, 0x46, 0x46] as const; // "RIFF"
 const WEBP_HEADER_BYTES = 30;
-/** A TIFF may keep its directory anywhere; one behind more than this is not waited for. */
+/** A TIFF may have its directory anywhere. A directory further into the file is not waited for. */
 const MAX_TIFF_HEAD_BYTES = 128 * 1024;
 
 /** A media field that takes these images, at most `maxPixels` large. */
@@ -40,7 +40,7 @@ export const imageField: MediaField = {
   },
 };
 
-/** Null while more bytes are needed; throws when they can become none of the images we take. */
+/** Null while more bytes are needed; throws when the bytes cannot be one of the images that we take. */
 function readImageHeader(head: Uint8Array): ImageHeader | null {
   if (startsLike(head, PNG_SIGNATURE)) return readPngHeader(head);
   if (startsLike(head, JPEG_SIGNATURE)) return readJpegHeader(head);

@@ -20,18 +20,18 @@ export class UnreadableImageError extends Error {
   override readonly name = 'UnreadableImageError';
 }
 
-/** What networks are given: 0 to 255 → -1 to 1. */
+/** The scale of network inputs: 0 to 255 → -1 to 1. */
 export const HALF_RANGE = 127.5;
 
 sharp.concurrency(1); // parallelism comes from model processes, each of which owns its threads
-sharp.cache(false); // no image is ever seen twice
+sharp.cache(false); // the same image never comes twice
 
 /** Decodes a whole image; transparency becomes white paper. Throws `UnreadableImageError`. */
 export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promise<RgbImage> {
   try {
     const { data, info } = await sharp(bytes, {
       limitInputPixels: limits.maxPixels,
-      failOn: 'error', // and with it what was cut
+      failOn: 'error', // truncated files too
     })
       .autoOrient()
       .flatten({ background: 'white' })
@@ -53,7 +53,7 @@ export async function resizeImage(
 ): Promise<RgbImage> {
   if (width === image.width && height === image.height) return image;
   const raw = { width: image.width, height: image.height, channels: 3 } as const;
-  const data = await sharp(image.data, { raw, limitInputPixels: false }) // kept when it was decoded
+  const data = await sharp(image.data, { raw, limitInputPixels: false }) // the decoder checked the limit
     .resize(width, height, { fit: 'fill', kernel: 'linear' })
     .raw()
     .toBuffer();

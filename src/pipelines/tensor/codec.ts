@@ -26,7 +26,7 @@ export type ElementArray = InstanceType<(typeof ARRAYS)[FixedDatatype]>;
 
 const LENGTH_BYTES = 4;
 
-/** Bytes of one element; null for BYTES, whose elements differ. */
+/** The size of one element; null for BYTES, whose elements have different sizes. */
 export const elementBytes = (datatype: Datatype): number | null =>
   datatype === 'BYTES' ? null : ARRAYS[datatype].BYTES_PER_ELEMENT;
 
@@ -70,7 +70,7 @@ export function joinStrings(strings: readonly string[]): Uint8Array {
   return bytes;
 }
 
-/** BYTES → strings; throws what is wrong with them, for the client, or when they are more than `max`. */
+/** BYTES → strings. Throws a message for the client when they are wrong, or more than `max`. */
 export function splitStrings(data: Uint8Array, max = Number.POSITIVE_INFINITY): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

@@ -15,7 +15,7 @@ const INTEGER_RANGES: Partial<Record<Datatype, readonly [min: bigint, max: bigin
 export const flatten = <T>(data: readonly T[], rank: number): readonly T[] =>
   data.some((element) => Array.isArray(element)) ? (data.flat(rank) as T[]) : data;
 
-/** Why `element` is no element of a tensor of this datatype, for the client; null when it is. */
+/** Why `element` cannot be in a tensor of this datatype, for the client; null when it can. */
 export function elementProblem(element: unknown, datatype: Datatype): string | null {
   const range = INTEGER_RANGES[datatype];
   if (range !== undefined) return integerProblem(element, datatype, range);

@@ -32,7 +32,7 @@ const NUMPY_NAMES: Readonly<Record<string, Datatype>> = {
   str: 'BYTES',
 };
 
-/** Any form → the protocol's, as far as it can be told; throws `InvalidFieldError`. */
+/** Turns any form into the protocol's, as far as possible; throws `InvalidFieldError`. */
 export function toProtocolForm(
   input: unknown,
   graph: GraphSignature,

@@ -27,7 +27,7 @@ const DATATYPES: Readonly<Record<string, Datatype>> = {
   '<f8': 'FP64',
 };
 
-/** The array in the bytes of an .npy file, as a view; throws what is wrong with it, for the client. */
+/** The array in the bytes of an .npy file, as a view. Throws a message for the client when the file is wrong. */
 export function readNpy(bytes: Uint8Array): Omit<PackedTensor, 'name'> {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!file.subarray(0, MAGIC.length).equals(MAGIC) || file.length < 12) {

@@ -142,7 +142,7 @@ function batches({ inputs, outputs }: GraphSignature): boolean {
   return axes.every((axis) => typeof axis !== 'number' && axis !== undefined && axis === axes[0]);
 }
 
-/** Same names, datatypes and shapes, in whatever order and form they come. */
+/** Equal for the same names, datatypes and shapes, in whatever order and form they come. */
 function keyOf(inputs: unknown): string {
   const tensors =
     inputs instanceof Uint8Array
@@ -152,7 +152,7 @@ function keyOf(inputs: unknown): string {
   return each.toSorted().join(';');
 }
 
-/** A client's word in a message of ours. */
+/** Text from a client, quoted and shortened for a message. */
 const quote = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 function checkTensors(tensors: readonly InputTensor[], graph: GraphSignature, issue: Issue): void {
@@ -213,7 +213,7 @@ function checkTensor(
   }
 }
 
-/** Why these bytes are no tensor of that shape and datatype; null when they are. */
+/** Why these bytes are not a tensor of that shape and datatype; null when they are one. */
 function bytesProblem({ datatype, shape }: InputTensor, data: Uint8Array): string | null {
   const expected = elementCount(shape);
   const size = elementBytes(datatype);

@@ -1,4 +1,4 @@
-/* What a graph asks of the shapes of its inputs. */
+/* The shapes that a graph asks of its inputs. */
 import { formatShape, type TensorSpec } from '../../contract/tensor.ts';
 
 /** As in `X FP32 [batch, 4]`. */
@@ -7,7 +7,7 @@ export const describeTensorSpec = (spec: TensorSpec): string =>
 
 /**
  * Whether a tensor has the shape that is asked for. A named dimension must have the same size wherever
- * it appears in a request: `sizes` holds those that are known, and learns.
+ * it appears in a request: `sizes` holds the sizes that are known, and gets the new ones.
  */
 export function shapeFits(
   shape: readonly number[],

@@ -37,7 +37,7 @@ export function kindOfAudio(head: Uint8Array): AudioKind | null {
     throw new InvalidMediaError('these bytes are RIFF, but no WAV audio');
   }
   const start = endOfTag(head);
-  if (start > MAX_TAG_BYTES) return 'audio/mpeg'; // a large picture: what follows is left to the decoder
+  if (start > MAX_TAG_BYTES) return 'audio/mpeg'; // a tag with a large picture: the decoder checks what follows
   if (start + 4 > head.length) return null; // the tag is still arriving
   if (textAt(head, start) === 'fLaC') return 'audio/flac';
   if (findFrame(head, start) !== -1) return 'audio/mpeg';
@@ -49,7 +49,7 @@ export function kindOfAudio(head: Uint8Array): AudioKind | null {
 export function findFrame(bytes: Uint8Array, from: number): number {
   const limit = Math.min(bytes.length - 4, from + MAX_JUNK_BYTES);
   for (let at = from; at <= limit; at++) {
-    if (bytes[at] !== 0xff) continue; // byte by byte: junk may have nothing but these
+    if (bytes[at] !== 0xff) continue; // byte by byte, because junk may consist of these bytes alone
     const length = frameBytes(bytes, at);
     if (length > 0 && frameBytes(bytes, at + length) > 0) return at;
   }

@@ -8,7 +8,7 @@ import { Resampler } from './resampler.ts';
 import { SAMPLE_RATE } from './segments.ts';
 import { decodeWav } from './wav.ts';
 
-/** Below this nobody speaks, and a small file would become hours of sound. */
+/** There is no speech at lower rates, and a small file would become hours of sound. */
 const MIN_RATE = 1000;
 
 export interface MonoPiece {
@@ -29,7 +29,7 @@ export async function* decodeMono(bytes: Uint8Array): AsyncGenerator<MonoPiece> 
       }
       resampler = new Resampler(rate, SAMPLE_RATE);
     }
-    if (piece.rate !== rate) continue; // junk that looks like a frame: a file has one rate
+    if (piece.rate !== rate) continue; // junk that looks like a frame, because a file has one rate
     yield { samples: resampler.push(mixDown(piece.channels)), fraction: piece.fraction };
   }
   if (resampler === null) throw new InvalidInputError('the audio file holds no sound');

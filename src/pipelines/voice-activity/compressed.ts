@@ -8,7 +8,7 @@ import { InvalidInputError } from '../definition.ts';
 import type { AudioPiece } from './audio-piece.ts';
 import { endOfTag, findFrame } from './audio-header.ts';
 
-const PIECE_BYTES = 16 * 1024; // a decoder tells the rate of its last frame only
+const PIECE_BYTES = 16 * 1024; // a decoder reports only the rate of its last frame
 const STREAMINFO_OFFSET = 8; // behind `fLaC` and the header of the first block
 
 /** Throws `InvalidInputError`. */
@@ -59,7 +59,7 @@ const pieceOf = (
   fraction: number,
 ): AudioPiece => ({ channels: channelData, rate: sampleRate, fraction });
 
-/** What the file says of itself; 0 when its writer did not know. */
+/** The number of samples that the header names; 0 when its writer did not know. */
 function totalSamples(bytes: Uint8Array, start: number): number {
   const [high = 0, ...low] = bytes.subarray(
     start + STREAMINFO_OFFSET + 13,
@@ -68,7 +68,7 @@ function totalSamples(bytes: Uint8Array, start: number): number {
   return low.reduce((sum, byte) => sum * 256 + byte, high & 15);
 }
 
-/** mpg123 prints what it stumbles over. */
+/** mpg123 prints a line for each damaged frame. */
 function quietly<T>(run: () => T): T {
   const { error } = console;
   console.error = () => {};

@@ -54,7 +54,7 @@ const rulesOf = (options: VoiceActivityOptions) => ({
 
 const seconds = (samples: number): number => Math.round((samples / SAMPLE_RATE) * 1000) / 1000;
 
-/** The network with its state, through one recording. */
+/** The network with its state, for one recording. */
 class Listener {
   readonly #session: Session;
   readonly #rate = new Tensor('int64', BigInt64Array.of(BigInt(SAMPLE_RATE)), []);

@@ -79,7 +79,7 @@ export class Resampler {
     const row = (position - whole * this.#up) * taps;
     const first = whole - this.#half + 1 - this.#heldFrom;
     const rows = this.#rows;
-    let [a, b, c, d] = [0, 0, 0, 0]; // four sums at once: one would wait for itself
+    let [a, b, c, d] = [0, 0, 0, 0]; // four sums at once, because the additions of one sum wait for each other
     for (let tap = 0; tap < taps; tap += UNROLLED) {
       a += (rows[row + tap] ?? 0) * (data[first + tap] ?? 0);
       b += (rows[row + tap + 1] ?? 0) * (data[first + tap + 1] ?? 0);

@@ -5,7 +5,7 @@
 import { InvalidInputError } from '../definition.ts';
 import type { AudioPiece } from './audio-piece.ts';
 
-/** Sizes that writers to a pipe leave behind: the data then lasts until the end of the file. */
+/** Sizes that programs write when their output is a pipe. They mean: until the end of the file. */
 const UNKNOWN_SIZES = new Set([0, 0xffff_ffff, 0x7fff_ffff, 0x7fff_f000]);
 const EXTENSIBLE = 0xfffe;
 
@@ -41,7 +41,7 @@ export function* decodeWav(bytes: Uint8Array): Generator<AudioPiece> {
   }
 }
 
-/** Walks through the chunks to the sound. */
+/** Walks through the chunks until it finds the sound. */
 function findData(view: DataView): { format: Format; start: number; end: number } {
   const length = view.byteLength;
   let format: Format | null = null;
