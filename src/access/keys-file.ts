@@ -6,7 +6,7 @@ import { messageOf } from '../contract/failure.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import { type ApiKey, apiKeySchema } from './api-key.ts';
 
-const MAX_FILE_BYTES = 16 * 1024 ** 2; // some 50,000 keys
+const MAX_FILE_BYTES = 4 * 1024 ** 2; // some 15,000 keys
 
 const fileSchema = z.strictObject({ keys: z.array(apiKeySchema) });
 

@@ -14,7 +14,7 @@ export class KnownKeys {
   #version = '';
   /** The latest version of the file that could not be used. */
   #broken = '';
-  #lookedAtMs = 0;
+  #lookedAtMs = -Infinity;
   #looking: Promise<void> | null = null;
   readonly #watchers = new Set<{ readonly keyId: string; readonly onEnd: () => void }>();
   #timer: NodeJS.Timeout | null = null;
@@ -71,7 +71,7 @@ export class KnownKeys {
   }
 
   async #lookWhenOlderThan(ageMs: number): Promise<void> {
-    if (Date.now() - this.#lookedAtMs < ageMs) return;
+    if (performance.now() - this.#lookedAtMs < ageMs) return; // a clock that cannot be set back
     this.#looking ??= this.#look().finally(() => {
       this.#looking = null;
     });
@@ -83,15 +83,15 @@ export class KnownKeys {
     let version = 'none';
     try {
       version = await this.#versionNow();
-      if (version === this.#version) return;
+      if (version === this.#version || version === this.#broken) return;
       await this.#read();
       this.#logger.info({ keys: this.size }, 'the keys file has changed');
     } catch (error) {
-      if (version === this.#broken) return; // logged already
+      if (version === this.#broken) return; // the file is gone: logged already
       this.#broken = version;
       this.#logger.error({ err: error }, 'the keys file cannot be used: the keys of before stay');
     } finally {
-      this.#lookedAtMs = Date.now();
+      this.#lookedAtMs = performance.now();
     }
   }
 
@@ -100,7 +100,8 @@ export class KnownKeys {
     const keys = await readKeys(this.#path);
     this.#keys = new Map(keys.map((key) => [key.id, key]));
     this.#version = version;
-    this.#lookedAtMs = Date.now();
+    this.#broken = '';
+    this.#lookedAtMs = performance.now();
   }
 
   async #versionNow(): Promise<string> {

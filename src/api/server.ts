@@ -1,6 +1,6 @@
 /* The api process: config → dependencies → listen → graceful shutdown. */
 import { readFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { KeysFileError } from '../access/keys-file.ts';
@@ -92,6 +92,10 @@ async function serve(): Promise<void> {
     limits: limitsOf(config),
   });
   const server = createServer(app);
+  // A client that expects `100 Continue` gets it when its request is let in (`http/access.ts`). Any other
+  // expectation is ignored.
+  const serve: RequestListener = (request, response) => server.emit('request', request, response);
+  server.on('checkContinue', serve).on('checkExpectation', serve);
   const idle = idleConnections(server);
   await listen(server, config, logger);
   logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');

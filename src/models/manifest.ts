@@ -15,8 +15,11 @@ import { readGraphSignature, UnsupportedGraphError } from '../onnx/signature.ts'
 const DEFAULT_MEMORY_MB = 1024;
 const MEMORY_PER_WEIGHT = 3; // the file as read, the weights in memory, and what a run needs
 const MIB = 1024 ** 2;
+const MAX_MEMORY_MB = 16 * 1024 ** 2;
+const MIN_RUN_S = 0.01;
 const MAX_PROBLEMS = 50;
 const MAX_MANIFEST_BYTES = MIB;
+const MAX_DEPTH = 32; // a deeply nested value could not be sent to a model process
 
 const fileSchema = z.strictObject({
   path: z.string().min(1),
@@ -43,12 +46,14 @@ const manifestSchema = z.strictObject({
     .strictObject({
       threads: z.int().min(1).max(256).default(1),
       replicas: z.int().min(1).max(64).default(1),
-      memory_mb: z.int().min(64).optional(),
+      memory_mb: z.int().min(64).max(MAX_MEMORY_MB).optional(),
       max_runs: z.int().min(1).nullable().default(null),
       preload: z.boolean().default(false),
     })
     .prefault({}),
-  timeouts: z.strictObject({ run_s: z.number().positive().max(86_400).default(120) }).prefault({}),
+  timeouts: z
+    .strictObject({ run_s: z.number().min(MIN_RUN_S).max(86_400).default(120) })
+    .prefault({}),
   license: z.string().nullable().default(null),
   source: z.string().nullable().default(null),
 });
@@ -126,6 +131,8 @@ async function readManifest(folder: string, problems: string[]) {
     const text = await readSmallFile(join(folder, 'model.json'), MAX_MANIFEST_BYTES);
     const bare = text?.replace(/^\uFEFF/, ''); // some editors write a byte order mark
     if (bare !== undefined) json = withOnlyGraph(JSON.parse(bare), graph);
+    if (isDeeper(json, MAX_DEPTH))
+      throw new Error(`it is nested more than ${MAX_DEPTH} levels deep`);
   } catch (error) {
     const what = error instanceof SmallFileError ? `it ${error.message}` : messageOf(error);
     problems.push(`model.json cannot be read: ${what}`);
@@ -142,6 +149,12 @@ async function readManifest(folder: string, problems: string[]) {
   if (readable.success)
     return { ...manifestSchema.parse({ pipeline: 'tensor' }), ...readable.data };
   return null;
+}
+
+/** Whether a JSON value has arrays and objects within each other on more than so many levels. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1));
 }
 
 /** If the manifest names no files, it means the only graph beside it, whatever its name. */

@@ -42,6 +42,8 @@ type Version = ModelVersion | BrokenVersion;
 const isBroken = (version: Version): version is BrokenVersion => !version.isWhole;
 const isWhole = (version: Version): version is ModelVersion => version.isWhole;
 const REFRESH_INTERVAL_MS = 2000;
+/** A worker polls a queue for each version, and clients read lists of all of them. */
+const MAX_VERSIONS = 500;
 
 export class ModelRepository {
   readonly #folders: readonly string[];
@@ -109,22 +111,33 @@ export class ModelRepository {
       unread.push(path);
     });
     problems.push(...layout.problems);
+    const folders = new Map<string, string>(); // of what was found, by label
+    let room = MAX_VERSIONS - layout.versions.filter(({ folder }) => known.has(folder)).length;
     for (const { ref, folder } of layout.versions) {
       const label = formatModelRef(ref);
-      const twin = found.find((version) => formatModelRef(version.ref) === label);
+      const twin = folders.get(label);
       const latest = known.get(folder);
-      if (twin === undefined) found.push(await readVersion(ref, folder, latest));
-      else problems.push(`${folder}: ${label} is already in ${twin.folder}`);
+      if (twin !== undefined) problems.push(`${folder}: ${label} is already in ${twin}`);
+      else if (latest === undefined && room-- <= 0) continue;
+      else {
+        folders.set(label, folder);
+        found.push(await readVersion(ref, folder, latest));
+      }
+    }
+    if (room < 0) {
+      problems.push(`${-room} versions are not served: ${MAX_VERSIONS} are the most that can be`);
     }
     // A folder that cannot be read for a moment is not gone: its versions stay as they were known.
     const isUnread = (version: Version) =>
       unread.some((path) => `${version.folder}/`.startsWith(`${path}/`));
-    found.push(...before.filter((version) => isUnread(version) && !found.includes(version)));
+    const isFound = new Set(found);
+    found.push(...before.filter((version) => isUnread(version) && !isFound.has(version)));
     const hadProblems = this.#problems.join();
     this.#problems = problems;
     this.#versions = byName(found);
     const after = this.#everything();
-    const isOther = after.length !== before.length || after.some((each) => !before.includes(each));
+    const wasThere = new Set(before);
+    const isOther = after.length !== before.length || after.some((each) => !wasThere.has(each));
     return isOther || problems.join() !== hadProblems;
   }
 

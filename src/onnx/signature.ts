@@ -1,23 +1,13 @@
 /*
  * Reads the inputs and outputs of a graph out of an .onnx file, without ONNX Runtime. The fields
- * and their numbers are those of onnx.proto3 (onnx/onnx, IR version 10); everything that is not
- * declared here, the weights above all, is skipped while decoding.
+ * and their numbers are those of onnx.proto3 (onnx/onnx, IR version 10).
  */
-import { readFile } from 'node:fs/promises';
 import protobuf from 'protobufjs/light.js';
+import { findWeights, readGraphFile } from './graph-file.ts';
 import type { Datatype, GraphSignature, TensorSpec } from '../contract/tensor.ts';
 
 const ONNX = protobuf.Root.fromJSON({
   nested: {
-    ModelProto: { fields: { graph: { type: 'GraphProto', id: 7 } } },
-    GraphProto: {
-      fields: {
-        initializer: { rule: 'repeated', type: 'TensorProto', id: 5 },
-        input: { rule: 'repeated', type: 'ValueInfoProto', id: 11 },
-        output: { rule: 'repeated', type: 'ValueInfoProto', id: 12 },
-      },
-    },
-    TensorProto: { fields: { name: { type: 'string', id: 8 } } },
     ValueInfoProto: {
       fields: { name: { type: 'string', id: 1 }, type: { type: 'TypeProto', id: 2 } },
     },
@@ -61,14 +51,6 @@ interface ValueInfo {
   readonly type?: TypeProto;
 }
 
-interface OnnxModel {
-  readonly graph?: {
-    readonly initializer: readonly { readonly name: string }[];
-    readonly input: readonly ValueInfo[];
-    readonly output: readonly ValueInfo[];
-  };
-}
-
 /** TensorProto.DataType by number. */
 const DATATYPES: Readonly<Record<number, Datatype>> = {
   1: 'FP32',
@@ -102,22 +84,27 @@ export class UnsupportedGraphError extends Error {
  * that cannot be served are left out, as long as there are others.
  */
 export async function readGraphSignature(path: string): Promise<GraphSignature> {
-  const type = ONNX.lookupType('ModelProto');
-  const message = type.decode(await readFile(path));
-  const { graph } = type.toObject(message, { longs: Number, arrays: true }) as OnnxModel;
-  if (graph === undefined || graph.output.length === 0) throw new Error('it holds no ONNX graph');
-  const weights = new Set(graph.initializer.map((tensor) => tensor.name));
-  const inputs = graph.input.filter((value) => !weights.has(value.name));
+  const file = await readGraphFile(path);
+  const all = { inputs: file.inputs.map(valueInfo), outputs: file.outputs.map(valueInfo) };
+  if (all.outputs.length === 0) throw new Error('it holds no ONNX graph');
+  const weights = await findWeights(path, new Set(all.inputs.map(({ name }) => name)));
+  const inputs = all.inputs.filter((value) => !weights.has(value.name));
   const [otherInput] = inputs.filter((value) => !isTensor(value));
   if (otherInput !== undefined) throw new UnsupportedGraphError(typeOf(otherInput));
-  const outputs = graph.output.filter(isTensor);
-  const skipped = graph.output.filter((value) => !isTensor(value)).map(typeOf);
+  const outputs = all.outputs.filter(isTensor);
+  const skipped = all.outputs.filter((value) => !isTensor(value)).map(typeOf);
   if (outputs.length === 0) throw new UnsupportedGraphError(skipped.join('; '));
   return {
     inputs: inputs.map(toTensorSpec),
     outputs: outputs.map(toTensorSpec),
     ...(skipped.length === 0 ? {} : { skipped }),
   };
+}
+
+function valueInfo(encoded: Uint8Array): ValueInfo {
+  const type = ONNX.lookupType('ValueInfoProto');
+  const message = type.decode(encoded);
+  return { name: '', ...type.toObject(message, { longs: Number, arrays: true }) };
 }
 
 const isTensor = ({ type }: ValueInfo): boolean =>

@@ -16,6 +16,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { addressLiteral, type AddressPolicy, ForbiddenUrlError } from './address-policy.ts';
 import { resolveAddresses, type ResolveAddresses } from './resolver.ts';
 
+const MAX_INTERIM_ANSWERS = 10;
 const MAX_HEADER_BYTES = 16 * 1024;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
@@ -177,6 +178,12 @@ async function exchange(
     outgoing.setTimeout(maxSilenceMs ?? 0, () => {
       const silence = new OutboundError('timeout', `${url.host} said nothing for too long`);
       (answer ?? outgoing).destroy(silence);
+    });
+    let interim = 0; // answers such as 103, of which there may be any number before the real one
+    outgoing.on('information', () => {
+      interim += 1;
+      if (interim <= MAX_INTERIM_ANSWERS) return;
+      outgoing.destroy(new OutboundError('bad_answer', `${url.host} does not come to its answer`));
     });
     outgoing.once('response', (message) => {
       answer = message.on('error', () => {}); // whoever reads the body gets the error

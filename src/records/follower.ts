@@ -8,8 +8,10 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
 import type { PredictionReader } from './prediction-reader.ts';
 
-/** How late a listener may learn of progress. */
+/** How late a listener may learn of progress … */
 const LOOK_EVERY_MS = 500;
+/** … unless very many predictions are watched: all looks together are at most so many a second. */
+const MAX_LOOKS_PER_S = 200;
 /** How long the engine may be away between two looks; it is asked again for as long as somebody listens. */
 const PAUSE_WHEN_AWAY_MS = 2000;
 
@@ -88,7 +90,7 @@ export class Follower {
           for (const listener of listeners) listener.onRecord(record);
           if (isFinal(record)) break;
         }
-        const pauseMs = record === null ? PAUSE_WHEN_AWAY_MS : LOOK_EVERY_MS;
+        const pauseMs = record === null ? PAUSE_WHEN_AWAY_MS : this.#pauseMs();
         await pause.begin(pauseMs);
       }
     } catch (error) {
@@ -98,6 +100,10 @@ export class Follower {
       stop.abort();
       if (this.#watches.get(id)?.stop === stop) this.#watches.delete(id);
     }
+  }
+
+  #pauseMs(): number {
+    return Math.max(LOOK_EVERY_MS, (1000 * this.#watches.size) / MAX_LOOKS_PER_S);
   }
 
   /** Null: the engine is away. */

@@ -1,6 +1,6 @@
 /* Why a queued prediction waits: who serves its model, and how much is ahead of it. */
 import { inferenceQueue, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { formatModelRef, type ModelRef, modelRefOf } from '../contract/model.ts';
+import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import type { Prediction, QueueReason } from '../contract/prediction.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -26,7 +26,7 @@ export interface WhyQueuedDependencies {
 
 export class WhyQueued {
   readonly #engine: Engine;
-  readonly #readWorkers: () => Promise<readonly ServingWorker[]>;
+  readonly #readWorkers: () => ReturnType<WorkerStates['read']>;
   readonly #queueStates = new Map<string, () => Promise<QueueState>>();
 
   constructor({ store, engine, logger }: WhyQueuedDependencies) {
@@ -37,9 +37,7 @@ export class WhyQueued {
 
   /** The living workers that serve a model version. */
   async workersOf(model: ModelRef): Promise<readonly ServingWorker[]> {
-    const label = formatModelRef(model);
-    const workers = await this.#readWorkers();
-    return workers.filter((state) => formatModelRef(modelRefOf(state)) === label);
+    return (await this.#readWorkers()).get(formatModelRef(model)) ?? [];
   }
 
   /**

@@ -3,6 +3,7 @@
  * file that is no such state is said once and removed, for a worker that lives writes its own anew.
  */
 import { z } from 'zod';
+import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import {
   type ServedModelState,
@@ -18,8 +19,13 @@ export interface ServingWorker extends ServedModelState {
   readonly worker: string;
 }
 
-/** At most this many files are read at once; nobody has more workers. */
+/** At most this many files are read; nobody has more workers. */
 const MAX_STATES = 500;
+/** A worker with 500 models writes about so much. Reading and checking it takes 20 ms. */
+const MAX_STATE_BYTES = 256 * 1024;
+const MAX_MODELS = 1000;
+/** All states together; the rest is not read. */
+const MAX_BYTES = 4 * 1024 ** 2;
 /** A worker that was lost with its host leaves its state behind. */
 const FORGOTTEN_AFTER_MS = 3_600_000;
 
@@ -45,7 +51,7 @@ const stateSchema = z.object({
         inference_ms: count.nullable(),
       }),
     )
-    .max(10_000),
+    .max(MAX_MODELS),
 }) satisfies z.ZodType<WorkerState>;
 
 export class WorkerStates {
@@ -61,30 +67,40 @@ export class WorkerStates {
     this.#logger = logger;
   }
 
-  /** The states of the workers that live, one entry for each model version. */
-  async read(): Promise<readonly ServingWorker[]> {
-    const oldestMs = Date.now() - WORKER_STATE_STALE_MS;
+  /** What the living workers serve, by model version (`ocr@1`). */
+  async read(): Promise<ReadonlyMap<string, readonly ServingWorker[]>> {
     const keys = await this.#keysToRead();
     this.#said = new Set(keys.filter((key) => this.#said.has(key)));
-    const states = keys.map(async (key) => {
-      const state = await this.#readOne(key);
+    const serving = new Map<string, ServingWorker[]>();
+    let bytes = 0;
+    for (const key of keys) {
+      const { state, size } = await this.#readOne(key); // one after the other: others have their turns between
       this.#living.delete(key);
-      if (state === null) return [];
-      const updatedAtMs = Date.parse(state.updated_at);
-      if (updatedAtMs < oldestMs - FORGOTTEN_AFTER_MS) await this.#remove(key);
-      if (updatedAtMs < oldestMs) return [];
+      bytes += size;
+      if (bytes > MAX_BYTES) break;
+      if (state === null) continue;
+      const ageMs = Math.abs(Date.now() - Date.parse(state.updated_at)); // a time to come is no better
+      if (ageMs > WORKER_STATE_STALE_MS + FORGOTTEN_AFTER_MS) await this.#remove(key);
+      if (ageMs > WORKER_STATE_STALE_MS) continue;
       this.#living.add(key);
-      return state.models.map((model) => ({ ...model, worker: state.worker }));
-    });
-    return (await Promise.all(states)).flat();
+      for (const model of state.models) {
+        const label = formatModelRef(modelRefOf(model));
+        const others = serving.get(label) ?? [];
+        serving.set(label, others);
+        others.push({ ...model, worker: state.worker });
+      }
+    }
+    return serving;
   }
 
-  /** Null: it is gone, cannot be read, or is no state of a worker. */
-  async #readOne(key: string): Promise<WorkerState | null> {
+  /** The state is null when it is gone, cannot be read, or is no state of a worker. */
+  async #readOne(key: string): Promise<{ state: WorkerState | null; size: number }> {
     try {
-      return stateSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
+      const file = await readSmall(this.#store, key, MAX_STATE_BYTES);
+      return { state: stateSchema.parse(JSON.parse(file.toString('utf8'))), size: file.length };
     } catch (error) {
-      if (error instanceof PayloadNotFoundError) return null; // a worker removes its file when it stops
+      const nothing = { state: null, size: 0 };
+      if (error instanceof PayloadNotFoundError) return nothing; // a worker removes its file when it stops
       const isUnreadable = error instanceof StorageError;
       if (!this.#said.has(key)) {
         const what = isUnreadable
@@ -94,7 +110,7 @@ export class WorkerStates {
         this.#said.add(key);
       }
       if (!isUnreadable) await this.#remove(key);
-      return null;
+      return nothing;
     }
   }
 

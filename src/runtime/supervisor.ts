@@ -356,7 +356,14 @@ export class Supervisor {
   }
 }
 
-/** A process that has just died takes no message; its exit event does the rest. */
-const send = (child: ChildProcess, message: ToProcess): void => {
-  if (child.connected) child.send(message, () => {});
-};
+/**
+ * A process that has just died takes no message; its exit event does the rest. A message that cannot be sent
+ * at all (nested too deeply, say) ends its process, and with it the run.
+ */
+function send(child: ChildProcess, message: ToProcess): void {
+  try {
+    if (child.connected) child.send(message, () => {});
+  } catch {
+    child.kill('SIGKILL');
+  }
+}

@@ -88,6 +88,11 @@ test('input and output can be fetched as they are', async () => {
   expect(input.headers.get('Content-Type')).toBe('image/png');
   expect(Buffer.from(await input.arrayBuffer()).equals(page)).toBe(true);
   expect((await fetch(`${record.urls.get}/input/nothing`)).status).toBe(404);
+
+  const head = await fetch(`${record.urls.get}/input/image`, { method: 'HEAD' });
+  expect(head.headers.get('Content-Length')).toBe(String(page.length));
+  const known = { 'If-None-Match': head.headers.get('ETag') ?? '' };
+  expect((await fetch(`${record.urls.get}/input/image`, { headers: known })).status).toBe(304);
 });
 
 test('an output above the answer limit is reached by its URL', async () => {

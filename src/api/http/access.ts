@@ -59,6 +59,7 @@ export function requireAccess({ keys, ...settings }: AccessSettings): RequestHan
       else response.once('close', stopWatching);
     }
     requireKnownQuery(operation, request.query);
+    if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
     next();
   };
 }

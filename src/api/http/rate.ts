@@ -17,7 +17,7 @@ export class Rate {
 
   /** Throws the problem `rate_limited` when it was asked too often. */
   take(tenant: string): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const bucket = this.#buckets.get(tenant) ?? { tokens: this.#burst, atMs: nowMs };
     const tokens = this.#tokensOf(bucket, nowMs);
     if (tokens < 1) {

@@ -25,7 +25,7 @@ export function cutSlowBodies(
   const arriving = new Set<Arriving>();
   let timer: NodeJS.Timeout | null = null;
   const look = () => {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     for (const each of arriving) {
       const { request, response, bytesBefore, sinceMs } = each;
       const bytesRead = bytesReadOf(request);
@@ -46,7 +46,7 @@ export function cutSlowBodies(
   return (request, response, next) => {
     const bytesRead = bytesReadOf(request);
     if (hasBody(request) && !request.complete && bytesRead !== null) {
-      const entry = { request, response, bytesBefore: bytesRead, sinceMs: Date.now() };
+      const entry = { request, response, bytesBefore: bytesRead, sinceMs: performance.now() };
       arriving.add(entry);
       response.once('close', () => arriving.delete(entry));
       timer ??= setInterval(look, LOOK_EVERY_MS).unref();

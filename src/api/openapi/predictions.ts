@@ -60,6 +60,8 @@ const bytes = {
   '*/*': { schema: { type: 'string', format: 'binary' } as const },
 };
 
+const UNCHANGED = { description: '`If-None-Match` names what is here' };
+
 export const predictions = {
   createPrediction: {
     summary: 'Submit a prediction',
@@ -168,6 +170,7 @@ export const predictions = {
       {
         '200': { description: 'The output', content: bytes },
         '202': answer('It has not ended yet', predictionAnswer, polled),
+        '304': UNCHANGED,
       },
       [...GUARDED, 404, 409, 410],
     ),
@@ -175,11 +178,10 @@ export const predictions = {
   getInput: {
     summary: 'One field of the input, as it was given',
     requestParams: { path: z.object({ id: predictionId, field: z.string() }) },
-    responses: answers({ '200': { description: 'The value, or the media', content: bytes } }, [
-      ...GUARDED,
-      404,
-      410,
-    ]),
+    responses: answers(
+      { '200': { description: 'The value, or the media', content: bytes }, '304': UNCHANGED },
+      [...GUARDED, 404, 410],
+    ),
   },
   watchPrediction: {
     summary: 'Follow a prediction: server-sent events',

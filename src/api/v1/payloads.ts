@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises';
-import { type Response, Router } from 'express';
+import { type Request, type Response, Router } from 'express';
 import type { Json, Stored } from '../../contract/payload.ts';
 import type { Ended } from '../../contract/prediction.ts';
 import { openClaim, SMALL_BYTES } from '../../storage/claims.ts';
@@ -28,7 +28,7 @@ export function payloadsRouter(dependencies: {
     if (ended === null) {
       await sendRecord(response, 202, await reader.read(id, tenant, null), whyQueued);
     } else if (ended.status === 'succeeded') {
-      await sendStored(response, ended.output, store);
+      await sendStored(request, response, ended.output, store);
     } else {
       const why =
         ended.status !== 'canceled' ? `: ${ended.error.code}, ${ended.error.message}` : '';
@@ -46,7 +46,8 @@ export function payloadsRouter(dependencies: {
     if (input === undefined) {
       throw new Problem('not_found', `${accepted.id} has no input ${field}`);
     }
-    await sendStored(response, input.kind === 'url' ? fetchedInput(field, ended) : input, store);
+    const stored = input.kind === 'url' ? fetchedInput(field, ended) : input;
+    await sendStored(request, response, stored, store);
   });
 
   router.get('/predictions/:id/history', async (request, response) => {
@@ -68,18 +69,38 @@ function fetchedInput(field: string, ended: Ended | null): Stored {
   );
 }
 
-async function sendStored(response: Response, stored: Stored, store: PayloadStore): Promise<void> {
+async function sendStored(
+  request: Request,
+  response: Response,
+  stored: Stored,
+  store: PayloadStore,
+): Promise<void> {
   if (stored.kind === 'inline') {
     response.json(stored.value satisfies Json);
     return;
   }
   const { bytes, media_type: mediaType, sha256 } = stored.claim;
-  roomFor(response).take(Math.min(bytes, SMALL_BYTES)); // larger ones are read piece by piece
-  const body = await openClaim(store, stored.claim);
+  const etag = `"${sha256}"`;
+  if (isKnown(request, response, etag)) {
+    response.set('ETag', etag).status(304).end();
+    return;
+  }
+  const isHead = request.method === 'HEAD'; // then the payload need not be read
+  if (!isHead) roomFor(response).take(Math.min(bytes, SMALL_BYTES)); // larger ones are read piece by piece
+  const body = isHead ? null : await openClaim(store, stored.claim);
   response.type(mediaType).set({
     'Content-Length': String(bytes),
-    ETag: `"${sha256}"`,
+    ETag: etag,
     'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
   });
-  await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
+  if (body === null) response.end();
+  else await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
+}
+
+/** Whether the client has these bytes already (`If-None-Match`). */
+function isKnown(request: Request, response: Response, etag: string): boolean {
+  response.set('ETag', etag); // Express compares with the headers of the answer
+  const { fresh } = request;
+  response.removeHeader('ETag');
+  return fresh;
 }

@@ -139,7 +139,11 @@ function takeBytes(tensors: readonly GivenTensor[], binary: Buffer): readonly ob
     const size = parameters['binary_data_size'];
     if (size === undefined) return { name, datatype, shape, data: data ?? [] };
     const isSize = typeof size === 'number' && Number.isInteger(size) && size >= 0;
-    if (!isSize || offset + size > binary.length) {
+    if (!isSize) {
+      const detail = `${name}: binary_data_size must be a whole number of bytes`;
+      throw new Problem('malformed_request', detail);
+    }
+    if (offset + size > binary.length) {
       const detail = `${name}: binary_data_size is ${size}, but ${binary.length - offset} bytes are left`;
       throw new Problem('malformed_request', detail);
     }

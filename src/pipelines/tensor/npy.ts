@@ -58,10 +58,10 @@ function readHeader(header: string): { datatype: Datatype; shape: readonly numbe
       `the .npy file holds elements of ${descr || 'no simple type'}; taken are ${known}`,
     );
   }
-  if (!/'fortran_order': *False/.test(header)) {
+  if (/'fortran_order': *True/.test(header)) {
     throw new Error('the .npy file is in Fortran order: save numpy.ascontiguousarray(array)');
   }
-  const [, sizes] = /'shape': *\(([\d, ]{0,500})\)/.exec(header) ?? [];
+  const [, sizes] = /'shape': *\(((?:\d{1,15}(?:, *|(?=\)))){0,100})\)/.exec(header) ?? [];
   if (sizes === undefined) throw new Error('the header of the .npy file names no shape');
   const shape = sizes
     .split(',')

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { keyOf, newApiKey } from '../../../src/access/api-key.ts';
 import { changeKeys, readKeys } from '../../../src/access/keys-file.ts';
+import { KnownKeys } from '../../../src/access/known-keys.ts';
 
 let folder: string;
 let file: string;
@@ -125,4 +126,23 @@ describe('npm run keys', () => {
     },
     30_000,
   );
+});
+
+test('a file that breaks is read once, and the keys of before stay until it changes again', async () => {
+  const { key: one, token } = newApiKey(settings);
+  await changeKeys(file, () => [one]);
+  const lines: string[] = [];
+  const logger = { error: (_: unknown, line: string) => lines.push(line), info: () => {} };
+  const known = await KnownKeys.open(file, logger as never);
+  await writeFile(file, '{');
+  for (let asked = 0; asked < 5; asked++) expect(await known.find('bz_nobody_x')).toBeNull();
+  const found = await known.find(token);
+  const { key: two, token: second } = newApiKey(settings);
+  await rm(file);
+  expect(await known.find(second)).toBeNull();
+  await changeKeys(file, () => [one, two]);
+
+  expect(found).toEqual(one);
+  expect(lines).toHaveLength(2); // it broke, and it was gone
+  expect(await known.find(second)).toEqual(two);
 });

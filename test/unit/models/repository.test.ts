@@ -105,6 +105,7 @@ test('a model that is a folder, a pipe or a link to nowhere is a problem, not a 
   await mkdir(join(folder, 'manifest', '1'), { recursive: true });
   execFileSync('mkfifo', [join(folder, 'manifest', '1', 'model.json')]);
   await write('huge/1/model.json', '{}'.padEnd(1024 ** 2 + 1));
+  await write('deep/1/model.json', `{"options": {"a": ${'['.repeat(4000)}${']'.repeat(4000)}}}`);
   const repository = await ModelRepository.open([folder]);
 
   expect(problemsOf(repository, 'folder')).toEqual(['files.model: model.onnx is not a file']);
@@ -112,6 +113,9 @@ test('a model that is a folder, a pipe or a link to nowhere is a problem, not a 
   expect(problemsOf(repository, 'pipe')).toEqual(['files.model: model.onnx is not a file']);
   expect(problemsOf(repository, 'manifest')).toEqual([
     'model.json cannot be read: it is not a file',
+  ]);
+  expect(problemsOf(repository, 'deep')).toEqual([
+    'model.json cannot be read: it is nested more than 32 levels deep',
   ]);
   expect(problemsOf(repository, 'huge')).toEqual([
     'model.json cannot be read: it has 1048577 bytes, at most 1048576 are read',
@@ -239,5 +243,20 @@ test('outputs that are no tensors are left out, or the whole graph is refused wi
   });
   expect(repository.findBroken('maps', 1)?.problems).toEqual([
     'files.model: model.onnx: output_probability is sequence<map<int64,float>>, and only tensors are served: export with zipmap=False (skl2onnx)',
+  ]);
+});
+
+test('of very many versions those that were known are served on, and the rest is told', async () => {
+  await write('z/1/model.onnx', affineGraph());
+  const repository = await ModelRepository.open([folder]);
+  for (let version = 1; version <= 505; version++) {
+    await write(`a/${version}/model.onnx`, affineGraph());
+  }
+  await repository.refresh();
+
+  expect(repository.all()).toHaveLength(500);
+  expect(repository.find('z', 1)).toBeDefined();
+  expect(repository.problems()).toEqual([
+    '6 versions are not served: 500 are the most that can be',
   ]);
 });

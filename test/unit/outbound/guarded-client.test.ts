@@ -211,6 +211,20 @@ test.each([
   expect(Date.now() - startedAt).toBeLessThan(5000);
 });
 
+test('a server that sends interim answers without end is given up at once', async () => {
+  const port = await listen(
+    createTcpServer((socket) => {
+      socket.resume().on('error', () => {});
+      const send = () => {
+        while (socket.writable && socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'));
+      };
+      socket.on('drain', send);
+      send();
+    }),
+  );
+  await fails(get(`http://127.0.0.1:${port}/`, { deadlineMs: 60_000 }), 'bad_answer');
+});
+
 test('an endless answer is read only as far as the caller wants', async () => {
   let sent = 0;
   const port = await serve((_request, response) => {

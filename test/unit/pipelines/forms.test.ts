@@ -107,6 +107,8 @@ test.each<[string, Uint8Array, string]>([
   ['objects', npy('|O', '1,', new Uint8Array(4)), 'elements of |O'],
   ['Fortran order', npy('<f4', '1,', new Uint8Array(4), true), 'ascontiguousarray'],
   ['a header that is cut', npy('<f4', '1,', new Uint8Array()).subarray(0, 30), 'header'],
+  ['a header that is cut behind its type', cutHeader(), 'names no shape'],
+  ['a shape of words', npy('<f4', '1 1, 1', new Uint8Array(4)), 'names no shape'],
   [
     'a shape of giants',
     npy('<f8', '999999999999999, 99999999', new Uint8Array(8)),
@@ -115,3 +117,10 @@ test.each<[string, Uint8Array, string]>([
 ])('%s is refused', (_what, bytes, message) => {
   expect(() => readNpy(bytes)).toThrow(message);
 });
+
+/** A header that says nothing behind the type of its elements. */
+function cutHeader(): Uint8Array {
+  const header = Buffer.from("{'descr': '<f4'}\n");
+  const length = Buffer.from(Uint16Array.of(header.length).buffer);
+  return Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), length, header]);
+}

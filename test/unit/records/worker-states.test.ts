@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WorkerStates } from '../../../src/records/worker-states.ts';
+import { longestStallMs } from '../../support/stalls.ts';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 
@@ -44,6 +45,30 @@ test('a thousand states of workers that are gone hide no living one, and are rem
   let found = await states.read();
   for (let reads = 0; reads < 4; reads++) found = await states.read();
 
-  expect(found.map(({ worker }) => worker)).toEqual(['z']);
+  expect([...found.values()].flat().map(({ worker }) => worker)).toEqual(['z']);
   expect((await readdir(join(folder, 'workers'))).toSorted()).toEqual(['stale.json', 'z.json']);
+});
+
+test('a state of a time to come is of no living worker', async () => {
+  await write('ahead', -1_500_000);
+  await write('far-ahead', -86_400_000);
+  const store = await FilePayloadStore.open(folder);
+  const found = await new WorkerStates(store, createLogger('test', 'silent')).read();
+
+  expect(found.size).toBe(0);
+  expect(await readdir(join(folder, 'workers'))).toEqual(['ahead.json']);
+});
+
+test('very large states of strangers leave room for others while they are read', async () => {
+  const updated_at = new Date().toISOString();
+  const models = Array.from({ length: 1000 }, (_, version) => ({ ...model, version: version + 1 }));
+  const large = JSON.stringify({ worker: 'stranger', updated_at, models });
+  for (let index = 0; index < 150; index++) {
+    await writeFile(join(folder, 'workers', `stranger-${index}.json`), large);
+  }
+  const store = await FilePayloadStore.open(folder);
+  const states = new WorkerStates(store, createLogger('test', 'silent'));
+  const longestMs = await longestStallMs(async () => void (await states.read()));
+
+  expect(longestMs).toBeLessThan(100);
 });
