@@ -1,5 +1,6 @@
 /* Who may ask for what: every operation, with every kind of key that should not do. */
 import { writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import { OPERATIONS } from '../../src/api/operations.ts';
 import { newId } from '../../src/submission/new-id.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';
@@ -171,6 +172,28 @@ describe('keys', () => {
     });
     await writeFile(path, good);
     expect((await ask('GET', '/v1/models', mine)).status).toBe(200);
+  });
+
+  test('a body that waits for 100 Continue is asked for only when its key is good', async () => {
+    const firstAnswer = async (headers: Headers) =>
+      await new Promise<number>((resolve, reject) => {
+        const given = { ...headers, 'Content-Type': 'application/json', Expect: '100-continue' };
+        const request = http.request(`${service.url}/v1/predictions`, {
+          method: 'POST',
+          headers: { ...given, 'Content-Length': '2' },
+        });
+        request.on('continue', () => {
+          resolve(100);
+          request.destroy();
+        });
+        request.on('response', ({ statusCode = 0 }) => resolve(statusCode));
+        request.on('error', reject);
+        request.flushHeaders();
+        request.on('close', () => reject(new Error('no answer')));
+      });
+
+    expect(await firstAnswer({})).toBe(401);
+    expect(await firstAnswer(mine)).toBe(100);
   });
 
   test('two Authorization headers are refused', async () => {

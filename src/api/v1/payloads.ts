@@ -81,7 +81,7 @@ async function sendStored(
   }
   const { bytes, media_type: mediaType, sha256 } = stored.claim;
   const etag = `"${sha256}"`;
-  if (isKnown(request, response, etag)) {
+  if (isKnown(request, etag)) {
     response.set('ETag', etag).status(304).end();
     return;
   }
@@ -97,10 +97,8 @@ async function sendStored(
   else await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
 }
 
-/** Whether the client has these bytes already (`If-None-Match`). */
-function isKnown(request: Request, response: Response, etag: string): boolean {
-  response.set('ETag', etag); // Express compares with the headers of the answer
-  const { fresh } = request;
-  response.removeHeader('ETag');
-  return fresh;
+/** Whether the client has these bytes already: `If-None-Match` (RFC 9110, section 13.1.2). */
+function isKnown(request: Request, etag: string): boolean {
+  const tags = (request.get('If-None-Match') ?? '').split(',').map((tag) => tag.trim());
+  return tags.some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag);
 }
