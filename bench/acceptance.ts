@@ -3,7 +3,6 @@ import { Agent, request } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { affine, Service } from '../test/support/service.ts';
-import { NAMESPACE } from '../test/support/temporal.ts';
 import { until } from '../test/support/conditions.ts';
 import { residentMegabytes } from './children.ts';
 import { inPairs, latencyMs, print } from './pairs.ts';
@@ -16,9 +15,9 @@ const COUNT_EVERY_MS = 5000;
 
 /** Without any worker: nothing but the acceptance is measured. */
 export async function measureAcceptance(): Promise<void> {
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' }, ['api']);
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' }, ['api']);
   const connection = await Connection.connect({ address: service.temporal.address });
-  const client = new Client({ connection, namespace: NAMESPACE });
+  const client = new Client({ connection, namespace: service.temporal.namespace });
   const send = poster(service.url);
   const record = await service.submit('affine', affine());
   const described = await client.workflow.getHandle(record.id).describe();
@@ -49,7 +48,7 @@ export async function measureAcceptance(): Promise<void> {
 
 /** All of them at once, and then the end of each. */
 export async function measureBurst(): Promise<void> {
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' });
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' });
   const before = residentMegabytes(service.api.pid);
   let most = before;
   const sampling = setInterval(() => {

@@ -5,6 +5,7 @@
 import { Agent, get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { affine, cpuTicks, Service } from '../test/support/service.ts';
+import type { TemporalServer } from '../test/support/temporal.ts';
 import { freePort } from '../test/support/temporal.ts';
 import { poster } from './acceptance.ts';
 import { residentMegabytes } from './children.ts';
@@ -28,7 +29,7 @@ export async function measureDrain(): Promise<void> {
 /** Predictions a second. */
 async function drain(backlog: number): Promise<number> {
   const metricsPort = await freePort();
-  const service = await Service.start(
+  const service = await Service.startAlone(
     { BUZZER_LOG_LEVEL: 'warn', BUZZER_METRICS_PORT: String(metricsPort) },
     ['api', 'orchestration'],
   );
@@ -39,7 +40,11 @@ async function drain(backlog: number): Promise<number> {
   }
 }
 
-async function drained(service: Service, backlog: number, metricsPort: number): Promise<number> {
+async function drained(
+  service: Service<TemporalServer>,
+  backlog: number,
+  metricsPort: number,
+): Promise<number> {
   const ledger = await submit(service, backlog);
   await everyoneWaits(service, ledger);
   const cpuBefore = ticksOf(service);
@@ -127,7 +132,9 @@ async function succeeded(port: number): Promise<number> {
   return Number(count ?? 0);
 }
 
-const pidsOf = (service: Service): readonly number[] => PROCESSES.map((name) => service[name].pid);
-const ticksOf = (service: Service): readonly number[] => pidsOf(service).map(cpuTicks);
-const memoryOf = (service: Service): readonly number[] =>
+const pidsOf = (service: Service<TemporalServer>): readonly number[] =>
+  PROCESSES.map((name) => service[name].pid);
+const ticksOf = (service: Service<TemporalServer>): readonly number[] =>
+  pidsOf(service).map(cpuTicks);
+const memoryOf = (service: Service<TemporalServer>): readonly number[] =>
   pidsOf(service).map((pid) => (pid === 0 ? 0 : residentMegabytes(pid)));

@@ -10,7 +10,7 @@ const LISTENERS = 500;
 
 export async function measureListeners(): Promise<void> {
   // Without an inference worker they wait, and go on changing nothing.
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' }, ['api', 'orchestration']);
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' }, ['api', 'orchestration']);
   const ids: string[] = [];
   for (let count = 0; count < PREDICTIONS; count++) {
     ids.push((await service.submit('affine', affine())).id);

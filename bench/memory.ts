@@ -6,7 +6,7 @@ import { throughput } from './pairs.ts';
 const PREDICTIONS = 2000;
 
 export async function measureMemory(): Promise<void> {
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' });
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' });
   const response = await fetch(`${service.url}/v1/models/ocr/predictions`, {
     method: 'POST',
     headers: { 'Content-Type': 'image/png', Prefer: 'wait' },

@@ -9,7 +9,7 @@ const TIMES = 5;
 const HEARTBEAT_TIMEOUT_MS = 5000;
 
 export async function measureRecovery(): Promise<void> {
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' });
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' });
   console.log('kill -9 during a run, to the start of the next attempt (or to the end)');
   await repeat('model process → next attempt', async () => {
     const id = await runningBurn(service, 2);

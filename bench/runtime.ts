@@ -143,7 +143,7 @@ export async function measureHeartbeats(): Promise<void> {
     resources: { replicas: 2 },
     timeouts: { run_s: 120 },
   });
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn', BUZZER_MODELS: models });
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn', BUZZER_MODELS: models });
   const seconds = 10;
   const records = await Promise.all(
     [1, 2, 3, 4].map(async () => await service.submit('burn', burn(seconds))),

@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { affine, Service } from '../test/support/service.ts';
-import { NAMESPACE } from '../test/support/temporal.ts';
 import { ask, startChild } from './children.ts';
 import { call } from './http-client.ts';
 import { inPairs, latencyMs, print, throughput } from './pairs.ts';
@@ -11,14 +10,14 @@ const PAIRS = 7;
 const PAGES = 8;
 
 export async function measureSpeed(): Promise<void> {
-  const service = await Service.start({ BUZZER_LOG_LEVEL: 'warn' });
+  const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' });
   const floorWorker = await startChild(
     'bench/floor-worker.ts',
     service.temporal.address,
-    NAMESPACE,
+    service.temporal.namespace,
   );
   const connection = await Connection.connect({ address: service.temporal.address });
-  const client = new Client({ connection, namespace: NAMESPACE });
+  const client = new Client({ connection, namespace: service.temporal.namespace });
   let count = 0;
   const floor = async () =>
     await client.workflow.execute('floorWorkflow', {

@@ -16,7 +16,7 @@ const SETTINGS = {
 };
 
 export async function measureWebhooks(): Promise<void> {
-  const service = await Service.start(SETTINGS);
+  const service = await Service.startAlone(SETTINGS);
   const arrivals = new Map<string, number>();
   const receiver = createServer((request, response) => {
     arrivals.set(String(request.headers['webhook-id']), Date.now());

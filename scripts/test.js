@@ -5,13 +5,8 @@ import { prepare } from './prepare.js';
 prepare();
 const { findTemporal } = await import('../dist/dev/temporal-binary.js');
 const { measureBurnRate } = await import('../dist/dev/burn-rate.js');
-// Temporal's native runtime, which some tests start in this process, may outlive the last of them.
-const jest = [
-  'node_modules/jest/bin/jest.js',
-  '--runInBand',
-  '--forceExit',
-  ...process.argv.slice(2),
-];
+const WORKERS = 3;
+const jest = ['node_modules/jest/bin/jest.js', `--maxWorkers=${WORKERS}`, ...process.argv.slice(2)];
 const { status } = spawnSync(process.execPath, jest, {
   stdio: 'inherit',
   env: {

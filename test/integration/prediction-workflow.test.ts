@@ -18,9 +18,9 @@ import { inferenceQueue, ORCHESTRATION_QUEUE } from '../../src/contract/task-que
 import { Engine } from '../../src/temporal/engine.ts';
 import { PredictionEngine } from '../../src/temporal/prediction-engine.ts';
 import { until } from '../support/conditions.ts';
-import { NAMESPACE, startTemporal, type TemporalServer } from '../support/temporal.ts';
+import { type Temporal, useTemporal } from '../support/temporal.ts';
 
-let temporal: TemporalServer;
+let temporal: Temporal;
 let native: NativeConnection;
 let client: Client;
 let engine: Engine;
@@ -30,17 +30,17 @@ let count = 0;
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  temporal = await startTemporal();
+  temporal = await useTemporal();
   native = await NativeConnection.connect({ address: temporal.address });
   client = new Client({
     connection: await Connection.connect({ address: temporal.address }),
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
   });
   engine = new Engine(client);
   predictions = new PredictionEngine(engine);
   const worker = await Worker.create({
     connection: native,
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
     taskQueue: ORCHESTRATION_QUEUE,
     workflowBundle: { codePath: resolve('dist/workflow-bundle.js') },
   });
@@ -60,7 +60,7 @@ type Infer = (request: InferRequest) => Promise<InferResult>;
 async function serve(model: string, infer: Infer): Promise<() => Promise<void>> {
   const worker = await Worker.create({
     connection: native,
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
     taskQueue: inferenceQueue({ name: model, version: 1 }),
     activities: { infer },
     maxHeartbeatThrottleInterval: 100,
@@ -263,7 +263,7 @@ async function takeAndDie(model: string): Promise<void> {
   const { connection } = client;
   const ask = async () =>
     await client.workflowService.pollActivityTaskQueue({
-      namespace: NAMESPACE,
+      namespace: temporal.namespace,
       taskQueue: { name: inferenceQueue({ name: model, version: 1 }) },
       identity: 'dead',
     });
@@ -294,7 +294,7 @@ test('a deadline that passes while it is paused, before anything started, aborts
   const id = await start('paused', {}, 2000);
   const { workflowService } = client;
   const of = {
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
     execution: { workflowId: id },
     type: 'infer',
     identity: 'test',

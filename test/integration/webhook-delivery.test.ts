@@ -7,11 +7,11 @@ import type { DeliverResult, DeliveryRequest, DeliveryState } from '../../src/co
 import { Engine } from '../../src/temporal/engine.ts';
 import { DeliveryEngine } from '../../src/temporal/delivery-engine.ts';
 import { until } from '../support/conditions.ts';
-import { NAMESPACE, startTemporal, type TemporalServer } from '../support/temporal.ts';
+import { type Temporal, useTemporal } from '../support/temporal.ts';
 
 const HOUR_MS = 3_600_000;
 
-let temporal: TemporalServer;
+let temporal: Temporal;
 let native: NativeConnection;
 let client: Client;
 let engine: DeliveryEngine;
@@ -21,16 +21,16 @@ let count = 0;
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  temporal = await startTemporal();
+  temporal = await useTemporal();
   native = await NativeConnection.connect({ address: temporal.address });
   client = new Client({
     connection: await Connection.connect({ address: temporal.address }),
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
   });
   engine = new DeliveryEngine(new Engine(client));
   const created = await Worker.create({
     connection: native,
-    namespace: NAMESPACE,
+    namespace: temporal.namespace,
     taskQueue: DELIVERY_QUEUE,
     workflowBundle: { codePath: resolve('dist/workflow-bundle.js') },
     activities: {

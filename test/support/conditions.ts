@@ -4,11 +4,14 @@ export async function until<T>(
   check: () => Promise<T | undefined> | T | undefined,
   patienceMs = 30_000,
 ): Promise<T> {
-  const giveUpAtMs = Date.now() + patienceMs;
+  const sinceMs = Date.now();
   for (;;) {
     const value = await check();
     if (value !== undefined) return value;
-    if (Date.now() > giveUpAtMs) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    const waitedMs = Date.now() - sinceMs;
+    if (waitedMs > patienceMs) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
+    // What takes long is asked for less often: asking costs time that the service needs.
+    const pauseMs = Math.min(500, Math.max(25, waitedMs / 20));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

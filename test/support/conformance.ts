@@ -81,7 +81,8 @@ async function checked(
     .map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
     .join('/');
   const text = await answer.text();
-  const validate = validator.compile({ $ref: `openapi#/${pointer}` });
+  const validate = validator.getSchema(`openapi#/${pointer}`); // compiled once
+  if (validate === undefined) throw new Error(`${where}: its schema ${pointer} cannot be found`);
   if (!validate(JSON.parse(text))) {
     throw new Error(`${where}: ${validator.errorsText(validate.errors)}; it is ${text}`);
   }

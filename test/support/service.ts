@@ -11,10 +11,11 @@ import { until } from './conditions.ts';
 import { checkAnswersOf } from './conformance.ts';
 import {
   freePort,
-  NAMESPACE,
   startTemporal,
+  type Temporal,
   temporalBinary,
   type TemporalServer,
+  useTemporal,
 } from './temporal.ts';
 
 const ENTRIES = {
@@ -82,8 +83,11 @@ export class ServiceProcess {
   }
 }
 
-export class Service {
-  readonly temporal: TemporalServer;
+type Part = keyof typeof ENTRIES;
+const PARTS: readonly Part[] = ['api', 'orchestration', 'inference'];
+
+export class Service<T extends Temporal = Temporal> {
+  readonly temporal: T;
   readonly url: string;
   readonly dataDir: string;
   readonly environment: Environment;
@@ -94,7 +98,7 @@ export class Service {
   readonly #ownsTemporal: boolean;
 
   private constructor(
-    temporal: TemporalServer,
+    temporal: T,
     ownsTemporal: boolean,
     dataDir: string,
     port: number,
@@ -107,7 +111,7 @@ export class Service {
     checkAnswersOf(this.url);
     this.environment = {
       TEMPORAL_ADDRESS: temporal.address,
-      TEMPORAL_NAMESPACE: NAMESPACE,
+      TEMPORAL_NAMESPACE: temporal.namespace,
       BUZZER_PORT: String(port),
       BUZZER_DATA_DIR: dataDir,
       BUZZER_SHUTDOWN_GRACE: '20s',
@@ -118,15 +122,35 @@ export class Service {
     this.inference = new ServiceProcess(ENTRIES.inference, this.environment);
   }
 
-  /** Starts everything, or only what `only` names (the Temporal server always). */
+  /**
+   * Starts everything, or only what `only` names, in a namespace of its own on the Temporal server that test
+   * files share; or on `given`, which the caller closes.
+   */
   static async start(
     more: Environment = {},
-    only: readonly (keyof typeof ENTRIES)[] = ['api', 'orchestration', 'inference'],
-    shared?: TemporalServer,
+    only: readonly Part[] = PARTS,
+    given?: Temporal,
   ): Promise<Service> {
-    const temporal = shared ?? (await startTemporal());
+    const temporal = given ?? (await useTemporal());
+    return await Service.#start(temporal, given === undefined, more, only);
+  }
+
+  /** The same on a Temporal server of its own, which may be killed. */
+  static async startAlone(
+    more: Environment = {},
+    only: readonly Part[] = PARTS,
+  ): Promise<Service<TemporalServer>> {
+    return await Service.#start(await startTemporal(), true, more, only);
+  }
+
+  static async #start<T extends Temporal>(
+    temporal: T,
+    ownsTemporal: boolean,
+    more: Environment,
+    only: readonly Part[],
+  ): Promise<Service<T>> {
     const dataDir = await mkdtemp(join(tmpdir(), 'buzzer-data-'));
-    const service = new Service(temporal, shared === undefined, dataDir, await freePort(), more);
+    const service = new Service(temporal, ownsTemporal, dataDir, await freePort(), more);
     await Promise.all(only.map(async (name) => await service[name].start()));
     return service;
   }
@@ -220,7 +244,8 @@ export class Service {
 
   /** Runs the `temporal` CLI as an operator would. */
   async temporalCli(...args: readonly string[]): Promise<string> {
-    const where = ['--address', this.temporal.address, '--namespace', NAMESPACE];
+    const { address, namespace } = this.temporal;
+    const where = ['--address', address, '--namespace', namespace];
     const { stdout } = await promisify(execFile)(temporalBinary(), [...args, ...where]);
     return stdout;
   }

@@ -8,17 +8,18 @@ import { Cursors } from '../../src/api/http/cursor.ts';
 import { createSecretBox } from '../../src/webhooks/secret-box.ts';
 import { until } from '../support/conditions.ts';
 import { affine, Service } from '../support/service.ts';
+import type { TemporalServer } from '../support/temporal.ts';
 
 /** Others must be served meanwhile. */
 const PATIENCE_MS = 4000;
 const WAITING = 60;
 const SECRET = Buffer.alloc(32, 7);
 
-let service: Service;
+let service: Service<TemporalServer>;
 let record: Prediction;
 
 beforeAll(async () => {
-  service = await Service.start({
+  service = await Service.startAlone({
     BUZZER_MAX_WAITING: String(WAITING),
     BUZZER_SECRET_KEY: SECRET.toString('base64'),
     BUZZER_MAX_BUFFERED: '32MiB',

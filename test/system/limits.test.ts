@@ -9,16 +9,16 @@ import { until } from '../support/conditions.ts';
 import { TestKeys } from '../support/keys.ts';
 import { addModel } from '../support/runtimes.ts';
 import { affine, burn, Service } from '../support/service.ts';
-import { startTemporal, type TemporalServer } from '../support/temporal.ts';
+import { type Temporal, useTemporal } from '../support/temporal.ts';
 
 type Headers = Record<string, string>;
 
-let temporal: TemporalServer;
+let temporal: Temporal;
 let models: string;
 let keys: TestKeys;
 
 beforeAll(async () => {
-  temporal = await startTemporal();
+  temporal = await useTemporal();
   models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
   await addModel(models, 'affine', affineGraph());
   await addModel(models, 'other', affineGraph());

@@ -511,6 +511,22 @@ describe('registered endpoints', () => {
     expect(await answerOf(path, 'POST', { since })).toMatchObject({ redelivered: 0 });
   });
 
+  test('of all that failed, what was deleted since is passed over', async () => {
+    const since = new Date(Date.now() - 1000).toISOString();
+    const mute = await register('/410');
+    const id = await predict();
+    const deliveries = `/webhook_endpoints/${mute.id}/deliveries`;
+    await until('it to fail', async () => {
+      const { data } = await answerOf<{ data: Delivery[] }>(deliveries);
+      return data.some(({ status }) => status === 'gone') ? true : undefined;
+    });
+    expect((await call(`/predictions/${id}`, 'DELETE')).status).toBe(204);
+    const again = await call(`/webhook_endpoints/${mute.id}/redeliver`, 'POST', { since });
+
+    expect(again.status).toBe(202);
+    expect(await again.json()).toMatchObject({ redelivered: 0, has_more: false });
+  });
+
   test('sixteen are enough, and what cannot be one is refused', async () => {
     for (let count = 1; count < 16; count++) await register('/many');
     const post = async (body: unknown) => (await call('/webhook_endpoints', 'POST', body)).status;

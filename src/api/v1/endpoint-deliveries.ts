@@ -11,6 +11,7 @@ import type { Cursors } from '../http/cursor.ts';
 import { type Deliveries, deliveryResource } from '../../records/deliveries.ts';
 import { listOf } from './lists.ts';
 import type { RedeliveryRates } from '../http/rate.ts';
+import { Refusal } from '../../contract/refusal.ts';
 import { newId } from '../../submission/new-id.ts';
 import { Problem } from '../http/problems.ts';
 import { parseEndpointId, requireJson } from '../http/requests.ts';
@@ -142,6 +143,6 @@ async function redeliverFailed(
 function noLongerKept(error: unknown): null {
   if (error instanceof WorkflowMissingError) return null;
   const isGone = (code: string) => code === 'expired' || code === 'data_removed';
-  if (error instanceof Problem && isGone(error.code)) return null;
+  if (error instanceof Refusal && isGone(error.code)) return null;
   throw error;
 }

@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
 import { affine, burn, isAlive, modelProcesses, Service } from '../support/service.ts';
+import type { TemporalServer } from '../support/temporal.ts';
 
-let service: Service;
+let service: Service<TemporalServer>;
 
 beforeAll(async () => {
-  service = await Service.start({ BUZZER_HEARTBEAT_TIMEOUT: '4s' });
+  service = await Service.startAlone({ BUZZER_HEARTBEAT_TIMEOUT: '4s' });
 });
 afterAll(async () => await service.close());
 
@@ -166,7 +167,7 @@ test('an input that kills every model process is given up as poison', async () =
 });
 
 test('a model process that its host has stopped is replaced, and nothing counts against the input', async () => {
-  const own = await Service.start({}, undefined, undefined);
+  const own = await Service.start();
   try {
     await own.ended((await own.submit('affine', affine())).id);
     const [pid = 0] = modelProcesses(own.inference.pid);
