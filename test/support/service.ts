@@ -26,6 +26,8 @@ const ENTRIES = {
 
 /** A process that has used more CPU time than this (in 10 ms) is past loading its model. */
 const LOADED_CPU_TICKS = 100;
+/** Within 150 ms a process that runs gets at least so much, also where several share a core; an idle one takes none. */
+const BUSY_CPU_TICKS = 3;
 
 export type Environment = Readonly<Record<string, string>>;
 
@@ -233,7 +235,7 @@ export class Service<T extends Temporal = Temporal> {
       const before = modelProcesses(worker.pid).map((pid) => [pid, cpuTicks(pid)] as const);
       await new Promise((done) => setTimeout(done, 150));
       return before.find(([pid, ticks]) => {
-        return ticks >= LOADED_CPU_TICKS && cpuTicks(pid) - ticks >= 8;
+        return ticks >= LOADED_CPU_TICKS && cpuTicks(pid) - ticks >= BUSY_CPU_TICKS;
       })?.[0];
     });
   }
