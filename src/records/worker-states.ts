@@ -21,11 +21,10 @@ export interface ServingWorker extends ServedModelState {
 
 /** At most this many files are read; nobody has more workers. */
 const MAX_STATES = 500;
-/** A worker with 500 models writes about so much. Reading and checking it takes 20 ms. */
-const MAX_STATE_BYTES = 256 * 1024;
-const MAX_MODELS = 1000;
+/** No worker serves more versions (`models/repository.ts`). Checking so many takes 20 ms. */
+const MAX_MODELS = 500;
 /** All states together; the rest is not read. */
-const MAX_BYTES = 4 * 1024 ** 2;
+const MAX_BYTES = 16 * 1024 ** 2;
 /** A worker that was lost with its host leaves its state behind. */
 const FORGOTTEN_AFTER_MS = 3_600_000;
 
@@ -96,7 +95,7 @@ export class WorkerStates {
   /** The state is null when it is gone, cannot be read, or is no state of a worker. */
   async #readOne(key: string): Promise<{ state: WorkerState | null; size: number }> {
     try {
-      const file = await readSmall(this.#store, key, MAX_STATE_BYTES);
+      const file = await readSmall(this.#store, key);
       return { state: stateSchema.parse(JSON.parse(file.toString('utf8'))), size: file.length };
     } catch (error) {
       const nothing = { state: null, size: 0 };

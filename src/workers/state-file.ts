@@ -1,3 +1,4 @@
+import { cutMessage } from '../contract/failure.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import { WORKER_STATE_INTERVAL_MS, type WorkerState } from '../contract/worker-state.ts';
 import type { ModelRuntime } from '../runtime/runtime.ts';
@@ -24,7 +25,10 @@ export function startStateFile({ runtime, store, worker, logger }: StateFileOpti
     const state: WorkerState = {
       worker,
       updated_at: new Date().toISOString(),
-      models: runtime.states(),
+      models: runtime.states().map((model) => ({
+        ...model,
+        reason: model.reason === null ? null : cutMessage(model.reason),
+      })),
     };
     writing = writing
       .then(async () => await store.put(key, Buffer.from(JSON.stringify(state)), JSON_PAYLOAD))
