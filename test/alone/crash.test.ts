@@ -165,18 +165,3 @@ test('an input that kills every model process is given up as poison', async () =
     error: { code: 'poison_input', retryable: false, attempt: 3 },
   });
 });
-
-test('a model process that its host has stopped is replaced, and nothing counts against the input', async () => {
-  const own = await Service.start();
-  try {
-    await own.ended((await own.submit('affine', affine())).id);
-    const [pid = 0] = modelProcesses(own.inference.pid);
-    process.kill(pid, 'SIGSTOP');
-    const { id } = await own.submit('affine', affine());
-    const record = await own.ended(id, 60_000);
-    expect(record).toMatchObject({ status: 'succeeded', attempt: 2 });
-    expect(isAlive(pid)).toBe(false);
-  } finally {
-    await own.close();
-  }
-});
