@@ -90,3 +90,23 @@ test('an engine that is away is waited for; a prediction that is gone is not', a
 
   expect(watches.size).toBe(0);
 });
+
+test('a thousand predictions that are watched are looked at 200 times a second at most', async () => {
+  jest.useFakeTimers();
+  try {
+    const { state, watches } = fake();
+    const stops = Array.from({ length: 1000 }, (_, index) =>
+      watches.listen(prediction(`pred_${index}`), listener()),
+    );
+    await jest.advanceTimersByTimeAsync(0);
+    const before = state.reads;
+    await jest.advanceTimersByTimeAsync(30_000);
+    for (const stop of stops) stop();
+
+    expect(before).toBe(1000);
+    expect(state.reads - before).toBeLessThanOrEqual(30 * 200);
+    expect(state.reads - before).toBeGreaterThan(20 * 200);
+  } finally {
+    jest.useRealTimers();
+  }
+});
