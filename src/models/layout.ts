@@ -3,12 +3,14 @@
  * .onnx file of any name. What looks like a model but lies elsewhere is a problem, which says what was expected.
  */
 import { type Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { opendir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isModelName, type ModelRef, parseModelVersion } from '../contract/model.ts';
 
 /** A log line for each of a thousand misplaced files would hide the rest. */
 const MAX_PROBLEMS = 50;
+/** Every file of a version is looked at every two seconds. */
+const MAX_FILES = 1000;
 
 export interface Layout {
   readonly versions: readonly { readonly ref: ModelRef; readonly folder: string }[];
@@ -18,6 +20,8 @@ export interface Layout {
 
 /** Called for a folder that is there but cannot be read now. */
 type OnUnread = (path: string, error: unknown) => void;
+
+const QUIETLY = { onUnread: () => {} };
 
 /** Looks through the folders of a repository; those that do not exist are empty. */
 export async function readLayout(folders: readonly string[], onUnread: OnUnread): Promise<Layout> {
@@ -52,7 +56,7 @@ class Look {
 
   async #atWrongName(folder: string, name: string): Promise<void> {
     const path = join(folder, name);
-    const { files, folders } = await this.#entriesOf(path, () => {}); // a folder such as lost+found
+    const { files, folders } = await this.#entriesOf(path, QUIETLY); // a folder such as lost+found
     const isModel = files.some(isModelFile) || folders.some((each) => versionIn(each) !== null);
     if (!isModel) return;
     const advice = `lowercase letters, digits, . _ and -, such as ${nameFor(name)}`;
@@ -80,8 +84,15 @@ class Look {
   async #atVersion(modelPath: string, name: string, versionName: string): Promise<void> {
     const path = join(modelPath, versionName);
     const version = parseModelVersion(versionName);
-    const { files, folders, isUnread } = await this.#entriesOf(path);
+    const { files, folders, isUnread, count } = await this.#entriesOf(path, { max: MAX_FILES });
     if (isUnread) return;
+    if (count > MAX_FILES) {
+      const advice = 'only those of the model belong there';
+      this.problems.push(
+        `${path} is not served: it has more than ${MAX_FILES} files, and ${advice}`,
+      );
+      return;
+    }
     if (version === null) {
       if (!files.some(isModelFile)) {
         await this.#tooDeep(path, folders);
@@ -89,7 +100,7 @@ class Look {
       }
       const expected = join(modelPath, String(versionIn(versionName) ?? 1));
       this.problems.push(
-        `${path} is not served: versions are whole numbers from 1 on, so call it ${expected}`,
+        `${path} is not served: versions are whole numbers from 1 to 999999999, so call it ${expected}`,
       );
       return;
     }
@@ -98,13 +109,13 @@ class Look {
       this.problems.push(`${join(path, other)} is not read: call it model.json`);
     }
     if (isVersion(files)) this.versions.push({ ref: { name, version }, folder: path });
-    else this.problems.push(`${path} ${emptiness(files, folders)}`);
+    else this.problems.push(`${path} ${emptiness(files, folders, count)}`);
   }
 
   /** A model in a folder of folders: `models/vision/resnet/1/model.onnx`. */
   async #tooDeep(path: string, folders: readonly string[]): Promise<void> {
     for (const name of folders.slice(0, MAX_PROBLEMS)) {
-      const { files } = await this.#entriesOf(join(path, name), () => {});
+      const { files } = await this.#entriesOf(join(path, name), QUIETLY);
       if (!files.some(isModelFile)) continue;
       const expected = join('<folder of models>', basename(path), name);
       this.problems.push(
@@ -114,25 +125,35 @@ class Look {
     }
   }
 
-  /** The files and folders in a folder, links included. Hidden ones are ignored. */
-  async #entriesOf(folder: string, onUnread = this.#onUnread) {
-    let isUnread = false;
-    const entries = await readdir(folder, { withFileTypes: true }).catch(
-      (error: NodeJS.ErrnoException): Dirent[] => {
-        isUnread = error.code !== 'ENOENT' && error.code !== 'ENOTDIR';
-        if (isUnread) onUnread(folder, error);
-        return [];
-      },
-    );
-    const shown = entries.filter(({ name }) => !name.startsWith('.') && name !== 'node_modules');
-    const namesOf = (found: readonly Dirent[]) => found.map(({ name }) => name).sort();
-    return {
-      isUnread,
-      files: namesOf(shown.filter((entry) => entry.isFile() || isModelFile(entry.name))),
-      folders: namesOf(shown.filter((entry) => isFolder(entry) && !isModelFile(entry.name))),
-    };
+  /**
+   * What lies in a folder, links included and hidden ones left out: its folders, the files that may be a
+   * model's, and how many there are of everything. There may be very many, so it is read piece by piece, and
+   * given up beyond `max`.
+   */
+  async #entriesOf(folder: string, { onUnread = this.#onUnread, max = Infinity } = {}) {
+    const found = { isUnread: false, files: [] as string[], folders: [] as string[], count: 0 };
+    try {
+      for await (const entry of await opendir(folder)) {
+        const { name } = entry;
+        if (name.startsWith('.') || name === 'node_modules') continue;
+        found.count += 1;
+        if (found.count > max) break;
+        if (isModelFile(name) || SETTINGS.test(name)) found.files.push(name);
+        else if (isFolder(entry)) found.folders.push(name);
+      }
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException;
+      found.isUnread = code !== 'ENOENT' && code !== 'ENOTDIR';
+      if (found.isUnread) onUnread(folder, error);
+    }
+    found.files.sort();
+    found.folders.sort();
+    return found;
   }
 }
+
+/** Files that hold settings, or may be thought to. */
+const SETTINGS = /^(?:model\.json|config\.pbtxt)$/i;
 
 export const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
 /** Judged by its name. Whether it is really a file is found out when it is read. */
@@ -150,11 +171,11 @@ export function onnxFileIn(files: readonly string[]): string | null {
   return only !== undefined && others.length === 0 ? only : null;
 }
 
-function emptiness(files: readonly string[], folders: readonly string[]): string {
-  if (files.length === 0 && folders.length > 0) {
+function emptiness(files: readonly string[], folders: readonly string[], count: number): string {
+  if (count > 0 && folders.length === count) {
     return 'has only folders: expected model.onnx or model.json in it';
   }
-  if (files.length === 0) return 'is empty: expected model.onnx or model.json in it';
+  if (count === 0) return 'is empty: expected model.onnx or model.json in it';
   const graphs = files.filter(isOnnx);
   if (graphs.length === 0) return 'has no .onnx file: expected model.onnx or model.json in it';
   const advice = 'call the one to be served model.onnx, or name it in a model.json';

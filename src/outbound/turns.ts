@@ -112,15 +112,25 @@ export class Turns {
   }
 }
 
-/** Turns of a tenant's requests to an origin: a request needs a turn of both. */
+/** How many turns there are at once. */
+export interface OutboundLimits {
+  readonly perTenant: number;
+  /** For all tenants together. */
+  readonly perOrigin: number;
+  /** For one tenant at one origin, so that its hanging requests leave turns there for others. */
+  readonly perTenantAndOrigin: number;
+}
+
+/** Turns of a tenant's requests to an origin: a request needs one of each kind. */
 export class OutboundTurns {
   readonly #tenants: Turns;
+  readonly #tenantsAtOrigins: Turns;
   readonly #origins: Turns;
 
-  /** How many turns one tenant has at once, and how many one origin has for all tenants together. */
-  constructor(limits: { readonly perTenant: number; readonly perOrigin: number }) {
-    this.#tenants = new Turns(limits.perTenant);
-    this.#origins = new Turns(limits.perOrigin);
+  constructor({ perTenant, perOrigin, perTenantAndOrigin }: OutboundLimits) {
+    this.#tenants = new Turns(perTenant);
+    this.#tenantsAtOrigins = new Turns(perTenantAndOrigin);
+    this.#origins = new Turns(perOrigin);
   }
 
   /** A turn, or in how many milliseconds to ask again. Rejects with the signal's reason. */
@@ -128,23 +138,26 @@ export class OutboundTurns {
     { tenant, origin }: { readonly tenant: string; readonly origin: string },
     signal: AbortSignal,
   ): Promise<Taken> {
-    const ofTenant = await this.#tenants.take(tenant, signal);
-    if (ofTenant.kind === 'busy') return ofTenant;
-    let ofOrigin: Taken | null = null;
-    try {
-      ofOrigin = await this.#origins.take(origin, signal);
-    } finally {
-      if (ofOrigin?.kind !== 'turn') ofTenant.end();
-    }
-    if (ofOrigin.kind === 'busy') return ofOrigin;
-    const { end } = ofOrigin;
-    return {
-      kind: 'turn',
-      end: () => {
-        end();
-        ofTenant.end();
-      },
+    const needed: readonly [Turns, string][] = [
+      [this.#tenants, tenant],
+      [this.#tenantsAtOrigins, `${tenant} ${origin}`],
+      [this.#origins, origin],
+    ];
+    const held: EndTurn[] = [];
+    const end = () => {
+      for (const endOne of held.splice(0).toReversed()) endOne();
     };
+    let taken: Taken | null = null;
+    try {
+      for (const [turns, name] of needed) {
+        taken = await turns.take(name, signal);
+        if (taken.kind === 'busy') return taken;
+        held.push(taken.end);
+      }
+      return { kind: 'turn', end };
+    } finally {
+      if (taken?.kind !== 'turn' || held.length < needed.length) end();
+    }
   }
 }
 

@@ -3,6 +3,8 @@
  * file that is no such state is said once and removed, for a worker that lives writes its own anew.
  */
 import { z } from 'zod';
+import { messageOf } from '../contract/failure.ts';
+import { plainMessage } from '../contract/issue-message.ts';
 import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import {
@@ -52,6 +54,14 @@ const stateSchema = z.object({
     )
     .max(MAX_MODELS),
 }) satisfies z.ZodType<WorkerState>;
+
+/** In one line: a stranger may have written anything. */
+function reasonOf(error: unknown): string {
+  const [issue] = error instanceof z.ZodError ? error.issues : [];
+  const reason =
+    issue === undefined ? messageOf(error) : `${issue.path.join('.')} ${plainMessage(issue)}`;
+  return reason.replaceAll(/\s+/g, ' ').slice(0, 200);
+}
 
 export class WorkerStates {
   readonly #store: PayloadStore;
@@ -105,7 +115,7 @@ export class WorkerStates {
         const what = isUnreadable
           ? 'a worker state cannot be read'
           : 'removing what is no worker state';
-        this.#logger.warn({ key, reason: String(error).slice(0, 500) }, what);
+        this.#logger.warn({ key, reason: reasonOf(error) }, what);
         this.#said.add(key);
       }
       if (!isUnreadable) await this.#remove(key);

@@ -51,7 +51,7 @@ function refuseCrowd(value: unknown, at: readonly string[], isLarge: IsLarge): v
   const count = isArray ? value.length : names.length;
   if (count > MAX_MEMBERS) {
     const what = isArray ? 'elements' : 'members';
-    throw invalidAt(toPointer(at), `must have at most ${MAX_MEMBERS} ${what}`);
+    throw invalidAt(toPointer(at), `has ${count} ${what}, which are too many`);
   }
   if (!isArray && names.includes('__proto__')) {
     throw invalidAt(toPointer([...at, '__proto__']), 'is not known here');

@@ -66,7 +66,7 @@ async function createWorkers(
   const http = createGuardedClient(config.addressPolicy);
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const secrets = new SigningSecrets(objects);
-  // Where there are several tenants, one of them takes half of the slots at most.
+  // Where there are several tenants, one of them takes half of the slots, and of the turns at an origin, at most.
   const share = (slots: number) => (config.keysFile === null ? slots : Math.ceil(slots / 2));
   const prediction = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
@@ -89,6 +89,7 @@ async function createWorkers(
       turns: new OutboundTurns({
         perTenant: share(DELIVERY_SLOTS),
         perOrigin: DELIVERIES_AT_ONCE,
+        perTenantAndOrigin: share(DELIVERIES_AT_ONCE),
       }),
       logger,
     }),
@@ -106,7 +107,11 @@ async function createWorkers(
       client: http,
       store: new LimitedPayloadStore(store, config.storage),
       agent: AGENT,
-      turns: new OutboundTurns({ perTenant: share(FETCH_SLOTS), perOrigin: FETCHES_AT_ONCE }),
+      turns: new OutboundTurns({
+        perTenant: share(FETCH_SLOTS),
+        perOrigin: FETCHES_AT_ONCE,
+        perTenantAndOrigin: share(FETCHES_AT_ONCE),
+      }),
       logger,
     }),
     maxConcurrentActivityTaskExecutions: FETCH_SLOTS,

@@ -28,7 +28,7 @@ async function deliver(
   const dependencies = {
     endpoints: {} as WebhookEndpoints,
     send,
-    turns: new OutboundTurns({ perTenant: 4, perOrigin: 4 }),
+    turns: new OutboundTurns({ perTenant: 4, perOrigin: 4, perTenantAndOrigin: 4 }),
     logger,
   };
   const activities = createWebhookActivities({ ...dependencies, ...(rest as object) });

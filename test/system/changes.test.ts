@@ -258,7 +258,7 @@ test('what does not wait is left alone', async () => {
   });
   expect(await change(scheduled.id, { priority: 1 })).toMatchObject({
     status: 409,
-    body: { code: 'not_changeable', detail: expect.stringContaining('start_after') },
+    body: { code: 'not_changeable', detail: expect.stringContaining('waits for its start_after') },
   });
   expect((await change(missing, { priority: 1 })).status).toBe(404);
 });

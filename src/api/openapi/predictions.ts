@@ -129,7 +129,7 @@ export const predictions = {
     responses: answers({ '204': { description: 'It is gone' } }, [...GUARDED, 404, 409, 410]),
   },
   changePrediction: {
-    summary: 'Give a prediction that waitLimit another priority, queue_ttl or deadline',
+    summary: 'Give a prediction that waits another priority, queue_ttl or deadline',
     requestParams: ofPrediction,
     requestBody: { required: true, ...bodyOf(predictionChangesSchema, { priority: 1 }) },
     responses: answers(

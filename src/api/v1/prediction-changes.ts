@@ -43,11 +43,11 @@ export function predictionChangesRouter(
  */
 function requireQueued({ id, status, queue }: Prediction): void {
   if (status !== 'queued') {
-    const detail = `${id} is ${status}: only what waitLimit can be given other terms`;
+    const detail = `${id} is ${status}: only a prediction that waits can be given other terms`;
     throw new Problem('not_changeable', detail);
   }
   if (queue.reason === 'scheduled') {
-    const detail = `${id} waitLimit for its start_after: cancel it and submit it anew`;
+    const detail = `${id} waits for its start_after: cancel it, and submit it anew`;
     throw new Problem('not_changeable', detail);
   }
 }

@@ -260,3 +260,15 @@ test('of very many versions those that were known are served on, and the rest is
     '6 versions are not served: 500 are the most that can be',
   ]);
 });
+
+test('a version among very many files is named, and the others are served', async () => {
+  await write('a/1/model.onnx', affineGraph());
+  await write('b/1/model.onnx', affineGraph());
+  for (let count = 0; count < 1000; count++) await write(`b/1/checkpoint-${count}`, '');
+  const repository = await ModelRepository.open([folder]);
+
+  expect(repository.all().map(({ ref }) => ref.name)).toEqual(['a']);
+  expect(repository.problems()).toEqual([
+    `${folder}/b/1 is not served: it has more than 1000 files, and only those of the model belong there`,
+  ]);
+});

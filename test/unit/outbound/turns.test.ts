@@ -106,7 +106,7 @@ test('one that gives up while it waits leaves its place to the next', async () =
 });
 
 test('a tenant whose receivers all hang has its share, and others have theirs', async () => {
-  const turns = new OutboundTurns({ perTenant: 8, perOrigin: 4 });
+  const turns = new OutboundTurns({ perTenant: 8, perOrigin: 4, perTenantAndOrigin: 4 });
   const take = (tenant: string, index: number) =>
     turns.take({ tenant, origin: `https://${index}.example` }, never());
   const hanging = Array.from({ length: 8 }, async (_, index) => await take('greedy', index));
@@ -116,8 +116,20 @@ test('a tenant whose receivers all hang has its share, and others have theirs', 
   expect(isTurn(await take('modest', 0))).toBe(true);
 });
 
+test('a tenant whose requests to an origin hang leaves turns there for others', async () => {
+  const turns = new OutboundTurns({ perTenant: 100, perOrigin: 4, perTenantAndOrigin: 2 });
+  const take = (tenant: string) => turns.take({ tenant, origin: ORIGIN }, never());
+  expect([await take('greedy'), await take('greedy')].every(isTurn)).toBe(true);
+  jest.advanceTimersByTime(60_000);
+  for (let tries = 0; tries < 300; tries++) expect(isTurn(await take('greedy'))).toBe(false);
+  const [one, two] = [await take('modest'), await take('modest')];
+  expect([one, two].every(isTurn)).toBe(true);
+  if (isTurn(one)) one.end();
+  expect(isTurn(await take('modest'))).toBe(true);
+});
+
 test('whoever is sent away from an origin holds nothing of its tenant’s share', async () => {
-  const turns = new OutboundTurns({ perTenant: 5, perOrigin: 4 });
+  const turns = new OutboundTurns({ perTenant: 5, perOrigin: 4, perTenantAndOrigin: 4 });
   const take = () => turns.take({ tenant: 'a', origin: ORIGIN }, never());
   const four = await Promise.all(Array.from({ length: 4 }, take));
   jest.advanceTimersByTime(60_000);
