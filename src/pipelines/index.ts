@@ -3,6 +3,7 @@ import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
 import { imageField } from './shared/image-header.ts';
 import { audioField } from './voice-activity/audio-header.ts';
+import { describeTransformers } from './transformers/schema.ts';
 import { describeVoiceActivity } from './voice-activity/schema.ts';
 
 export {
@@ -41,6 +42,11 @@ export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {
   tensor: {
     describe: describeTensor,
     open: async (settings) => await (await import('./tensor/pipeline.ts')).openTensor(settings),
+  },
+  transformers: {
+    describe: describeTransformers,
+    open: async (settings) =>
+      await (await import('./transformers/pipeline.ts')).openTransformers(settings),
   },
   'voice-activity': {
     describe: describeVoiceActivity,

@@ -1,0 +1,68 @@
+/*
+ * Runs models of Hugging Face's hub with its own library, transformers.js, on files that lie in the version's
+ * folder. The library opens files by name and would fetch what is missing, so it is given a folder whose files are
+ * all named in the manifest, and no network.
+ */
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { env, LogLevel, pipeline, RawImage } from '@huggingface/transformers';
+import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
+import { decodeImage, UnreadableImageError } from '../shared/image.ts';
+import { settingsOf } from './schema.ts';
+import type { LibraryPipeline, Tools } from './task.ts';
+
+env.allowRemoteModels = false;
+env.useFSCache = false;
+env.logLevel = LogLevel.NONE; // a failed run would print its input
+env.fetch = async () => await Promise.reject(new Error('a model process has no network'));
+
+/** What the library may look for beside a graph. */
+const OPENED = /\.(?:json|jinja|txt|model|onnx_data.*)$/;
+
+export async function openTransformers(settings: PipelineSettings): Promise<Pipeline> {
+  const { manifest, files, device, limits } = settings;
+  const { name, task, dtype, options } = settingsOf(manifest);
+  const folder = await folderOf(manifest.files, files);
+  const pipe = (await pipeline(name as 'text-classification', folder, {
+    dtype,
+    device: device === 'webgpu' ? 'webgpu' : device.startsWith('cuda') ? 'cuda' : 'cpu',
+    local_files_only: true,
+    session_options: {
+      intraOpNumThreads: manifest.resources.threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+    },
+  })) as unknown as LibraryPipeline;
+  const readImage = async (bytes: Uint8Array) => {
+    const image = await decodeImage(bytes, limits).catch((error: unknown) => {
+      if (!(error instanceof UnreadableImageError)) throw error;
+      throw new InvalidInputError(error.message, { cause: error });
+    });
+    return new RawImage(image.data, image.width, image.height, 3);
+  };
+  const tools: Tools = { pipe, settings: options, readImage };
+  return {
+    async infer(item) {
+      const [output = null] = await task.run([item], tools);
+      return output;
+    },
+    ...(task.textOf === null ? {} : { inferBatch: async (items) => await task.run(items, tools) }),
+  };
+}
+
+/** The folder of the version. Throws when there is something that the library may open and the manifest does not name. */
+async function folderOf(
+  named: PipelineSettings['manifest']['files'],
+  files: PipelineSettings['files'],
+): Promise<string> {
+  const paths = new Map(Object.entries(named).map(([role, { path }]) => [path, files[role] ?? '']));
+  const folder = dirname(paths.get('config.json') ?? '');
+  for (const part of new Set([...paths.keys()].map((path) => dirname(path)))) {
+    for (const file of await readdir(join(folder, part))) {
+      const path = join(part, file);
+      if (path === 'model.json' || !OPENED.test(file) || paths.has(path)) continue;
+      throw new Error(`${path} lies in the folder, and files does not name it`);
+    }
+  }
+  return folder;
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { plainMessage } from '../../contract/issue-message.ts';
+import type { Manifest } from '../../contract/model.ts';
+import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
+import type { TransformersTask } from './task.ts';
+import { featureExtraction } from './tasks/feature-extraction.ts';
+import { imageClassification } from './tasks/image-classification.ts';
+import { textClassification } from './tasks/text-classification.ts';
+import { zeroShotClassification } from './tasks/zero-shot-classification.ts';
+
+/** Every task, by the name that Hugging Face gives it. */
+const TASKS: Readonly<Record<string, TransformersTask>> = {
+  'feature-extraction': featureExtraction,
+  'image-classification': imageClassification,
+  'text-classification': textClassification,
+  'zero-shot-classification': zeroShotClassification,
+};
+
+/** How the numbers of a graph are stored, and what the name of its file ends with. */
+const GRAPH_SUFFIXES = {
+  fp32: '',
+  fp16: '_fp16',
+  q8: '_quantized',
+  int8: '_int8',
+  uint8: '_uint8',
+  q4: '_q4',
+  bnb4: '_bnb4',
+  q4f16: '_q4f16',
+} as const;
+
+type Dtype = keyof typeof GRAPH_SUFFIXES;
+
+/** The manifest's options, as far as they are the same for each task. */
+export interface TransformersSettings {
+  readonly name: string;
+  readonly task: TransformersTask;
+  readonly dtype: Dtype;
+  /** The options of the task. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Reads the options of a manifest; throws an error that says which is wrong. */
+export function settingsOf({ options }: Manifest): TransformersSettings {
+  const name = String(options['task']);
+  const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
+  if (task === undefined) {
+    throw new Error(`options.task: must be one of ${Object.keys(TASKS).join(', ')}`);
+  }
+  const schema = z.strictObject({
+    task: z.string(),
+    dtype: z.enum(Object.keys(GRAPH_SUFFIXES) as [Dtype, ...Dtype[]]).default('fp32'),
+    batch_changes_answers: z.boolean().default(false),
+    ...task.settings,
+  });
+  const parsed = schema.safeParse(options);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const place = ['options', ...(issue?.path ?? [])].join('.');
+    throw new Error(`${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
+  }
+  return { name, task, dtype: parsed.data.dtype, options: parsed.data };
+}
+
+/** The graph that the library opens. */
+export const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
+
+/** Padded inputs of a length in the same power of two share a batch: the rest would mostly be padding. */
+const bucketOf = (text: string): string => String(Math.ceil(Math.log2(text.length + 1)));
+
+export const describeTransformers: DescribePipeline = (manifest) => {
+  const settings = settingsOf(manifest);
+  const { task, dtype } = settings;
+  checkFiles(manifest, ['config.json', graphFile(dtype), ...task.files]);
+  const { textOf } = task;
+  const canBatch =
+    textOf !== null && (dtype === 'fp32' || settings.options['batch_changes_answers']);
+  if (textOf !== null && !canBatch && manifest.batching.max_size > 1) {
+    const why = `${dtype} models answer differently in a batch than alone`;
+    throw new Error(`batching.max_size: ${why}: set options.batch_changes_answers if that may be`);
+  }
+  return {
+    ...PLAIN_INPUT,
+    ...task.schema,
+    batchKey: canBatch ? (input) => bucketOf(textOf(input)) : null,
+  };
+};
+
+/** The library opens files by their names, so each must lie where it looks, and be known by its hash. */
+function checkFiles({ files }: Manifest, needed: readonly string[]): void {
+  for (const [role, { path, sha256 }] of Object.entries(files)) {
+    const isWithin = /^[\w.-]+(?:\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
+    if (!isWithin) throw new Error(`files.${role}: ${path} must lie in the folder of the version`);
+    if (sha256 === undefined) throw new Error(`files.${role}: needs its sha256`);
+  }
+  const named = new Set(Object.values(files).map(({ path }) => path));
+  const missing = needed.filter((path) => !named.has(path));
+  if (missing.length > 0) throw new Error(`files: must also name ${missing.join(', ')}`);
+}
