@@ -62,7 +62,7 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
 }
 
 /** The graph that the library opens. */
-export const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
+const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
 
 /** Padded inputs of a length in the same power of two share a batch: the rest would mostly be padding. */
 const bucketOf = (text: string): string => String(Math.ceil(Math.log2(text.length + 1)));
