@@ -58,6 +58,8 @@ export class ModelPool {
   readonly #latestMs: number[] = [];
   #told: Pick<ServedModelState, 'state' | 'reason'> | null = null;
   #timer: NodeJS.Timeout | undefined;
+  /** Files whose hash was found right: the next process does not read them for that. */
+  readonly #checkedFiles = new Set<string>();
   #isAskedFor = false;
   #isClosed = false;
 
@@ -159,6 +161,7 @@ export class ModelPool {
     return new Supervisor({
       label: this.#label,
       settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
+      checkedFiles: this.#checkedFiles,
       processFile: processFile ?? fileURLToPath(new URL('./process.js', import.meta.url)),
       environment,
       logger,

@@ -3,9 +3,6 @@
  * knows neither Temporal nor HTTP nor the environment, and it handles no signal: a SIGTERM would
  * have to wait for the run, so its supervisor kills it.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline as pump } from 'node:stream/promises';
 import { messageOf } from '../contract/failure.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
@@ -17,6 +14,7 @@ import {
   PIPELINES,
   type PipelineSchema,
 } from '../pipelines/index.ts';
+import { checkFiles } from './checked-files.ts';
 import { type Bytes, Lane } from './lane.ts';
 import {
   type FromProcess,
@@ -66,16 +64,16 @@ process.on('message', (message: ToProcess) => {
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
 
-async function load({ settings, hasLanes }: LoadMessage): Promise<void> {
+async function load({ settings, hasLanes, checkedFiles }: LoadMessage): Promise<void> {
   inputLane = new Lane(hasLanes ? INPUT_LANE : null);
   outputLane = new Lane(hasLanes ? OUTPUT_LANE : null);
   try {
-    await checkHashes(settings);
+    const checked = await checkFiles(settings.manifest, settings.files, new Set(checkedFiles));
     const entry = PIPELINES[settings.manifest.pipeline];
     if (entry === undefined) throw new Error(`no such pipeline ${settings.manifest.pipeline}`);
     const pipeline = await entry.open({ ...settings, limits: { maxPixels: settings.maxPixels } });
     loaded = { pipeline, schema: entry.describe(settings.manifest, settings.graphs), settings };
-    send({ type: 'ready' });
+    send({ type: 'ready', checkedFiles: checked });
   } catch (error) {
     send({ type: 'load_failed', message: messageOf(error) });
   }
@@ -167,17 +165,4 @@ function toJsonParts(output: Json): readonly Uint8Array[] | null {
 function kindOf(error: unknown): ItemErrorKind {
   if (error instanceof InvalidInputError) return 'invalid_input';
   return OUT_OF_MEMORY.test(messageOf(error)) ? 'out_of_memory' : 'internal';
-}
-
-/** Weights whose hash differs from the manifest's are refused. */
-async function checkHashes({ manifest, files }: LoadSettings): Promise<void> {
-  for (const [role, { sha256 }] of Object.entries(manifest.files)) {
-    if (sha256 === undefined) continue;
-    const hash = createHash('sha256');
-    await pump(createReadStream(files[role] ?? ''), hash);
-    const found = hash.digest('hex');
-    if (found !== sha256) {
-      throw new Error(`files.${role}: sha256 is ${found}, but the manifest says ${sha256}`);
-    }
-  }
 }

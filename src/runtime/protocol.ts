@@ -3,6 +3,7 @@
  * `serialization: 'advanced'` (typed arrays travel as they are). Larger bytes take the lanes, files
  * that the process inherits: one for inputs, one for outputs.
  */
+import type { ChildProcess } from 'node:child_process';
 import type { Manifest } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
 import type { Progress } from '../contract/prediction.ts';
@@ -54,6 +55,8 @@ export type ToProcess =
       readonly settings: LoadSettings;
       /** Whether its descriptors 4 and 5 are lanes. */
       readonly hasLanes: boolean;
+      /** Files whose hash was found right before (`checked-files.ts`). */
+      readonly checkedFiles: readonly string[];
     }
   | {
       readonly type: 'infer';
@@ -98,11 +101,23 @@ function mapBytes<From extends Bytes>(
 }
 
 /**
+ * A process that has just died takes no message; its exit event does the rest. A message that cannot be sent
+ * at all (nested too deeply, say) ends its process, and with it the run.
+ */
+export function send(child: ChildProcess, message: ToProcess): void {
+  try {
+    if (child.connected) child.send(message, () => {});
+  } catch {
+    child.kill('SIGKILL');
+  }
+}
+
+/**
  * Process → supervisor. `load` is answered by `ready` or `load_failed`, `infer` by `taken`, before
  * anything is run, and by `done`.
  */
 export type FromProcess =
-  | { readonly type: 'ready' }
+  | { readonly type: 'ready'; readonly checkedFiles: readonly string[] }
   | { readonly type: 'load_failed'; readonly message: string }
   | { readonly type: 'taken' }
   | { readonly type: 'progress'; readonly item: number; readonly progress: Progress }

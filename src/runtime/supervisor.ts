@@ -22,7 +22,7 @@ import { type BatchItem, BatchRun, type BatchRunOptions } from './batch-run.ts';
 import { confined, type Confinement } from './confinement.ts';
 import { closeLanes, type Lanes, openLanes, takeOutputs } from './lanes.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
-import { type FromProcess, type LoadSettings, packInputs, type ToProcess } from './protocol.ts';
+import { type FromProcess, type LoadSettings, packInputs, send } from './protocol.ts';
 import type { RestartCause } from './runtime.ts';
 import type { Command } from './tied-process.ts';
 
@@ -30,6 +30,8 @@ export interface SupervisorOptions {
   /** For messages: `ocr@1`. */
   readonly label: string;
   readonly settings: LoadSettings;
+  /** Files of the model whose hash was found right; this adds to them. */
+  readonly checkedFiles: Set<string>;
   /** The compiled entry point of the model process. */
   readonly processFile: string;
   /** The environment of the model process. */
@@ -221,7 +223,8 @@ export class Supervisor {
       this.#onMessage(child, message);
     });
     this.#change(loading);
-    send(child, { type: 'load', settings, hasLanes });
+    const checkedFiles = [...this.#options.checkedFiles];
+    send(child, { type: 'load', settings, hasLanes, checkedFiles });
   }
 
   /** Null when no process can be started; then a later try is scheduled. */
@@ -250,6 +253,7 @@ export class Supervisor {
         this.#onMemoryExceeded();
       } else if (message.type === 'ready') {
         this.#loadError = null;
+        for (const file of message.checkedFiles) this.#options.checkedFiles.add(file);
         this.#latestLoad = { fromMs: phase.sinceMs, toMs: Date.now() };
         this.#change({ name: 'ready', process: phase.process });
       } else if (message.type === 'load_failed') {
@@ -353,17 +357,5 @@ export class Supervisor {
   #change(phase: Phase): void {
     this.#phase = phase;
     this.#options.onChange();
-  }
-}
-
-/**
- * A process that has just died takes no message; its exit event does the rest. A message that cannot be sent
- * at all (nested too deeply, say) ends its process, and with it the run.
- */
-function send(child: ChildProcess, message: ToProcess): void {
-  try {
-    if (child.connected) child.send(message, () => {});
-  } catch {
-    child.kill('SIGKILL');
   }
 }

@@ -10,7 +10,8 @@ const numbersOf = (input) => input.inputs.value.map(({ data }) => data[0]);
 
 process.on('message', (message) => {
   if (message.type === 'load') {
-    if (message.settings.manifest.options.never_ready !== true) process.send({ type: 'ready' });
+    if (message.settings.manifest.options.never_ready !== true)
+      process.send({ type: 'ready', checkedFiles: [] });
     return;
   }
   const wanted = message.inputs.flatMap(numbersOf);
