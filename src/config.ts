@@ -137,6 +137,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       /** Bytes of the disk that must stay free for the engine's database and for outputs. */
       reserveBytes: settings.storageReserveBytes,
     },
+    hub: readHub(environment),
     temporal: readTemporal(environment, settings.temporalPort),
     environment,
   });
@@ -196,6 +197,16 @@ function refuseExposure(
     'is needed when BUZZER_HOST is not a loopback address: the same for the API and the ' +
       'orchestration workers, such as `openssl rand -base64 32` prints',
   );
+}
+
+/** Hugging Face's own environment, for `npm run pull`. */
+function readHub({ HF_ENDPOINT: endpoint, HF_TOKEN: token }: NodeJS.ProcessEnv) {
+  const isUrl = endpoint === undefined || (/^https?:/.test(endpoint) && URL.canParse(endpoint));
+  if (!isUrl) throw new ConfigError(`HF_ENDPOINT=${endpoint}: must be a URL`);
+  return {
+    endpoint: (endpoint ?? 'https://huggingface.co').replace(/\/+$/, ''),
+    token: token === undefined || token === '' ? null : token,
+  };
 }
 
 /** Temporal's standard environment (TEMPORAL_*), with our two defaults. */

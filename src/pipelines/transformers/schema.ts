@@ -28,7 +28,10 @@ const GRAPH_SUFFIXES = {
   q4f16: '_q4f16',
 } as const;
 
-type Dtype = keyof typeof GRAPH_SUFFIXES;
+export type Dtype = keyof typeof GRAPH_SUFFIXES;
+
+export const DTYPES = Object.keys(GRAPH_SUFFIXES) as [Dtype, ...Dtype[]];
+export const TASK_NAMES: readonly string[] = Object.keys(TASKS);
 
 /** The manifest's options, as far as they are the same for each task. */
 export interface TransformersSettings {
@@ -44,11 +47,11 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
   const name = String(options['task']);
   const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (task === undefined) {
-    throw new Error(`options.task: must be one of ${Object.keys(TASKS).join(', ')}`);
+    throw new Error(`options.task: must be one of ${TASK_NAMES.join(', ')}`);
   }
   const schema = z.strictObject({
     task: z.string(),
-    dtype: z.enum(Object.keys(GRAPH_SUFFIXES) as [Dtype, ...Dtype[]]).default('fp32'),
+    dtype: z.enum(DTYPES).default('fp32'),
     batch_changes_answers: z.boolean().default(false),
     ...task.settings,
   });
@@ -62,15 +65,22 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
 }
 
 /** The graph that the library opens. */
-const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
+export const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
+
+/** The files that a version of this task and dtype must have. */
+export const neededFiles = (task: string, dtype: Dtype): readonly string[] => [
+  'config.json',
+  graphFile(dtype),
+  ...(TASKS[task]?.files ?? []),
+];
 
 /** Padded inputs of a length in the same power of two share a batch: the rest would mostly be padding. */
 const bucketOf = (text: string): string => String(Math.ceil(Math.log2(text.length + 1)));
 
 export const describeTransformers: DescribePipeline = (manifest) => {
   const settings = settingsOf(manifest);
-  const { task, dtype } = settings;
-  checkFiles(manifest, ['config.json', graphFile(dtype), ...task.files]);
+  const { name, task, dtype } = settings;
+  checkFiles(manifest, neededFiles(name, dtype));
   const { textOf } = task;
   const canBatch =
     textOf !== null && (dtype === 'fp32' || settings.options['batch_changes_answers']);

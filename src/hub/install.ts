@@ -1,0 +1,135 @@
+/*
+ * Makes a version of a model from files of a hub or of a folder. They are gathered in a hidden folder, which nobody
+ * serves, and become a version by one rename. What was gathered before is kept for the next try.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '../files/make-folder.ts';
+import type { Dtype } from '../pipelines/index.ts';
+import { checkFile, download } from './download.ts';
+import { HubError } from './hub-error.ts';
+import type { HubFile, HubRepository } from './repository.ts';
+import type { Hub } from './request.ts';
+import { selectFiles } from './selection.ts';
+
+export interface InstallOptions {
+  /** The folder of models. */
+  readonly models: string;
+  /** What the model is called here. */
+  readonly name: string;
+  readonly task: string;
+  readonly dtype: Dtype;
+  /** Told how much of a file is there. */
+  readonly onProgress: (path: string, bytes: number, ofBytes: number) => void;
+}
+
+export interface Installed {
+  readonly folder: string;
+  readonly version: number;
+  /** False: this very version was there before. */
+  readonly isNew: boolean;
+}
+
+/** Throws `HubError`. */
+export async function installFromHub(
+  hub: Hub,
+  repository: HubRepository,
+  options: InstallOptions,
+): Promise<Installed> {
+  const { name, commit, license } = repository;
+  const byPath = new Map(repository.files.map((file) => [file.path, file]));
+  const chosen = selectFiles([...byPath.keys()], options.task, options.dtype);
+  const source = `${hub.endpoint}/${name}/tree/${commit}`;
+  return await install({ ...options, chosen, source, license }, async (path, target) => {
+    const file = byPath.get(path) as HubFile;
+    const earlier = await checkFile(target, file).catch(() => null); // an earlier try may have it
+    if (earlier?.isRight === true) return earlier.sha256;
+    const onBytes = (bytes: number) => options.onProgress(path, bytes, file.bytes);
+    return await download(hub, repository, file, target, onBytes);
+  });
+}
+
+/** Throws `HubError`. */
+export async function installFromFolder(
+  folder: string,
+  options: InstallOptions,
+): Promise<Installed> {
+  const files = await filesIn(folder);
+  const chosen = selectFiles(files, options.task, options.dtype);
+  const source = `the folder ${basename(folder)}`;
+  return await install({ ...options, chosen, source, license: null }, async (path, target) => {
+    const from = join(folder, path);
+    const { size } = await stat(from);
+    await makeFolder(dirname(target));
+    await copyFile(from, target);
+    options.onProgress(path, size, size);
+    return await sha256Of(target);
+  });
+}
+
+/** `fetchFile` puts a file to its target and returns its sha256. */
+async function install(
+  options: InstallOptions & {
+    readonly chosen: readonly string[];
+    readonly source: string;
+    readonly license: string | null;
+  },
+  fetchFile: (path: string, target: string) => Promise<string>,
+): Promise<Installed> {
+  const { models, name, task, dtype, chosen, source, license } = options;
+  const home = join(models, name);
+  await makeFolder(home);
+  const versions = (await readdir(home)).filter((each) => /^[1-9]\d{0,8}$/.test(each)).map(Number);
+  const version = Math.max(0, ...versions) + 1;
+  const partial = join(home, `.${version}.partial`);
+  await makeFolder(partial);
+  const files: Record<string, { path: string; sha256: string }> = {};
+  for (const path of chosen) {
+    files[path] = { path, sha256: await fetchFile(path, join(partial, path)) };
+  }
+  await keepOnly(chosen, partial);
+  const manifest = { pipeline: 'transformers', options: { task, dtype }, files, license, source };
+  for (const earlier of versions) {
+    if (await isSame(join(home, String(earlier)), manifest)) {
+      return { folder: join(home, String(earlier)), version: earlier, isNew: false };
+    }
+  }
+  await writeFile(join(partial, 'model.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  const folder = join(home, String(version));
+  await rename(partial, folder).catch((error: NodeJS.ErrnoException) => {
+    throw new HubError(`${folder} has come into being meanwhile (${error.code}): pull again`, {
+      cause: error,
+    });
+  });
+  return { folder, version, isNew: true };
+}
+
+/** Removes what earlier tries for other purposes have left. */
+async function keepOnly(chosen: readonly string[], folder: string): Promise<void> {
+  for (const path of await filesIn(folder)) {
+    if (!chosen.includes(path)) await rm(join(folder, path));
+  }
+}
+
+/** The paths of all files in a folder and below it. */
+async function filesIn(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
+
+/** Whether a version has the same files for the same purpose. */
+async function isSame(folder: string, { options, files }: { options: object; files: object }) {
+  const text = await readFile(join(folder, 'model.json'), 'utf8').catch(() => '{}');
+  const there = JSON.parse(text) as { options?: object; files?: object };
+  return JSON.stringify([there.options, there.files]) === JSON.stringify([options, files]);
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk);
+  return hash.digest('hex');
+}
