@@ -1,5 +1,6 @@
 /* What must be true before `npm start` starts anything. */
 import { chmod, lstat, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
@@ -8,6 +9,9 @@ import { makeFolder } from '../files/make-folder.ts';
 import { readSmallFile } from '../files/small-file.ts';
 
 const MAX_PID_BYTES = 100;
+/** A link in the place of a file of ours leads to a file of somebody else. */
+const WRITE_NO_LINK =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /** Something that a person has to change first; the message says what. */
 export class LaunchError extends Error {
@@ -67,9 +71,15 @@ export async function checkDataFolder(dataDir: string): Promise<void> {
   }
   for (const name of await readdir(dataDir)) {
     const path = join(dataDir, name);
-    if ((await lstat(path)).isSymbolicLink()) continue; // its target is not ours
-    if (name.startsWith('temporal.db')) await chmod(path, 0o600);
-    if (name === 'payloads' || name === 'workers') await chmod(path, 0o700);
+    const found = await lstat(path);
+    if (found.isSymbolicLink()) continue; // its target is not ours
+    const isFolder = name === 'payloads' || name === 'workers';
+    if (!isFolder && !name.startsWith('temporal.db')) continue;
+    if (isFolder ? !found.isDirectory() : !found.isFile()) {
+      const what = isFolder ? 'a folder' : 'a file';
+      throw new LaunchError(`${path} is in the way: it must be ${what}. Remove it.`);
+    }
+    await chmod(path, isFolder ? 0o700 : 0o600);
   }
 }
 
@@ -84,7 +94,7 @@ export async function lockDataFolder(dataDir: string): Promise<() => Promise<voi
     const advice = 'stop it, or set BUZZER_DATA_DIR to another folder';
     throw new LaunchError(`npm start (process ${holder}) is using ${dataDir}: ${advice}.`);
   }
-  const file = await open(path, 'w').catch((error: unknown) => {
+  const file = await open(path, WRITE_NO_LINK, 0o600).catch((error: unknown) => {
     throw new LaunchError(`${path} cannot be written (${messageOf(error)}): remove it.`);
   });
   await file.writeFile(String(process.pid));

@@ -17,6 +17,7 @@ const MEMORY_PER_WEIGHT = 3; // the file as read, the weights in memory, and wha
 const MIB = 1024 ** 2;
 const MAX_MEMORY_MB = 16 * 1024 ** 2;
 const MIN_RUN_S = 0.01;
+const MAX_NAMED_FILES = 100; // each is looked at every two seconds
 const MAX_PROBLEMS = 50;
 const MAX_MANIFEST_BYTES = MIB;
 const MAX_DEPTH = 32; // a deeply nested value could not be sent to a model process
@@ -34,7 +35,12 @@ const manifestSchema = z.strictObject({
     error: `must be one of ${Object.keys(PIPELINES).join(', ')}`,
   }),
   description: z.string().max(1000).default(''),
-  files: z.record(z.string(), fileSchema).default({ model: { path: 'model.onnx' } }),
+  files: z
+    .record(z.string(), fileSchema)
+    .refine((files) => Object.keys(files).length <= MAX_NAMED_FILES, {
+      error: `must be at most ${MAX_NAMED_FILES}`,
+    })
+    .default({ model: { path: 'model.onnx' } }),
   options: z.record(z.string(), z.unknown()).default({}),
   batching: z
     .strictObject({

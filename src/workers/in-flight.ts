@@ -22,9 +22,10 @@ import { join } from 'node:path';
 import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
-import type { FailureCode } from '../contract/failure.ts';
+import { type FailureCode, messageOf } from '../contract/failure.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import { readSmallFile } from '../files/small-file.ts';
+import { StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
@@ -66,7 +67,12 @@ export async function openInFlight(
   const bootId = await readBootId();
   if (bootId === null) return { enter: async () => async () => {}, close: async () => {} };
   const own = join(options.folder, randomUUID());
-  await makeFolder(own);
+  await makeFolder(own).catch((error: unknown) => {
+    throw new StorageError(`${options.folder} cannot be used: ${messageOf(error)}`, {
+      cause: error,
+      needsPerson: (error as NodeJS.ErrnoException).code !== 'ENOSPC',
+    });
+  });
   const socket = await listen(own); // F2
   const { address, namespace, identity } = options;
   const owner: Owner = { bootId, address, namespace, identity };

@@ -3,7 +3,7 @@
  * folder. The library opens files by name and would fetch what is missing, so it is given a folder whose files are
  * all named in the manifest, and no network.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { env, LogLevel, pipeline, RawImage } from '@huggingface/transformers';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
@@ -57,6 +57,11 @@ async function folderOf(
 ): Promise<string> {
   const paths = new Map(Object.entries(named).map(([role, { path }]) => [path, files[role] ?? '']));
   const folder = dirname(paths.get('config.json') ?? '');
+  const realFolder = await realpath(folder);
+  for (const path of paths.keys()) {
+    const isWithin = (await realpath(join(folder, path))) === join(realFolder, path);
+    if (!isWithin) throw new Error(`${path} is a link: the file itself must lie in the folder`);
+  }
   for (const part of new Set([...paths.keys()].map((path) => dirname(path)))) {
     for (const file of await readdir(join(folder, part))) {
       const path = join(part, file);

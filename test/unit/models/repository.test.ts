@@ -272,3 +272,14 @@ test('a version among very many files is named, and the others are served', asyn
     `${folder}/b/1 is not served: it has more than 1000 files, and only those of the model belong there`,
   ]);
 });
+
+test('a manifest that names very many files is refused', async () => {
+  await write('a/1/model.onnx', affineGraph());
+  const names = Array.from({ length: 20_000 }, (_, index) => [`r${index}`, { path: 'model.onnx' }]);
+  const manifest = { pipeline: 'tensor', files: Object.fromEntries(names) as object };
+  await write('a/1/model.json', JSON.stringify(manifest));
+
+  expect(problemsOf(await ModelRepository.open([folder]), 'a')).toEqual([
+    'model.json files: must be at most 100',
+  ]);
+});

@@ -1,5 +1,5 @@
 /* The transformers pipeline with real weights (sentiment), and with a fixture of the right shape for each other task. */
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -221,6 +221,23 @@ test('a file that the library would open and nobody has named keeps a version fr
   try {
     await expect(inferOn(strict, 'sentiment', { inputs: 'x' })).rejects.toThrow(
       'generation_config.json lies in the folder, and files does not name it',
+    );
+  } finally {
+    await strict.close();
+    await rm(own, { recursive: true });
+  }
+});
+
+test('a link that leads out of the folder keeps a version from being served', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  await cp('models/sentiment', join(own, 'sentiment'), { recursive: true });
+  const tokenizer = join(own, 'sentiment', '1', 'tokenizer.json');
+  await rename(tokenizer, join(own, 'elsewhere.json'));
+  await symlink(join(own, 'elsewhere.json'), tokenizer);
+  const strict = await openRuntime([own]);
+  try {
+    await expect(inferOn(strict, 'sentiment', { inputs: 'x' })).rejects.toThrow(
+      'tokenizer.json is a link: the file itself must lie in the folder',
     );
   } finally {
     await strict.close();
