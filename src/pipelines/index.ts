@@ -2,7 +2,7 @@ import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from '.
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
 import { imageField } from './shared/image-header.ts';
-import { audioField } from './voice-activity/audio-header.ts';
+import { audioField } from './shared/audio-header.ts';
 import { describeTransformers } from './transformers/schema.ts';
 import { describeVoiceActivity } from './voice-activity/schema.ts';
 

@@ -4,9 +4,9 @@
  */
 import { openSession, type Session, Tensor } from '../../onnx/session.ts';
 import type { Pipeline, PipelineSettings } from '../definition.ts';
-import { decodeMono } from './audio.ts';
+import { decodeMono, SAMPLE_RATE } from '../shared/audio.ts';
 import { VOICE_FILE, type VoiceActivityOptions, type VoiceActivityOutput } from './schema.ts';
-import { FRAME, SAMPLE_RATE, Segmenter } from './segments.ts';
+import { FRAME, Segmenter } from './segments.ts';
 
 const CONTEXT = 64; // samples of the frame before
 const STATE_SHAPE = [2, 1, 128];

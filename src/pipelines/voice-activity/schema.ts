@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
-import { audioField } from './audio-header.ts';
+import { audioField } from '../shared/audio-header.ts';
 
 /** The one graph of a `voice-activity` model. */
 export const VOICE_FILE = 'model';

@@ -2,8 +2,8 @@
  * From the probability of speech in each frame to segments of speech: the rule of Silero's own
  * `get_speech_timestamps` (snakers4/silero-vad 6.2, MIT), one frame at a time.
  */
-/** Samples a second that the network listens to. */
-export const SAMPLE_RATE = 16_000;
+import { SAMPLE_RATE } from '../shared/audio.ts';
+
 /** Samples in a frame: 32 ms. */
 export const FRAME = 512;
 

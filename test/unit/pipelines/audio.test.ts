@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { InvalidMediaError } from '../../../src/pipelines/definition.ts';
-import { audioField } from '../../../src/pipelines/voice-activity/audio-header.ts';
-import { Resampler } from '../../../src/pipelines/voice-activity/resampler.ts';
+import { audioField } from '../../../src/pipelines/shared/audio-header.ts';
+import { Resampler } from '../../../src/pipelines/shared/resampler.ts';
 import { FRAME, Segmenter } from '../../../src/pipelines/voice-activity/segments.ts';
-import { decodeWav } from '../../../src/pipelines/voice-activity/wav.ts';
+import { decodeWav } from '../../../src/pipelines/shared/wav.ts';
 import { wav, type WavOptions } from '../../support/wav.ts';
 
 const limits = { maxPixels: 1 };

@@ -5,9 +5,10 @@ import { type AudioKind, kindOfAudio } from './audio-header.ts';
 import type { AudioPiece } from './audio-piece.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
 import { Resampler } from './resampler.ts';
-import { SAMPLE_RATE } from './segments.ts';
 import { decodeWav } from './wav.ts';
 
+/** Samples a second of what comes out: networks listen at this rate. */
+export const SAMPLE_RATE = 16_000;
 /** There is no speech at lower rates, and a small file would become hours of sound. */
 const MIN_RATE = 1000;
 
