@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { makeFolder } from '../files/make-folder.ts';
 import { HubError } from './hub-error.ts';
 import type { HubFile, HubRepository } from './repository.ts';
-import { type Hub, persistently, requestOnce } from './request.ts';
+import { type Hub, type HubAnswer, persistently, requestOnce } from './request.ts';
 
 /** Told how many bytes of a file are there. */
 export type OnBytes = (bytes: number) => void;
@@ -56,21 +56,21 @@ async function fetchRest(
   onBytes(have);
   if (have === file.bytes && have > 0) return;
   const range: Record<string, string> = have > 0 ? { Range: `bytes=${have}-` } : {};
-  const response = await requestOnce(hub, url, range);
-  if (have > 0 && !continues(response, have)) have = 0; // all of it comes again
+  const answer = await requestOnce(hub, url, range);
+  if (have > 0 && !continues(answer, have)) have = 0; // all of it comes again
   const output = await open(part, have > 0 ? 'a' : 'w');
   try {
-    await append(response, output, { have, file, onBytes });
+    await append(answer, output, { have, file, onBytes });
   } finally {
     await output.close();
   }
 }
 
-const continues = ({ status, headers }: Response, from: number): boolean =>
+const continues = ({ status, headers }: HubAnswer, from: number): boolean =>
   status === 206 && (headers.get('Content-Range') ?? '').startsWith(`bytes ${from}-`);
 
 async function append(
-  response: Response,
+  answer: HubAnswer,
   output: FileHandle,
   {
     have,
@@ -79,7 +79,7 @@ async function append(
   }: { readonly have: number; readonly file: HubFile; readonly onBytes: OnBytes },
 ): Promise<void> {
   let bytes = have;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of answer.body) {
     bytes += chunk.length;
     if (bytes > file.bytes) {
       await output.truncate(0);

@@ -65,8 +65,8 @@ export async function findRepository(
   revision: string,
 ): Promise<HubRepository> {
   const url = `${hub.endpoint}/api/models/${name}/revision/${encodeURIComponent(revision)}?blobs=true`;
-  const answer = await request(hub, url, {});
-  const text = await textOf(answer, MAX_ANSWER_BYTES);
+  const { body } = await request(hub, url);
+  const text = await textOf(body, MAX_ANSWER_BYTES);
   const parsed = answerSchema.safeParse(jsonOf(text));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -92,10 +92,10 @@ function jsonOf(text: string): unknown {
   }
 }
 
-async function textOf(response: Response, maxBytes: number): Promise<string> {
+async function textOf(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of body) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw new HubError('the hub answers without end');
     chunks.push(chunk);

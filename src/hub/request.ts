@@ -31,21 +31,24 @@ export async function persistently<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** One request, with its redirects; throws `HubError` where another try cannot help. */
-export async function request(
-  hub: Hub,
-  url: string,
-  headers: Readonly<Record<string, string>>,
-): Promise<Response> {
-  return await persistently(async () => await requestOnce(hub, url, headers));
+/** An answer; its body ends with an error when the hub falls silent. */
+export interface HubAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: AsyncIterable<Uint8Array>;
 }
 
-/** The same without another try. The body ends with an error when the hub falls silent. */
+/** One request, with its redirects; throws `HubError` where another try cannot help. */
+export async function request(hub: Hub, url: string): Promise<HubAnswer> {
+  return await persistently(async () => await requestOnce(hub, url, {}));
+}
+
+/** The same without another try. */
 export async function requestOnce(
   hub: Hub,
   url: string,
   headers: Readonly<Record<string, string>>,
-): Promise<Response> {
+): Promise<HubAnswer> {
   let target = new URL(url);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     // The files themselves lie with others, who must not learn the token.
@@ -58,31 +61,33 @@ export async function requestOnce(
       signal: silence.signal,
     });
     const location = response.headers.get('Location');
-    if (response.status < 300 || response.status >= 400 || location === null) {
-      refuse(response, target, hub);
-      return silence.watch(response);
+    const isRedirect = response.status >= 300 && response.status < 400 && location !== null;
+    if (response.status < 300) {
+      const { status, headers: given } = response;
+      return { status, headers: given, body: silence.watch(response.body ?? []) };
     }
     silence.end();
     await response.body?.cancel();
+    if (!isRedirect) throw refusal(response, target, hub);
     target = new URL(location, target);
     if (!/^https?:$/.test(target.protocol)) break;
   }
   throw new HubError(`${url} leads from one place to another without end`);
 }
 
-function refuse({ status, statusText }: Response, url: URL, hub: Hub): void {
-  if (status < 300) return;
+/** A `HubError` unless another try may help. */
+function refusal({ status, statusText }: Response, url: URL, hub: Hub): Error {
   const what = `${url.origin}${url.pathname} answers ${status} ${statusText}`.trimEnd();
   if (status === 401 || status === 403) {
     const advice =
       hub.token === null
         ? 'set HF_TOKEN to a token that may read it'
         : 'the token in HF_TOKEN may not read it; a gated model must be asked for on its page first';
-    throw new HubError(`${what}: ${advice}`);
+    return new HubError(`${what}: ${advice}`);
   }
-  if (status === 404) throw new HubError(`${what}: check the names of repository and revision`);
-  if (status === 416 || status === 429 || status >= 500) throw new Error(what);
-  throw new HubError(what);
+  if (status === 404) return new HubError(`${what}: check the names of repository and revision`);
+  const mayPass = status === 416 || status === 429 || status >= 500;
+  return mayPass ? new Error(what) : new HubError(what);
 }
 
 /** Ends a request when nothing has come for too long. */
@@ -92,7 +97,7 @@ class Silence {
 
   constructor(ms: number) {
     const error = new Error(`the hub has sent nothing for ${ms / 1000} s`);
-    this.#timer = setTimeout(() => this.#controller.abort(error), ms);
+    this.#timer = setTimeout(() => this.#controller.abort(error), ms).unref();
   }
 
   get signal(): AbortSignal {
@@ -103,20 +108,15 @@ class Silence {
     clearTimeout(this.#timer);
   }
 
-  /** The same response; each chunk of its body breaks the silence. */
-  watch(response: Response): Response {
-    const { body, status, headers } = response;
-    if (body === null) {
-      this.end();
-      return response;
-    }
-    const heard = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => {
+  /** The same body; each chunk of it breaks the silence. */
+  async *watch(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of body) {
         this.#timer.refresh();
-        controller.enqueue(chunk);
-      },
-      flush: () => this.end(),
-    });
-    return new Response(body.pipeThrough(heard), { status, headers });
+        yield chunk;
+      }
+    } finally {
+      this.end();
+    }
   }
 }

@@ -1,5 +1,5 @@
 /* Which files of a repository a model needs. */
-import { graphFile, type Dtype, neededFiles } from '../pipelines/index.ts';
+import { type Dtype, neededFiles } from '../pipelines/index.ts';
 import { HubError } from './hub-error.ts';
 
 /** Files that the library reads when they are there. */
@@ -12,15 +12,18 @@ export function selectFiles(
   dtype: Dtype,
 ): readonly string[] {
   const there = new Set(paths);
-  const graph = graphFile(dtype);
-  const needed = neededFiles(task, dtype);
-  const missing = needed.filter((path) => !there.has(path));
-  if (missing.includes(graph)) {
-    const graphs = paths.filter((path) => /^onnx\/[^/]+\.onnx$/.test(path));
-    const others = graphs.length === 0 ? 'it has no graph in onnx/' : `it has ${graphs.join(', ')}`;
-    throw new HubError(`the repository has no ${graph} (${dtype}): ${others}`);
+  const { always, graphs } = neededFiles(task, dtype);
+  const chosen = graphs.find((each) => each.every((path) => there.has(path)));
+  if (chosen === undefined) {
+    const wanted = graphs.map((each) => each.join(' and ')).join(', or ');
+    const found = paths.filter((path) => /^onnx\/[^/]+\.onnx$/.test(path));
+    const others = found.length === 0 ? 'it has no graph in onnx/' : `it has ${found.join(', ')}`;
+    throw new HubError(`the repository has no ${wanted} (${dtype}): ${others}`);
   }
+  const missing = always.filter((path) => !there.has(path));
   if (missing.length > 0) throw new HubError(`the repository has no ${missing.join(', ')}`);
-  const weights = paths.filter((path) => path.startsWith(`${graph}_data`));
-  return [...needed, ...weights, ...OPTIONAL.filter((path) => there.has(path))];
+  const weights = chosen.flatMap((graph) =>
+    paths.filter((path) => path.startsWith(`${graph}_data`)),
+  );
+  return [...always, ...chosen, ...weights, ...OPTIONAL.filter((path) => there.has(path))];
 }

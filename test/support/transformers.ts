@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { randomWeights } from '../../src/onnx/example-graphs.ts';
-import { ELEMENT, floats, integersAttribute, modelBytes } from '../../src/onnx/writer.ts';
+import { ELEMENT, floats, integers, integersAttribute, modelBytes } from '../../src/onnx/writer.ts';
 
 const VOCABULARY = 30_522;
 const TOKENIZER = ['tokenizer.json', 'tokenizer_config.json'];
@@ -44,6 +44,64 @@ const entailmentGraph = (): Uint8Array =>
     outputs: [{ name: 'logits', type: ELEMENT.FP32, shape: ['batch', 3] }],
     weights: [weights(3)],
   });
+
+const LETTERS = ['<pad>', '|', ...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.split('')];
+const FRAME = 320; // 20 ms
+
+/** Samples → the scores of letters, one for each 20 ms, by how loud it is there. */
+const lettersGraph = (): Uint8Array =>
+  modelBytes({
+    name: 'letters',
+    nodes: [
+      { op: 'Reshape', inputs: ['input_values', 'one_channel'], outputs: ['channel'] },
+      { op: 'Mul', inputs: ['channel', 'channel'], outputs: ['power'] },
+      {
+        op: 'AveragePool',
+        inputs: ['power'],
+        outputs: ['frames'],
+        attributes: [integersAttribute('kernel_shape', FRAME), integersAttribute('strides', FRAME)],
+      },
+      {
+        op: 'Transpose',
+        inputs: ['frames'],
+        outputs: ['column'],
+        attributes: [integersAttribute('perm', 0, 2, 1)],
+      },
+      { op: 'MatMul', inputs: ['column', 'w'], outputs: ['scaled'] },
+      { op: 'Add', inputs: ['scaled', 'b'], outputs: ['logits'] },
+    ],
+    inputs: [{ name: 'input_values', type: ELEMENT.FP32, shape: ['batch', 'samples'] }],
+    outputs: [{ name: 'logits', type: ELEMENT.FP32, shape: ['batch', 'frames', LETTERS.length] }],
+    weights: [
+      integers('one_channel', [3], 1, 1, -1),
+      floats('w', [1, LETTERS.length], randomWeights(LETTERS.length, 1, 3)),
+      floats('b', [LETTERS.length], randomWeights(LETTERS.length, 1, 4)),
+    ],
+  });
+
+const lettersTokenizer = {
+  version: '1.0',
+  added_tokens: [
+    {
+      id: 0,
+      content: '<pad>',
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    },
+  ],
+  normalizer: null,
+  pre_tokenizer: { type: 'Split', pattern: { Regex: '' }, behavior: 'Isolated', invert: false },
+  post_processor: null,
+  decoder: { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true },
+  model: {
+    type: 'WordLevel',
+    vocab: Object.fromEntries(LETTERS.map((letter, id) => [letter, id])),
+    unk_token: '<pad>',
+  },
+};
 
 const bert = (more: object) => ({ model_type: 'bert', vocab_size: VOCABULARY, ...more });
 
@@ -101,6 +159,23 @@ export async function addTransformersModels(folder: string): Promise<void> {
         label2id: Object.fromEntries(Object.entries(classes).map(([id, label]) => [label, id])),
       }),
       [graph]: entailmentGraph(),
+    },
+  );
+  await addTransformersModel(
+    folder,
+    'automatic-speech-recognition',
+    { task: 'automatic-speech-recognition' },
+    {
+      'config.json': { model_type: 'wav2vec2', architectures: ['Wav2Vec2ForCTC'] },
+      'preprocessor_config.json': {
+        feature_extractor_type: 'Wav2Vec2FeatureExtractor',
+        sampling_rate: 16_000,
+        do_normalize: true,
+        return_attention_mask: false,
+      },
+      'tokenizer.json': lettersTokenizer,
+      'tokenizer_config.json': { tokenizer_class: 'Wav2Vec2CTCTokenizer', pad_token: '<pad>' },
+      [graph]: lettersGraph(),
     },
   );
   const image = 'test/fixtures/tiny-image-classifier';

@@ -7,6 +7,7 @@ import { readdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { env, LogLevel, pipeline, RawImage } from '@huggingface/transformers';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
+import { decodeMono, SAMPLE_RATE } from '../shared/audio.ts';
 import { decodeImage, UnreadableImageError } from '../shared/image.ts';
 import { settingsOf } from './schema.ts';
 import type { LibraryPipeline, Tools } from './task.ts';
@@ -15,6 +16,8 @@ env.allowRemoteModels = false;
 env.useFSCache = false;
 env.logLevel = LogLevel.NONE; // a failed run would print its input
 env.fetch = async () => await Promise.reject(new Error('a model process has no network'));
+
+const MAX_AUDIO_S = 3600;
 
 /** What the library may look for beside a graph. */
 const OPENED = /\.(?:json|jinja|txt|model|onnx_data.*)$/;
@@ -40,7 +43,7 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
     });
     return new RawImage(image.data, image.width, image.height, 3);
   };
-  const tools: Tools = { pipe, settings: options, readImage };
+  const tools: Tools = { pipe, settings: options, readImage, readAudio };
   return {
     async infer(item) {
       const [output = null] = await task.run([item], tools);
@@ -48,6 +51,26 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
     },
     ...(task.textOf === null ? {} : { inferBatch: async (items) => await task.run(items, tools) }),
   };
+}
+
+/** All samples of a recording: networks that write text hear it as a whole. */
+async function readAudio(bytes: Uint8Array): Promise<Float32Array> {
+  const pieces: Float32Array[] = [];
+  let length = 0;
+  for await (const { samples } of decodeMono(bytes)) {
+    pieces.push(samples);
+    length += samples.length;
+    if (length <= MAX_AUDIO_S * SAMPLE_RATE) continue;
+    throw new InvalidInputError(`the recording is longer than ${MAX_AUDIO_S / 60} minutes`);
+  }
+  if (length === 0) throw new InvalidInputError('the recording has no sound');
+  const all = new Float32Array(length);
+  let at = 0;
+  for (const samples of pieces) {
+    all.set(samples, at);
+    at += samples.length;
+  }
+  return all;
 }
 
 /** The folder of the version. Throws when there is something that the library may open and the manifest does not name. */

@@ -3,6 +3,7 @@ import { plainMessage } from '../../contract/issue-message.ts';
 import type { Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import type { TransformersTask } from './task.ts';
+import { automaticSpeechRecognition } from './tasks/automatic-speech-recognition.ts';
 import { featureExtraction } from './tasks/feature-extraction.ts';
 import { imageClassification } from './tasks/image-classification.ts';
 import { textClassification } from './tasks/text-classification.ts';
@@ -10,6 +11,7 @@ import { zeroShotClassification } from './tasks/zero-shot-classification.ts';
 
 /** Every task, by the name that Hugging Face gives it. */
 const TASKS: Readonly<Record<string, TransformersTask>> = {
+  'automatic-speech-recognition': automaticSpeechRecognition,
   'feature-extraction': featureExtraction,
   'image-classification': imageClassification,
   'text-classification': textClassification,
@@ -64,15 +66,22 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
   return { name, task, dtype: parsed.data.dtype, options: parsed.data };
 }
 
-/** The graph that the library opens. */
-export const graphFile = (dtype: Dtype): string => `onnx/model${GRAPH_SUFFIXES[dtype]}.onnx`;
+/** The file of a graph, as the library calls it. */
+const graphFile = (graph: string, dtype: Dtype): string =>
+  `onnx/${graph}${GRAPH_SUFFIXES[dtype]}.onnx`;
 
-/** The files that a version of this task and dtype must have. */
-export const neededFiles = (task: string, dtype: Dtype): readonly string[] => [
-  'config.json',
-  graphFile(dtype),
-  ...(TASKS[task]?.files ?? []),
-];
+/** The files that a version of this task and dtype must have, and by which graphs it may have them. */
+export function neededFiles(
+  name: string,
+  dtype: Dtype,
+): { readonly always: readonly string[]; readonly graphs: readonly (readonly string[])[] } {
+  const task = TASKS[name];
+  const graphs = task?.graphs ?? [['model']];
+  return {
+    always: ['config.json', ...(task?.files ?? [])],
+    graphs: graphs.map((each) => each.map((graph) => graphFile(graph, dtype))),
+  };
+}
 
 /** Padded inputs of a length in the same power of two share a batch: the rest would mostly be padding. */
 const bucketOf = (text: string): string => String(Math.ceil(Math.log2(text.length + 1)));
@@ -96,13 +105,16 @@ export const describeTransformers: DescribePipeline = (manifest) => {
 };
 
 /** The library opens files by their names, so each must lie where it looks, and be known by its hash. */
-function checkFiles({ files }: Manifest, needed: readonly string[]): void {
+function checkFiles({ files }: Manifest, { always, graphs }: ReturnType<typeof neededFiles>): void {
   for (const [role, { path, sha256 }] of Object.entries(files)) {
     const isWithin = /^[\w.-]+(?:\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
     if (!isWithin) throw new Error(`files.${role}: ${path} must lie in the folder of the version`);
     if (sha256 === undefined) throw new Error(`files.${role}: needs its sha256`);
   }
   const named = new Set(Object.values(files).map(({ path }) => path));
-  const missing = needed.filter((path) => !named.has(path));
+  const missing = always.filter((path) => !named.has(path));
+  if (!graphs.some((each) => each.every((path) => named.has(path)))) {
+    missing.push(graphs.map((each) => each.join(' and ')).join(', or '));
+  }
   if (missing.length > 0) throw new Error(`files: must also name ${missing.join(', ')}`);
 }

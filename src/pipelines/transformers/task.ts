@@ -15,6 +15,8 @@ export interface Tools {
   readonly settings: Readonly<Record<string, unknown>>;
   /** The bytes of an image, as the library takes images. Throws `InvalidInputError`. */
   readonly readImage: (bytes: Uint8Array) => Promise<unknown>;
+  /** The samples of a recording, 16 kHz mono. Throws `InvalidInputError`. */
+  readonly readAudio: (bytes: Uint8Array) => Promise<Float32Array>;
 }
 
 export interface TransformersTask {
@@ -22,6 +24,8 @@ export interface TransformersTask {
   readonly settings: z.ZodRawShape;
   /** The files of the version that the task cannot do without, besides config.json and the graph. */
   readonly files: readonly string[];
+  /** The graphs that its networks may consist of; absent: one, `model`. */
+  readonly graphs?: readonly (readonly string[])[];
   readonly schema: Pick<PipelineSchema, 'input' | 'options' | 'output' | 'media' | 'example'>;
   /** The text by whose length inputs share a batch; null: each input runs by itself. */
   readonly textOf: ((input: PipelineInput['input']) => string) | null;

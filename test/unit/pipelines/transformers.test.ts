@@ -1,11 +1,12 @@
 /* The transformers pipeline with real weights (sentiment), and with a fixture of the right shape for each other task. */
-import { cp, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { ModelRepository } from '../../../src/models/repository.ts';
 import type { ProcessModelRuntime } from '../../../src/runtime/process-runtime.ts';
 import { inferOn, openRuntime, outputOf } from '../../support/runtimes.ts';
+import { wav } from '../../support/wav.ts';
 import { addTransformersModel, addTransformersModels } from '../../support/transformers.ts';
 
 interface Score {
@@ -124,6 +125,31 @@ test('an image that is none is the fault of the input', async () => {
     },
   );
   await expect(inferring).rejects.toThrow('the image cannot be decoded');
+});
+
+describe('speech', () => {
+  const MODEL = 'automatic-speech-recognition';
+  const hear = async (bytes: Uint8Array) =>
+    await inferOn(runtime, MODEL, {}, { input: { inputs: { kind: 'media', bytes } } });
+
+  test('a recording of any kind becomes text, the same each time', async () => {
+    const [mp3, flac] = await Promise.all(
+      ['examples/speech.mp3', 'test/fixtures/speech.flac'].map(
+        async (path) => await readFile(path),
+      ),
+    );
+    const { text } = outputOf(await hear(mp3 ?? Buffer.alloc(0))) as { text: string };
+
+    expect(text).toMatch(/^[A-Z ]+$/);
+    expect(outputOf(await hear(mp3 ?? Buffer.alloc(0)))).toEqual({ text });
+    expect(outputOf(await hear(flac ?? Buffer.alloc(0)))).toEqual({
+      text: expect.any(String) as string,
+    });
+  });
+
+  test('a recording without a sample is the fault of the input', async () => {
+    await expect(hear(wav([], { rate: 16_000 }))).rejects.toThrow(/no sound|no samples/);
+  });
 });
 
 describe('input', () => {
