@@ -185,6 +185,7 @@ test('models are documented with schemas, signatures and their workers', async (
     'burn',
     'mlp',
     'ocr',
+    'sentiment',
     'voice-activity',
   ]);
   expect(ocr).toMatchObject({
