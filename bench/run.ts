@@ -17,6 +17,7 @@ import {
   measureLeaks,
   measureReplicas,
 } from './runtime.ts';
+import { measureSentiment } from './sentiment.ts';
 import { measureSpeed } from './speed.ts';
 import { measureWebhooks } from './webhooks.ts';
 
@@ -34,6 +35,7 @@ const PARTS = {
   acceptance: measureAcceptance,
   burst: measureBurst,
   drain: measureDrain,
+  sentiment: measureSentiment,
   ocr: measureOcrAgainstPeer,
 };
 
