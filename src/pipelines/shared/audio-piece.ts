@@ -1,3 +1,6 @@
+/** Samples a second at which networks listen: every recording is brought to this rate. */
+export const SAMPLE_RATE = 16_000;
+
 /** A piece of decoded audio. */
 export interface AudioPiece {
   /** Samples of -1 to 1, an array for each channel. */

@@ -2,13 +2,11 @@
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError } from '../definition.ts';
 import { type AudioKind, kindOfAudio } from './audio-header.ts';
-import type { AudioPiece } from './audio-piece.ts';
+import { type AudioPiece, SAMPLE_RATE } from './audio-piece.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
 import { Resampler } from './resampler.ts';
 import { decodeWav } from './wav.ts';
 
-/** Samples a second of what comes out: networks listen at this rate. */
-export const SAMPLE_RATE = 16_000;
 /** There is no speech at lower rates, and a small file would become hours of sound. */
 const MIN_RATE = 1000;
 

@@ -4,7 +4,8 @@
  */
 import { openSession, type Session, Tensor } from '../../onnx/session.ts';
 import type { Pipeline, PipelineSettings } from '../definition.ts';
-import { decodeMono, SAMPLE_RATE } from '../shared/audio.ts';
+import { decodeMono } from '../shared/audio.ts';
+import { SAMPLE_RATE } from '../shared/audio-piece.ts';
 import { VOICE_FILE, type VoiceActivityOptions, type VoiceActivityOutput } from './schema.ts';
 import { FRAME, Segmenter } from './segments.ts';
 

@@ -2,7 +2,7 @@
  * From the probability of speech in each frame to segments of speech: the rule of Silero's own
  * `get_speech_timestamps` (snakers4/silero-vad 6.2, MIT), one frame at a time.
  */
-import { SAMPLE_RATE } from '../shared/audio.ts';
+import { SAMPLE_RATE } from '../shared/audio-piece.ts';
 
 /** Samples in a frame: 32 ms. */
 export const FRAME = 512;
