@@ -2,9 +2,9 @@
 import { parseArgs } from 'node:util';
 import { type ApiKey, newApiKey, type Scope, SCOPES, TENANT } from '../access/api-key.ts';
 import { changeKeys, KeysFileError, readKeys } from '../access/keys-file.ts';
+import { runCommand, UsageError } from './command.ts';
 import { ConfigError, readConfig } from '../config.ts';
 import { DAY_MS, parseDurationMs } from '../contract/duration.ts';
-import { messageOf } from '../contract/failure.ts';
 
 const USAGE = `npm run keys -- create --tenant <name> [--scopes ${SCOPES.join(',')}]
                        [--expires 90d] [--description <text>]
@@ -16,18 +16,7 @@ Without --scopes a key may predict and read. Without --expires it is valid until
 
 const MAX_LIFETIME_MS = 3650 * DAY_MS;
 
-/** Something is wrong with what was typed. */
-class UsageError extends Error {}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError || isParseArgsError(error);
-  const isExpected = isUsage || error instanceof KeysFileError || error instanceof ConfigError;
-  console.error(isExpected ? messageOf(error) : error);
-  if (isUsage) console.error(`\n${USAGE}`);
-  process.exit(1);
-}
+await runCommand(main, USAGE, [KeysFileError, ConfigError]);
 
 async function main(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -124,8 +113,4 @@ function expiryIn(text: string | undefined): string | null {
 function untilWhen({ expires_at: at }: ApiKey): string {
   if (at === null) return 'does not expire';
   return Date.parse(at) > Date.now() ? `expires ${at}` : `EXPIRED ${at}`;
-}
-
-function isParseArgsError(error: unknown): boolean {
-  return String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
 }

@@ -2,8 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runCommand, UsageError } from './command.ts';
 import { ConfigError, readConfig } from '../config.ts';
-import { messageOf } from '../contract/failure.ts';
 import { isModelName } from '../contract/model.ts';
 import { HubError } from '../hub/hub-error.ts';
 import {
@@ -25,18 +25,7 @@ HF_ENDPOINT names another hub, HF_TOKEN is a token for it.`;
 
 const REPOSITORY = /^([\w.-]+\/[\w.-]+?)(?:@([\w./-]+))?$/;
 
-/** Something is wrong with what was typed. */
-class UsageError extends Error {}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError || isParseArgsError(error);
-  const isExpected = isUsage || error instanceof HubError || error instanceof ConfigError;
-  console.error(isExpected ? messageOf(error) : error);
-  if (isUsage) console.error(`\n${USAGE}`);
-  process.exit(1);
-}
+await runCommand(main, USAGE, [HubError, ConfigError]);
 
 async function main(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -119,8 +108,4 @@ function showProgress(path: string, bytes: number, ofBytes: number): void {
   const line = `${path}: ${mb(bytes)} of ${mb(ofBytes)} MB`;
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
   else if (bytes === ofBytes) console.error(line);
-}
-
-function isParseArgsError(error: unknown): boolean {
-  return String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
 }

@@ -16,6 +16,10 @@ export const isModelName = (text: string): boolean => MODEL_NAME.test(text);
 export const parseModelVersion = (text: string): number | null =>
   MODEL_VERSION.test(text) ? Number(text) : null;
 
+/** Whether a path is relative, of plain names, and stays in its folder. */
+export const isPlainPath = (path: string): boolean =>
+  /^[\w.-]+(?:\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
+
 /** A model version, as part of something else. */
 export const modelRefOf = (of: { readonly model: string; readonly version: number }): ModelRef => ({
   name: of.model,

@@ -2,10 +2,10 @@
  * Makes a version of a model from files of a hub or of a folder. They are gathered in a hidden folder, which nobody
  * serves, and become a version by one rename. What was gathered before is kept for the next try.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { parseModelVersion } from '../contract/model.ts';
+import { sha256OfFile } from '../files/hash-file.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import type { Dtype } from '../pipelines/index.ts';
 import { checkFile, download } from './download.ts';
@@ -65,7 +65,7 @@ export async function installFromFolder(
     await makeFolder(dirname(target));
     await copyFile(from, target);
     options.onProgress(path, size, size);
-    return await sha256Of(target);
+    return await sha256OfFile(target);
   });
 }
 
@@ -81,7 +81,7 @@ async function install(
   const { models, name, task, dtype, chosen, source, license } = options;
   const home = join(models, name);
   await makeFolder(home);
-  const versions = (await readdir(home)).filter((each) => /^[1-9]\d{0,8}$/.test(each)).map(Number);
+  const versions = (await readdir(home)).map(parseModelVersion).filter((each) => each !== null);
   const version = Math.max(0, ...versions) + 1;
   const partial = join(home, `.${version}.partial`);
   await makeFolder(partial);
@@ -126,10 +126,4 @@ async function isSame(folder: string, { options, files }: { options: object; fil
   const text = await readFile(join(folder, 'model.json'), 'utf8').catch(() => '{}');
   const there = JSON.parse(text) as { options?: object; files?: object };
   return JSON.stringify([there.options, there.files]) === JSON.stringify([options, files]);
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk);
-  return hash.digest('hex');
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
+import { isPlainPath } from '../contract/model.ts';
 import { HubError } from './hub-error.ts';
 import { type Hub, request } from './request.ts';
 
@@ -31,7 +32,6 @@ export interface HubRepository {
 }
 
 const COMMIT = /^[0-9a-f]{40}$/;
-const SAFE_PATH = /^[\w.-]+(?:\/[\w.-]+)*$/;
 const MAX_ANSWER_BYTES = 32 * 1024 ** 2;
 
 const answerSchema = z.object({
@@ -52,7 +52,7 @@ type Sibling = z.infer<typeof answerSchema>['siblings'][number];
 
 /** Null for what cannot be checked, or lies where no file of ours may lie. */
 function fileOf({ rfilename: path, size, blobId, lfs }: Sibling): HubFile | null {
-  if (!SAFE_PATH.test(path) || path.split('/').includes('..')) return null;
+  if (!isPlainPath(path)) return null;
   if (lfs) return { path, bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.sha256 } };
   if (typeof size !== 'number' || !blobId) return null;
   return { path, bytes: size, hash: { kind: 'git', hex: blobId } };

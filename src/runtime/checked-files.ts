@@ -2,11 +2,9 @@
  * The hashes of a model's files. Hashing a gigabyte takes seconds, which a process that takes the place of a dead one
  * does not have. So a file is hashed again only when it may have changed.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline as pump } from 'node:stream/promises';
 import type { Manifest } from '../contract/model.ts';
+import { sha256OfFile } from '../files/hash-file.ts';
 
 /**
  * Throws when a file has not the hash that the manifest says. `known` is what earlier checks have returned, each
@@ -25,7 +23,7 @@ export async function checkFiles(
     const { ino, size, mtimeMs, ctimeMs } = await stat(path);
     const entry = [path, ino, size, mtimeMs, ctimeMs, sha256].join(' ');
     if (!known.has(entry)) {
-      const found = await hashOf(path);
+      const found = await sha256OfFile(path);
       if (found !== sha256) {
         throw new Error(`files.${role}: sha256 is ${found}, but the manifest says ${sha256}`);
       }
@@ -33,10 +31,4 @@ export async function checkFiles(
     checked.push(entry);
   }
   return checked;
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pump(createReadStream(path), hash);
-  return hash.digest('hex');
 }

@@ -4,8 +4,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { openSession } from '../../onnx/session.ts';
-import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
-import { decodeImage, UnreadableImageError } from '../shared/image.ts';
+import type { Pipeline, PipelineSettings } from '../definition.ts';
+import { decodeImage } from '../shared/image.ts';
 import { detectLines } from './detection.ts';
 import { cornersOf } from './geometry.ts';
 import { inReadingOrder } from './reading-order.ts';
@@ -29,14 +29,7 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
   return {
     async infer({ input, options }, context) {
       const { min_confidence: minConfidence } = options as OcrOptions;
-      const image = await decodeImage(input['image'] as Uint8Array, settings.limits).catch(
-        (error: unknown) => {
-          if (error instanceof UnreadableImageError) {
-            throw new InvalidInputError(error.message, { cause: error });
-          }
-          throw error;
-        },
-      );
+      const image = await decodeImage(input['image'] as Uint8Array, settings.limits);
       context.report(0, 'looking for lines');
       const found = inReadingOrder(await detectLines(detection, image));
       const lines: OcrOutput['lines'] = [];

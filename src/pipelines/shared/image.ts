@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import type { MediaLimits } from '../definition.ts';
+import { InvalidInputError, type MediaLimits } from '../definition.ts';
 
 /** An upright image as 8-bit RGB, row-major, three bytes a pixel. */
 export interface RgbImage {
@@ -16,17 +16,13 @@ export interface Region {
   readonly height: number;
 }
 
-export class UnreadableImageError extends Error {
-  override readonly name = 'UnreadableImageError';
-}
-
 /** The scale of network inputs: 0 to 255 → -1 to 1. */
 export const HALF_RANGE = 127.5;
 
 sharp.concurrency(1); // parallelism comes from model processes, each of which owns its threads
 sharp.cache(false); // the same image never comes twice
 
-/** Decodes a whole image; transparency becomes white paper. Throws `UnreadableImageError`. */
+/** Decodes a whole image; transparency becomes white paper. Throws `InvalidInputError`. */
 export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promise<RgbImage> {
   try {
     const { data, info } = await sharp(bytes, {
@@ -42,7 +38,7 @@ export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promi
     return { data, width: info.width, height: info.height };
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new UnreadableImageError(`the image cannot be decoded: ${reason}`, { cause: error });
+    throw new InvalidInputError(`the image cannot be decoded: ${reason}`, { cause: error });
   }
 }
 

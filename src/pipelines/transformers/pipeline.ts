@@ -9,7 +9,7 @@ import { env, LogLevel, pipeline, RawImage } from '@huggingface/transformers';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
 import { decodeMono } from '../shared/audio.ts';
 import { SAMPLE_RATE } from '../shared/audio-piece.ts';
-import { decodeImage, UnreadableImageError } from '../shared/image.ts';
+import { decodeImage } from '../shared/image.ts';
 import { settingsOf } from './schema.ts';
 import type { LibraryPipeline, Tools } from './task.ts';
 
@@ -38,11 +38,8 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
     },
   })) as unknown as LibraryPipeline;
   const readImage = async (bytes: Uint8Array) => {
-    const image = await decodeImage(bytes, limits).catch((error: unknown) => {
-      if (!(error instanceof UnreadableImageError)) throw error;
-      throw new InvalidInputError(error.message, { cause: error });
-    });
-    return new RawImage(image.data, image.width, image.height, 3);
+    const { data, width, height } = await decodeImage(bytes, limits);
+    return new RawImage(data, width, height, 3);
   };
   const tools: Tools = { pipe, settings: options, readImage, readAudio };
   return {

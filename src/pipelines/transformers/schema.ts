@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { plainMessage } from '../../contract/issue-message.ts';
-import type { Manifest } from '../../contract/model.ts';
+import { isPlainPath, type Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import type { TransformersTask } from './task.ts';
 import { automaticSpeechRecognition } from './tasks/automatic-speech-recognition.ts';
@@ -107,8 +107,8 @@ export const describeTransformers: DescribePipeline = (manifest) => {
 /** The library opens files by their names, so each must lie where it looks, and be known by its hash. */
 function checkFiles({ files }: Manifest, { always, graphs }: ReturnType<typeof neededFiles>): void {
   for (const [role, { path, sha256 }] of Object.entries(files)) {
-    const isWithin = /^[\w.-]+(?:\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
-    if (!isWithin) throw new Error(`files.${role}: ${path} must lie in the folder of the version`);
+    if (!isPlainPath(path))
+      throw new Error(`files.${role}: ${path} must lie in the folder of the version`);
     if (sha256 === undefined) throw new Error(`files.${role}: needs its sha256`);
   }
   const named = new Set(Object.values(files).map(({ path }) => path));
