@@ -2,17 +2,20 @@
  * Makes a version of a model from files of a hub or of a folder. They are gathered in a hidden folder, which nobody
  * serves, and become a version by one rename. What was gathered before is kept for the next try.
  */
-import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { parseModelVersion } from '../contract/model.ts';
 import { sha256OfFile } from '../files/hash-file.ts';
 import { makeFolder } from '../files/make-folder.ts';
+import { readSmallFile } from '../files/small-file.ts';
 import type { Dtype } from '../pipelines/index.ts';
 import { checkFile, download } from './download.ts';
 import { HubError } from './hub-error.ts';
 import type { HubFile, HubRepository } from './repository.ts';
 import type { Hub } from './request.ts';
 import { selectFiles } from './selection.ts';
+
+const MAX_MANIFEST_BYTES = 1024 ** 2;
 
 export interface InstallOptions {
   /** The folder of models. */
@@ -93,6 +96,7 @@ async function install(
   const manifest = { pipeline: 'transformers', options: { task, dtype }, files, license, source };
   for (const earlier of versions) {
     if (await isSame(join(home, String(earlier)), manifest)) {
+      await rm(partial, { recursive: true }); // a second copy of what is there
       return { folder: join(home, String(earlier)), version: earlier, isNew: false };
     }
   }
@@ -123,7 +127,11 @@ async function filesIn(folder: string): Promise<readonly string[]> {
 
 /** Whether a version has the same files for the same purpose. */
 async function isSame(folder: string, { options, files }: { options: object; files: object }) {
-  const text = await readFile(join(folder, 'model.json'), 'utf8').catch(() => '{}');
-  const there = JSON.parse(text) as { options?: object; files?: object };
-  return JSON.stringify([there.options, there.files]) === JSON.stringify([options, files]);
+  try {
+    const text = await readSmallFile(join(folder, 'model.json'), MAX_MANIFEST_BYTES);
+    const there = JSON.parse(text ?? '{}') as { options?: object; files?: object };
+    return JSON.stringify([there.options, there.files]) === JSON.stringify([options, files]);
+  } catch {
+    return false; // a version that is damaged, or somebody else's
+  }
 }

@@ -83,13 +83,18 @@ test('a model is pulled by one command, and says the same as where it comes from
 
 test('pulled again, it is there already; of other files it is the next version', async () => {
   await pull('org/tiny');
+  await mkdir(join(models, 'tiny/7'));
+  await writeFile(join(models, 'tiny/7/model.json'), '{ damaged');
   const again = await pull('org/tiny');
+  const left = await readdir(join(models, 'tiny'));
+  await rm(join(models, 'tiny/7'), { recursive: true });
   const config = Buffer.concat([files['config.json'] ?? Buffer.alloc(0), Buffer.from(' ')]);
   await hub.close();
   hub = await startHub({ ...files, 'config.json': config });
   const changed = await pull('org/tiny');
 
   expect(again.text).toContain(`${models}/tiny/1 is this very model already.`);
+  expect(left.toSorted()).toEqual(['1', '7']); // no second copy
   expect(changed.text).toContain(`${models}/tiny/2 is version 2.`);
   expect(await served()).toEqual([
     { name: 'tiny', version: 2 },
