@@ -4,6 +4,7 @@
  */
 import { ModelRepository } from '../src/models/repository.ts';
 import { openTransformers } from '../src/pipelines/transformers/pipeline.ts';
+import { ItemContext } from '../src/runtime/item-context.ts';
 import { latencyMs } from './pairs.ts';
 
 const version = (await ModelRepository.open(['models'])).find('sentiment', null);
@@ -15,17 +16,19 @@ const item = {
   options: { top_k: 5 },
 };
 const batch = Array.from({ length: 32 }, () => item);
+const context = new ItemContext(0, null, () => {});
+const contexts = batch.map(() => context);
 const BATCHES = 60;
 
 process.on('message', (question) => {
   void (async () => {
     if (question === 'one') {
-      const one = async () => await pipeline.infer(item, { report: () => {} });
+      const one = async () => await pipeline.infer(item, context);
       process.send?.(await latencyMs(300, one));
       return;
     }
     const startedAt = performance.now();
-    for (let count = 0; count < BATCHES; count++) await pipeline.inferBatch?.(batch);
+    for (let count = 0; count < BATCHES; count++) await pipeline.inferBatch?.(batch, contexts);
     process.send?.((BATCHES * batch.length) / ((performance.now() - startedAt) / 1000));
   })();
 });

@@ -46,7 +46,9 @@ export async function infer(
     isAlone: false,
     runTimeoutMs: 600_000,
     signal: new AbortController().signal,
+    before: null,
     onProgress: () => {},
+    onPart: () => {},
   });
 }
 

@@ -5,9 +5,11 @@ import {
   messageOf,
   type AttemptReport,
   cutMessage,
+  type FailureDetail,
   FAILURES,
   type FailureCode,
 } from '../contract/failure.ts';
+import type { WorkSoFar } from '../contract/work.ts';
 import {
   InferenceStoppedError,
   InvalidInputError,
@@ -32,10 +34,12 @@ interface Translation {
   readonly isSurprise?: boolean;
   /** What the client is told, where the error's own message is for the operator. */
   readonly message?: string;
+  /** See `FailureDetail`. */
+  readonly reason?: string | null;
 }
 
 function translate(error: unknown): Translation {
-  if (error instanceof InvalidInputError) return { code: 'invalid_input' };
+  if (error instanceof InvalidInputError) return { code: 'invalid_input', reason: error.reason };
   if (error instanceof OutputTooLargeError) return { code: 'output_too_large' };
   if (error instanceof RunTimeoutError) return { code: 'run_timeout', isShared: error.isShared };
   if (error instanceof OutOfMemoryError) {
@@ -63,12 +67,19 @@ function translate(error: unknown): Translation {
   return { code: 'internal', isSurprise: true };
 }
 
-/** What the infer activity throws for `error`; `report` travels along to the workflow. */
-export function toApplicationFailure(error: unknown, report: AttemptReport): ApplicationFailure {
+/** What the infer activity tells the workflow in its failure. */
+export interface AttemptFacts {
+  readonly report: AttemptReport;
+  readonly partial: WorkSoFar | null;
+}
+
+/** What the infer activity throws for `error`; `facts` travel along to the workflow. */
+export function toApplicationFailure(error: unknown, facts: AttemptFacts): ApplicationFailure {
   const translation = translate(error);
-  const { code, retryAfterMs, isShared = false, isSurprise = false } = translation;
+  const { code, retryAfterMs, isShared = false, isSurprise = false, reason = null } = translation;
   return applicationFailure(code, translation.message ?? messageOf(error), {
-    report,
+    ...facts,
+    reason,
     isShared,
     isSurprise,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
@@ -80,8 +91,8 @@ export function toApplicationFailure(error: unknown, report: AttemptReport): App
 export function applicationFailure(
   code: FailureCode,
   message: string,
-  details: {
-    readonly report: AttemptReport;
+  details: AttemptFacts & {
+    readonly reason?: string | null;
     readonly isShared?: boolean;
     readonly isSurprise?: boolean;
     readonly retryAfterMs?: number;
@@ -92,12 +103,22 @@ export function applicationFailure(
     type: code,
     message: cutMessage(message),
     nonRetryable: !isRetried(code, details.isShared ?? false),
-    details: [details.report],
+    details: detailsOf(details),
     ...(details.retryAfterMs === undefined ? {} : { nextRetryDelay: details.retryAfterMs }),
     ...(details.cause === undefined ? {} : { cause: details.cause }),
     ...(details.isSurprise === true ? {} : { category: ApplicationFailureCategory.BENIGN }),
   });
 }
+
+/** The details of a failure and of a cancellation. */
+export const detailsOf = ({
+  report,
+  partial,
+  reason = null,
+}: AttemptFacts & { readonly reason?: string | null }): [AttemptReport, FailureDetail] => [
+  report,
+  { partial, reason },
+];
 
 const isRetried = (code: FailureCode, isShared: boolean): boolean => {
   const { retried } = FAILURES[code];

@@ -1,11 +1,6 @@
 /* The infer activity: load the input, run the model, heartbeat, store the output. */
 import { type ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import {
-  type AttemptReport,
-  type InferHeartbeat,
-  type FailureCode,
-  POISON_DEATHS,
-} from '../contract/failure.ts';
+import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract/failure.ts';
 import type { InferRequest, InferResult } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import type { Metrics } from '../contract/prediction.ts';
@@ -20,11 +15,9 @@ import {
 } from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { applicationFailure, toApplicationFailure } from './failures.ts';
+import { Attempt } from './attempt.ts';
+import { applicationFailure, detailsOf, toApplicationFailure } from './failures.ts';
 import type { InputBudget } from './input-budget.ts';
-
-const FIRST_HEARTBEAT_MS = 50; // the workflow sees by it that an attempt has started
-const HEARTBEAT_INTERVAL_MS = 1000;
 
 /** Records the attempts in flight, so that another worker can report them when this one dies. */
 export interface InFlightAttempts {
@@ -44,6 +37,8 @@ export interface InferenceDependencies {
   readonly inputBudget: InputBudget;
   /** Told how each attempt has ended. */
   readonly onEnded: (model: ModelRef, outcome: AttemptOutcome) => void;
+  /** Told how long after its acceptance the first part of a prediction's work was done. */
+  readonly onFirstPart: (model: ModelRef, ms: number) => void;
 }
 
 /** How an attempt ended: well, or with the code of its failure. */
@@ -54,14 +49,14 @@ export type InferenceActivities = ReturnType<typeof createInferenceActivities>;
 export const createInferenceActivities = (dependencies: InferenceDependencies) => ({
   async infer(request: InferRequest): Promise<InferResult> {
     const leave = await dependencies.inFlight.enter(Context.current().info.taskToken, request.id);
-    const attempt = startAttempt(request, dependencies.worker);
     const model = modelRefOf(request);
+    const attempt = new Attempt(request, dependencies);
     try {
       const result = await inferAndStore(request, attempt, dependencies);
       dependencies.onEnded(model, 'succeeded');
       return result;
     } catch (error) {
-      const failure = failureOf(error, attempt);
+      const failure = await failureOf(error, attempt);
       const isCanceled = failure instanceof CancelledFailure;
       dependencies.onEnded(model, isCanceled ? 'canceled' : (failure.type as FailureCode));
       throw failure;
@@ -75,12 +70,14 @@ export const createInferenceActivities = (dependencies: InferenceDependencies) =
 async function inferAndStore(
   request: InferRequest,
   attempt: Attempt,
-  { runtime, store, engineInlineLimit, worker, inputBudget }: InferenceDependencies,
+  dependencies: InferenceDependencies,
 ): Promise<InferResult> {
+  const { runtime, store, engineInlineLimit, worker, inputBudget } = dependencies;
   const { info, cancellationSignal: signal } = Context.current();
   const giveBack = await inputBudget.take(storedBytes(request.input), signal);
   let inference: Inference;
   try {
+    const work = await attempt.openWork();
     inference = await runtime.infer(modelRefOf(request), {
       input: await loadInput(request.input, store),
       options: request.options,
@@ -88,7 +85,9 @@ async function inferAndStore(
       isAlone: attempt.report.alone,
       runTimeoutMs: request.runTimeoutMs,
       signal,
+      before: work.all,
       onProgress: (progress) => attempt.update({ progress }),
+      onPart: (part) => attempt.add(part),
     });
   } finally {
     giveBack();
@@ -106,16 +105,20 @@ async function inferAndStore(
   return {
     output,
     report: { ...attempt.report, progress: null },
-    metrics: { ...timesOf(request, attempt.report, inference), worker },
+    metrics: { ...timesOf(request, attempt.report, inference), worker, tokens: inference.tokens },
+    ...sinceOf(attempt),
   };
 }
+
+const sinceOf = ({ partial }: Attempt) =>
+  partial === null || partial.since === 1 ? {} : { since: partial.since };
 
 /** How long each part of a prediction took; the parts add up to `total_ms`. */
 function timesOf(
   { created_at: createdAt }: InferRequest,
   { started_at: startedAt }: AttemptReport,
   { loadMs, inferenceMs, batchSize, device }: Inference,
-): Omit<Metrics, 'worker'> {
+): Omit<Metrics, 'worker' | 'tokens'> {
   const startedAtMs = Date.parse(startedAt);
   const queueMs = Math.max(0, startedAtMs - Date.parse(createdAt)); // the clock of another machine may be ahead
   const inWorkerMs = Date.now() - startedAtMs;
@@ -150,63 +153,29 @@ async function loadInput(
   return Object.fromEntries(await Promise.all(fields));
 }
 
-interface Attempt {
-  readonly report: AttemptReport;
-  /** Changes the report; the next heartbeat carries it. */
-  update(change: Partial<AttemptReport>): void;
-  stop(): void;
-}
-
-/** Heartbeats on a timer, so that a busy device is never mistaken for a dead worker. */
-function startAttempt(request: InferRequest, worker: string): Attempt {
-  const context = Context.current();
-  const heartbeat = context.info.heartbeatDetails as InferHeartbeat | undefined;
-  const before = heartbeat?.report;
-  let report: AttemptReport = {
-    attempt: request.earlier.attempts + context.info.attempt,
-    activity_attempt: context.info.attempt,
-    started_at: new Date().toISOString(),
-    worker,
-    deaths: before?.deaths ?? request.earlier.deaths,
-    alone: before?.alone ?? request.earlier.alone,
-    progress: null,
-  };
-  const beat = () => context.heartbeat({ report, partial: null } satisfies InferHeartbeat);
-  let timer = setTimeout(() => {
-    beat();
-    timer = setInterval(beat, HEARTBEAT_INTERVAL_MS);
-  }, FIRST_HEARTBEAT_MS);
-  return {
-    get report() {
-      return report;
-    },
-    update(change) {
-      report = { ...report, ...change };
-      beat();
-    },
-    stop: () => clearTimeout(timer), // clears an interval as well
-  };
-}
-
-function failureOf(error: unknown, attempt: Attempt): ApplicationFailure | CancelledFailure {
+async function failureOf(
+  error: unknown,
+  attempt: Attempt,
+): Promise<ApplicationFailure | CancelledFailure> {
+  await attempt.settle();
   const { cancellationSignal, cancellationDetails } = Context.current();
   if (cancellationSignal.aborted) {
     if (cancellationDetails?.workerShutdown === true) {
       const message = 'its worker was shut down before the run was done';
-      return applicationFailure('worker_lost', message, { report: attempt.report });
+      return applicationFailure('worker_lost', message, attempt);
     }
-    return new CancelledFailure('canceled', [attempt.report]);
+    return new CancelledFailure('canceled', detailsOf(attempt));
   }
   if (wasShared(error)) {
     attempt.update({ alone: true }); // the heartbeat carries it to the next attempt
-    return toApplicationFailure(error, attempt.report);
+    return toApplicationFailure(error, attempt);
   }
-  if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt.report);
-  const deaths = attempt.report.deaths + 1;
+  if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt);
+  const deaths = attempt.hasAdded ? 1 : attempt.report.deaths + 1;
   attempt.update({ deaths });
-  if (deaths < POISON_DEATHS) return toApplicationFailure(error, attempt.report);
+  if (deaths < POISON_DEATHS) return toApplicationFailure(error, attempt);
   const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;
-  return applicationFailure('poison_input', message, { report: attempt.report });
+  return applicationFailure('poison_input', message, attempt);
 }
 
 /** Whether another inference of the same batch may have caused the failure. */

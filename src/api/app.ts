@@ -1,5 +1,6 @@
 /* The Express application: routes and the order they are tried in. No listening, no environment. */
 import express, { type Express } from 'express';
+import type { ModelRef } from '../contract/model.ts';
 import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -131,12 +132,20 @@ function assemble(dependencies: AppDependencies) {
     stop: dependencies.stop,
     cursors: new Cursors(dependencies.signer),
     deliveries: new Deliveries({ engine: deliveryEngine, reader, scheduleMs: webhookScheduleMs }),
-    follower: new Follower({ reader, predictions, logger }),
+    follower: followerOf(dependencies, reader),
     redeliveryRates: createRedeliveryRates(),
   };
   const unread = new Shares(maxBufferedBytes, hasSeveralTenants);
   return { forV1, answering, heavyWork, unread };
 }
+
+const followerOf = (
+  { repository, predictions, logger }: AppDependencies,
+  reader: PredictionReader,
+): Follower => {
+  const isStreaming = (model: ModelRef) => repository.streamedText(model) !== null;
+  return new Follower({ reader, predictions, logger, isStreaming });
+};
 
 const readerOf = (
   { engine, predictions, store, publicUrl, responseInlineLimit }: AppDependencies,

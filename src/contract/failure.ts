@@ -1,3 +1,5 @@
+import type { WorkSoFar } from './work.ts';
+
 /**
  * The one list of ways a prediction can fail. `retried`: the workflow tries again by itself
  * (`if_shared`: only when it ran in a batch with others, and then alone); `retryable`: the same
@@ -52,11 +54,21 @@ export interface AttemptReport {
   readonly progress: { readonly fraction: number; readonly message: string } | null;
 }
 
-/** The details of the infer activity's heartbeats. */
+/**
+ * The details of the infer activity's heartbeats. The partial is not part of the report, because results and
+ * failures hold the report, and histories hold those.
+ */
 export interface InferHeartbeat {
   readonly report: AttemptReport;
-  /** The output so far; no pipeline reports any yet. */
-  readonly partial: null;
+  /** What is done so far; null: nothing, or the model does not tell. */
+  readonly partial: WorkSoFar | null;
+}
+
+/** The second detail of the infer activity's failure, behind its report. */
+export interface FailureDetail {
+  readonly partial: WorkSoFar | null;
+  /** What is wrong with an invalid input, in one word for programs; null: nothing that has a word. */
+  readonly reason: string | null;
 }
 
 /** What the workflow tells a rescheduled activity about the earlier attempts. */
@@ -64,6 +76,8 @@ export interface EarlierAttempts {
   readonly attempts: number;
   readonly deaths: number;
   readonly alone: boolean;
+  /** What they have done; absent or null: nothing. */
+  readonly partial?: WorkSoFar | null;
 }
 
 const MAX_MESSAGE_CHARS = 1024;

@@ -98,4 +98,6 @@ export interface InferResult {
   readonly output: Stored;
   readonly report: AttemptReport;
   readonly metrics: Metrics;
+  /** The attempt that began with nothing (`WorkSoFar`); absent: 1, or its model does not tell its work. */
+  readonly since?: number;
 }

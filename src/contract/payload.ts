@@ -53,6 +53,9 @@ export const payloadKeys = {
     `predictions/${tenant}/${id}/output.${runId}.${attempt}`,
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
+  /** What was done of an inference when its attempt stored it for the `count`th time. */
+  work: ({ tenant, id }: Owner, runId: string, attempt: number, count: number) =>
+    `predictions/${tenant}/${id}/work.${runId}.${attempt}.${count}`,
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,

@@ -9,9 +9,13 @@ import {
   type AcceptedInput,
   type Ended,
   type InputReference,
+  type Metrics,
+  type PartialOutput,
   type Prediction,
+  type PredictionError,
   type RecordBase,
 } from './prediction.ts';
+import { textOf, type WorkSoFar } from './work.ts';
 
 export interface RecordSettings {
   /** Where clients reach the API; no slash at its end. */
@@ -24,6 +28,14 @@ export interface OutputMembers {
   readonly output_url: string | null;
 }
 
+/** What a record shows of some work without reading the store. */
+export const unreadPartial = (work: WorkSoFar | null | undefined): PartialOutput | null =>
+  work ? { attempt: work.attempt, offset: work.offset, text: textOf(work.tail) } : null;
+
+/** What was done of a prediction that ended without a result; null: nothing. */
+export const partialOf = (ended: Ended): WorkSoFar | null =>
+  ended.status === 'succeeded' ? null : (ended.partial ?? null);
+
 export const predictionUrl = (publicUrl: string, id: string): string =>
   `${publicUrl}/v1/predictions/${id}`;
 
@@ -32,7 +44,7 @@ export function recordBase(
   accepted: Accepted,
   ended: Ended | null,
   publicUrl: string,
-): Omit<RecordBase, 'attempt' | 'started_at'> {
+): Omit<RecordBase, 'attempt' | 'started_at' | 'partial_output'> {
   const { id } = accepted;
   const url = predictionUrl(publicUrl, id);
   return {
@@ -56,7 +68,6 @@ export function recordBase(
     queue_ttl: accepted.queue_ttl,
     run_timeout: accepted.run_timeout,
     deadline: accepted.deadline,
-    partial_output: null,
     created_at: accepted.created_at,
     deadline_at: accepted.deadline_at,
     urls: {
@@ -100,6 +111,7 @@ export function finalRecord(
   ended: Ended,
   output: OutputMembers,
   settings: RecordSettings,
+  partial: PartialOutput | null = unreadPartial(partialOf(ended)),
 ): Prediction {
   const base = {
     ...recordBase(accepted, ended, settings.publicUrl),
@@ -109,17 +121,28 @@ export function finalRecord(
     expires_at: new Date(expiresAtMs(accepted, ended)).toISOString(),
     progress: null,
     queue: null,
+    partial_output: partial,
   };
   switch (ended.status) {
     case 'succeeded':
-      return { ...base, status: ended.status, ...output, error: null, metrics: ended.metrics };
+      return { ...base, status: ended.status, ...output, error: null, metrics: metricsOf(ended) };
     case 'failed':
     case 'aborted':
-      return { ...base, status: ended.status, ...NO_OUTPUT, error: ended.error };
+      return { ...base, status: ended.status, ...NO_OUTPUT, error: errorOf(ended) };
     case 'canceled':
       return { ...base, status: ended.status, ...NO_OUTPUT, error: null };
   }
 }
+
+// Memos of earlier releases lack these members.
+const metricsOf = ({ metrics }: Extract<Ended, { status: 'succeeded' }>) => ({
+  ...metrics,
+  tokens: (metrics as Partial<Metrics>).tokens ?? null,
+});
+const errorOf = ({ error }: Extract<Ended, { status: 'failed' | 'aborted' }>) => ({
+  ...error,
+  reason: (error as Partial<PredictionError>).reason ?? null,
+});
 
 const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
 

@@ -14,6 +14,7 @@
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
 import type { Receivers, RequestedWebhook } from './receivers.ts';
+import type { WorkSoFar } from './work.ts';
 
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
 export type AcceptedInput = Stored | { readonly kind: 'url'; readonly source: InputSource };
@@ -65,6 +66,8 @@ export interface PredictionError {
   readonly retryable: boolean;
   /** The attempt that failed; 0 when none ever started. */
   readonly attempt: number;
+  /** What is wrong with an invalid input, in one word for programs; null: nothing that has a word. */
+  readonly reason: string | null;
 }
 
 export interface Metrics {
@@ -80,6 +83,16 @@ export interface Metrics {
   readonly batch_size: number;
   readonly device: string;
   readonly worker: string;
+  /** Null: the model does not count tokens. */
+  readonly tokens: TokenCount | null;
+}
+
+/** The tokens that a model has read and written. */
+export interface TokenCount {
+  readonly prompt: number;
+  readonly completion: number;
+  /** How many it wrote a second, without the reading of the prompt; null: it wrote none. */
+  readonly per_second: number | null;
 }
 
 interface EndedBase {
@@ -96,9 +109,26 @@ export type Ended =
       readonly status: 'succeeded';
       readonly output: Stored;
       readonly metrics: Metrics;
+      /** See `WorkSoFar`; absent: 1, or its model does not tell its work. */
+      readonly since?: number;
     })
-  | (EndedBase & { readonly status: 'failed' | 'aborted'; readonly error: PredictionError })
-  | (EndedBase & { readonly status: 'canceled' });
+  | (EndedBase &
+      WithPartial & { readonly status: 'failed' | 'aborted'; readonly error: PredictionError })
+  | (EndedBase & WithPartial & { readonly status: 'canceled' });
+
+interface WithPartial {
+  /** What was done by then; absent: nothing. */
+  readonly partial?: WorkSoFar;
+}
+
+/** The output so far of a model that tells it while it runs. */
+export interface PartialOutput {
+  /** The attempt that told it. */
+  readonly attempt: number;
+  /** Where `text` begins in all the text so far, in UTF-16 code units: 0 unless the rest is too large to be shown. */
+  readonly offset: number;
+  readonly text: string;
+}
 
 export interface Progress {
   /** 0 to 1. */
@@ -149,7 +179,8 @@ export interface RecordBase {
   readonly queue_ttl: string;
   readonly run_timeout: string;
   readonly deadline: string;
-  readonly partial_output: null;
+  /** Null unless its model tells its output while it runs, and in a record that succeeded. */
+  readonly partial_output: PartialOutput | null;
   /** The latest attempt; 0 before the first. */
   readonly attempt: number;
   readonly created_at: string;
@@ -236,11 +267,13 @@ export const predictionError = (
   code: FailureCode,
   message: string,
   attempt: number,
+  reason: string | null = null,
 ): PredictionError => ({
   code,
   message: cutMessage(message),
   retryable: FAILURES[code].retryable,
   attempt,
+  reason,
 });
 
 /** A memo over 2 MiB would fail the workflow task for ever, so each half has a limit far below. */

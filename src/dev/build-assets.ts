@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { affineGraph, burnGraph, mlpGraph } from '../onnx/example-graphs.ts';
+import { writeBabble } from './babble.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -13,6 +14,8 @@ const { code } = await bundleWorkflowCode({
   logger: new DefaultLogger('WARN'),
 });
 await writeFile(join(root, 'dist', 'workflow-bundle.js'), code);
+
+await writeBabble(join(root, 'examples', 'models', 'babble', '1'));
 
 const examples = { affine: affineGraph, burn: burnGraph, mlp: mlpGraph };
 for (const [name, graph] of Object.entries(examples)) {

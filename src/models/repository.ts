@@ -7,6 +7,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
+import type { PipelineSchema } from '../pipelines/index.ts';
 import { readLayout } from './layout.ts';
 import {
   findFile,
@@ -23,6 +24,17 @@ export interface ModelVersion extends VersionContent {
   readonly folder: string;
   /** Differs when any of its files has changed. */
   readonly fingerprint: string;
+}
+
+/**
+ * Differs when a version computes something else than before, and is the same on every host when the manifest has
+ * the hashes of all files.
+ */
+export function identityOf({ manifest, fingerprint }: ModelVersion): string {
+  const { pipeline, files, options } = manifest;
+  const hashes = Object.entries(files).map(([role, { sha256 }]) => [role, sha256]);
+  const isPinned = hashes.every(([, sha256]) => sha256 !== undefined);
+  return JSON.stringify([pipeline, options, isPinned ? hashes : fingerprint]);
 }
 
 /** A version that cannot be served as it is. */
@@ -91,6 +103,11 @@ export class ModelRepository {
   find(name: string, version: number | null): ModelVersion | undefined {
     const versions = this.versionsOf(name);
     return version === null ? versions[0] : versions.find((each) => each.ref.version === version);
+  }
+
+  /** How a version tells its text while it writes it; null when it does not, or is not served. */
+  streamedText({ name, version }: ModelRef): PipelineSchema['streamedText'] {
+    return this.find(name, version)?.schema.streamedText ?? null;
   }
 
   /** The same among those that cannot be served. */

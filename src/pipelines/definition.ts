@@ -5,7 +5,9 @@
 import type { z } from 'zod';
 import type { Manifest } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
+import type { TokenCount } from '../contract/prediction.ts';
 import type { GraphSignature } from '../contract/tensor.ts';
+import type { Part } from '../contract/work.ts';
 
 /** The signatures of a model's graphs, by the role of their file in the manifest. */
 export type Graphs = Readonly<Record<string, GraphSignature>>;
@@ -59,6 +61,7 @@ export const PLAIN_INPUT = {
   normalize: requireObject,
   isLarge: () => false,
   bodies: {},
+  streamedText: null,
 } as const;
 
 function requireObject(input: unknown): Readonly<Record<string, unknown>> {
@@ -72,6 +75,7 @@ export interface PipelineSchema {
   readonly input: z.ZodObject;
   /** Every form that `normalize` takes, for people; null: only that of `input`. */
   readonly forms: z.ZodType | null;
+  /** One named `seed` is drawn at acceptance when it is not given, so that every attempt has the same. */
   readonly options: z.ZodObject;
   readonly output: z.ZodType;
   /** A small input that the model takes; null when there is none to show. */
@@ -91,6 +95,11 @@ export interface PipelineSchema {
    * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
    */
   readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
+  /**
+   * The text in an output of a model that tells its text while it runs, a part after the other, and stops between
+   * two parts when it is asked to; null: the model does its work in one piece.
+   */
+  readonly streamedText: ((output: Json) => string) | null;
 }
 
 /** Every pipeline's schema.ts exports one of these; it throws when the manifest does not fit. */
@@ -106,9 +115,18 @@ export interface PipelineSettings {
   readonly limits: MediaLimits;
 }
 
-interface InferenceContext {
+/** What an inference is told while it runs, and what it tells. */
+export interface InferenceContext {
+  /** Aborted when nobody wants the result any more: a pipeline that works in parts throws its reason at the next. */
+  readonly signal: AbortSignal;
+  /** What earlier attempts have told with `emit`, as one part: it is not to be done again. Null: nothing. */
+  readonly before: Part | null;
   /** Tells how far the inference has come; `fraction` is 0 to 1. */
   report(fraction: number, message: string): void;
+  /** Tells a part of the work that is done. */
+  emit(part: Part): void;
+  /** Tells how many tokens the inference has taken in all. */
+  count(tokens: TokenCount): void;
 }
 
 /**
@@ -141,10 +159,19 @@ export interface Pipeline {
    * Runs several items of the same batch key as one; the outputs in their order. When it throws,
    * each item is run alone.
    */
-  inferBatch?(items: readonly PipelineInput[]): Promise<readonly PipelineOutput[]>;
+  inferBatch?(
+    items: readonly PipelineInput[],
+    contexts: readonly InferenceContext[],
+  ): Promise<readonly PipelineOutput[]>;
 }
 
 /** The input is at fault, and only decoding or running it could show that. */
 export class InvalidInputError extends Error {
   override readonly name = 'InvalidInputError';
+  /** What is wrong in one word, for programs; null: it has none. */
+  readonly reason: string | null;
+  constructor(message: string, options: ErrorOptions & { readonly reason?: string | null } = {}) {
+    super(message, options);
+    this.reason = options.reason ?? null;
+  }
 }

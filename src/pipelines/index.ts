@@ -9,6 +9,7 @@ import { describeVoiceActivity } from './voice-activity/schema.ts';
 export {
   EncodedOutput,
   type Graphs,
+  type InferenceContext,
   InvalidFieldError,
   InvalidInputError,
   InvalidMediaError,

@@ -2,14 +2,18 @@
  * Watching predictions for whoever listens: one watch for each prediction, however many listen. It
  * follows Temporal's result event for the end, and looks now and then for what changes before.
  */
+import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { type Accepted, isFinal, type Prediction } from '../contract/prediction.ts';
+import { endOf } from '../contract/work.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
-import type { PredictionReader } from './prediction-reader.ts';
+import type { Observation, PredictionReader } from './prediction-reader.ts';
 
 /** How late a listener may learn of progress … */
 const LOOK_EVERY_MS = 500;
+/** … or of a text that a model tells while it writes it … */
+const LOOK_AT_TEXT_EVERY_MS = 200;
 /** … unless very many predictions are watched: all looks together are at most so many a second. */
 const MAX_LOOKS_PER_S = 200;
 /** How long the engine may be away between two looks; it is asked again for as long as somebody listens. */
@@ -17,16 +21,17 @@ const PAUSE_WHEN_AWAY_MS = 2000;
 
 export interface FollowListener {
   /**
-   * The record, when its status or its progress has changed; the last one is final. An output that
-   * lies in the store is a reference.
+   * The record, when its status, its progress or its text has changed; the last one is final.
    */
-  onRecord(record: Prediction): void;
+  onRecord(observation: Observation): void;
   /** There is nothing more to come: it was deleted, or cannot be read any more. */
   onError(error: unknown): void;
 }
 
 export interface FollowerDependencies {
-  readonly reader: Pick<PredictionReader, 'read'>;
+  readonly reader: Pick<PredictionReader, 'observe'>;
+  /** Whether a model tells its text while it writes it. */
+  readonly isStreaming: (model: ModelRef) => boolean;
   readonly predictions: Pick<PredictionEngine, 'waitForEnd'>;
   readonly logger: Logger;
 }
@@ -83,15 +88,14 @@ export class Follower {
     );
     try {
       while (!signal.aborted) {
-        const record = await this.#read(id, tenant);
-        const state = record === null ? watch.shown : stateOf(record);
-        if (record !== null && state !== watch.shown) {
+        const seen = await this.#observe(id, tenant);
+        const state = seen === null ? watch.shown : stateOf(seen);
+        if (seen !== null && state !== watch.shown) {
           watch.shown = state;
-          for (const listener of listeners) listener.onRecord(record);
-          if (isFinal(record)) break;
+          for (const listener of listeners) listener.onRecord(seen);
+          if (isFinal(seen.record)) break;
         }
-        const pauseMs = record === null ? PAUSE_WHEN_AWAY_MS : this.#pauseMs();
-        await pause.begin(pauseMs);
+        await pause.begin(seen === null ? PAUSE_WHEN_AWAY_MS : this.#pauseMs(seen.record));
       }
     } catch (error) {
       logger.debug({ err: error, prediction: id }, 'a watch ended');
@@ -102,14 +106,16 @@ export class Follower {
     }
   }
 
-  #pauseMs(): number {
-    return Math.max(LOOK_EVERY_MS, (1000 * this.#watches.size) / MAX_LOOKS_PER_S);
+  #pauseMs(record: Prediction): number {
+    const isStreaming = this.#dependencies.isStreaming(modelRefOf(record));
+    const everyMs = isStreaming ? LOOK_AT_TEXT_EVERY_MS : LOOK_EVERY_MS;
+    return Math.max(everyMs, (1000 * this.#watches.size) / MAX_LOOKS_PER_S);
   }
 
   /** Null: the engine is away. */
-  async #read(id: string, tenant: string): Promise<Prediction | null> {
+  async #observe(id: string, tenant: string): Promise<Observation | null> {
     try {
-      return await this.#dependencies.reader.read(id, tenant, null); // many may listen, few want it
+      return await this.#dependencies.reader.observe(id, tenant);
     } catch (error) {
       if (error instanceof EngineUnavailableError) return null;
       throw error;
@@ -118,9 +124,19 @@ export class Follower {
 }
 
 /** What a look may find changed. */
-const stateOf = (record: Prediction): string => {
+const stateOf = ({ record, work }: Observation): string => {
   const { status, attempt, progress, queue, priority, queue_ttl: queueTtl, deadline } = record;
-  return JSON.stringify([status, attempt, progress, queue?.reason, priority, queueTtl, deadline]);
+  const text = work && [work.attempt, endOf(work)];
+  return JSON.stringify([
+    status,
+    attempt,
+    progress,
+    queue?.reason,
+    priority,
+    queueTtl,
+    deadline,
+    text,
+  ]);
 };
 
 /** A pause that something may end early, also before it has begun. */

@@ -6,16 +6,20 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { HistoryEntry } from '../contract/history.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
-import type { Accepted, Ended, Prediction } from '../contract/prediction.ts';
+import type { Accepted, Ended, PartialOutput, Prediction } from '../contract/prediction.ts';
 import {
   expiresAtMs,
   finalRecord,
+  partialOf,
   recordBase,
   type RecordSettings,
   unreadOutput,
+  unreadPartial,
 } from '../contract/prediction-record.ts';
+import { textOf, type WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import { readClaim } from '../storage/claims.ts';
+import { readWork } from '../storage/work.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -46,6 +50,15 @@ export interface ReaderDependencies extends RecordSettings {
   readonly responseInlineLimit: number;
 }
 
+/** A record, and what is done of it while it has no output. */
+export interface Observation {
+  /** An output that lies in the store is a reference, and of what is done only the end is shown. */
+  readonly record: Prediction;
+  readonly work: WorkSoFar | null;
+  /** The end, when it has come. */
+  readonly ended: Ended | null;
+}
+
 type Running = Extract<Prediction, { completed_at: null }>;
 /** Counts the memory of an output that is read, and gives it a turn to be parsed. */
 export interface OutputRoom {
@@ -70,7 +83,19 @@ export class PredictionReader {
   async read(id: string, tenant: string, room: OutputRoom | null): Promise<Prediction> {
     const { description, accepted, ended } = await this.#describe(id, tenant);
     if (ended !== null) return await this.#finalRecord(accepted, ended, room);
-    return await this.#activeRecord(accepted, this.#runningState(accepted, description));
+    return await this.#activeRecord(accepted, this.#runningState(accepted, description), room);
+  }
+
+  /** A look at one prediction of a tenant, for whoever follows it; throws as `read`. */
+  async observe(id: string, tenant: string): Promise<Observation> {
+    const { description, accepted, ended } = await this.#describe(id, tenant);
+    if (ended !== null) {
+      const record = await this.#finalRecord(accepted, ended, null);
+      return { record, work: partialOf(ended), ended };
+    }
+    const state = this.#runningState(accepted, description);
+    const record = await this.#activeRecord(accepted, state, null);
+    return { record, work: state.partial, ended };
   }
 
   /** The two halves of a record, for what needs its payloads. */
@@ -98,7 +123,7 @@ export class PredictionReader {
   async justAccepted(accepted: Accepted): Promise<Prediction> {
     const isLater = accepted.start_after !== undefined;
     const state = isLater ? ({ ...NOT_STARTED, reason: 'scheduled' } as const) : NOT_STARTED;
-    return await this.#activeRecord(accepted, state);
+    return await this.#activeRecord(accepted, state, null);
   }
 
   /**
@@ -111,7 +136,7 @@ export class PredictionReader {
     if (current === null || current.runId !== row.runId) return null;
     const { accepted, ended } = foundIn(current, row.id);
     if (ended !== null) return await this.#listedRecord(accepted, ended, room);
-    return await this.#activeRecord(accepted, this.#runningState(accepted, current));
+    return await this.#activeRecord(accepted, this.#runningState(accepted, current), null);
   }
 
   async #listedRecord(
@@ -150,10 +175,15 @@ export class PredictionReader {
     });
   }
 
-  async #activeRecord(accepted: Accepted, state: RunningState): Promise<Running> {
+  async #activeRecord(
+    accepted: Accepted,
+    state: RunningState,
+    room: OutputRoom | null,
+  ): Promise<Running> {
     const { status, report, attempt } = state;
     const base = {
       ...recordBase(accepted, null, this.#dependencies.publicUrl),
+      partial_output: await this.#partialOutput(state.partial, room),
       attempt,
       started_at: report?.started_at ?? null,
       ...NOT_FINAL,
@@ -189,7 +219,25 @@ export class PredictionReader {
         output = { output: JSON.parse(text) as Json, output_url: null };
       }
     }
-    return finalRecord(accepted, ended, output, this.#dependencies);
+    const partial = await this.#partialOutput(partialOf(ended), room);
+    return finalRecord(accepted, ended, output, this.#dependencies, partial);
+  }
+
+  /** All text so far; without a room, or when that is too large or lost, its end. */
+  async #partialOutput(
+    work: WorkSoFar | null,
+    room: OutputRoom | null,
+  ): Promise<PartialOutput | null> {
+    const { store, responseInlineLimit } = this.#dependencies;
+    const head = work?.head ?? null;
+    if (work === null || room === null || head === null || head.bytes > responseInlineLimit) {
+      return unreadPartial(work);
+    }
+    room.take(head.bytes);
+    await room.turn(head.bytes);
+    const all = await readWork(work, store).catch(lostWork);
+    if (all === null) return unreadPartial(work);
+    return { attempt: work.attempt, offset: 0, text: textOf(all) };
   }
 
   #runningState(accepted: Accepted, description: WorkflowExecutionDescription): RunningState {
@@ -219,6 +267,12 @@ function foundIn(description: WorkflowExecutionDescription, id: string): Predict
 function ownOnly(found: PredictionMemo, tenant: string): PredictionMemo {
   if (found.accepted.tenant === tenant) return found;
   throw new WorkflowMissingError(found.accepted.id);
+}
+
+/** Work that is no longer whole in the store; any other error is the store's. */
+function lostWork(error: unknown): null {
+  if (error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError) return null;
+  throw error;
 }
 
 const NOT_FINAL = {

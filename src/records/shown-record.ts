@@ -39,7 +39,7 @@ const hiddenInput = ({ input, urls }: Prediction): Prediction['input'] =>
 export const withoutOutput = (record: Prediction): Prediction =>
   record.status === 'succeeded'
     ? { ...record, output: null, output_url: record.urls.output }
-    : record;
+    : { ...record, partial_output: null };
 
 const shownInput = ({ input, urls }: Prediction): Prediction['input'] =>
   Object.fromEntries(

@@ -4,13 +4,16 @@
  *
  *  R1  A canceled item of a shared batch is only dropped: the others go on.
  *  R2  When nobody is left, or the run timeout passes, the process is killed; what was in it until
- *      then is settled when the process is gone, so that the device is free.
+ *      then is settled when the process is gone, so that the device is free. A process that can stop between two
+ *      parts of its work is asked first, and keeps its model when it does so in time.
  *  R3  A failure of a batch with several items says so (`isShared`): each item may succeed alone.
  *  R4  A process that does not take its input (it was stopped by its host, say) has not run it: it is
  *      replaced, and nothing counts against the input.
  */
+import type { TokenCount } from '../contract/prediction.ts';
 import type { FromProcess, ItemOutcome } from './protocol.ts';
 import {
+  type BatchFacts,
   type Inference,
   InferenceFailedError,
   InferenceStoppedError,
@@ -42,6 +45,7 @@ export interface BatchResult {
       }
     | Extract<ItemOutcome, { status: 'failed' }>
   )[];
+  readonly tokens: readonly (TokenCount | null)[];
   readonly inferenceMs: number;
 }
 
@@ -51,8 +55,10 @@ export interface BatchRunOptions {
   readonly device: string;
   /** Kills the process that runs the batch. */
   readonly kill: () => void;
-  /** Called with the duration of the batch when it is done. */
-  readonly onDone: (inferenceMs: number) => void;
+  /** Asks the process to stop working on an item; absent: it could not do so. */
+  readonly cancel?: (item: number) => void;
+  /** Called with the duration of the batch and its tokens when it is done. */
+  readonly onDone: (facts: Omit<BatchFacts, 'queueMs'>) => void;
   /** For each item, how long it waited for its model to be loaded; see `Inference`. */
   readonly loadMs?: readonly (number | null)[];
   readonly takePatienceMs?: number;
@@ -61,6 +67,8 @@ export interface BatchRunOptions {
 /** Taking an input means reading a message and a file in memory; that is quick even on a busy machine. */
 const TAKE_PATIENCE_MS = 10_000;
 const RETRY_UNTAKEN_MS = 100;
+/** How long a process may go on that was asked to stop. */
+const STOP_PATIENCE_MS = 1000;
 
 export class BatchRun {
   readonly size: number;
@@ -69,6 +77,7 @@ export class BatchRun {
   readonly #items: (BatchItem | null)[];
   readonly #timer: NodeJS.Timeout;
   readonly #takeTimer: NodeJS.Timeout;
+  #stopTimer: NodeJS.Timeout | undefined;
   #isTaken = false;
   #killed: { readonly cause: RestartCause; readonly error: unknown } | null = null;
 
@@ -118,13 +127,19 @@ export class BatchRun {
     this.#items[item]?.request.onProgress(progress);
   }
 
-  /** The process is done: every item that is still wanted gets its outcome. */
-  done({ outcomes, inferenceMs }: BatchResult): void {
-    this.#options.onDone(inferenceMs);
+  /** A part of the work that the process has done. */
+  part({ item, part }: Extract<FromProcess, { type: 'partial' }>): void {
+    this.#items[item]?.request.onPart(part);
+  }
+
+  /** The process is done: every item gets its outcome, and the reason of its signal if it was stopped. */
+  done({ outcomes, tokens, inferenceMs }: BatchResult): void {
+    this.#options.onDone({ inferenceMs, tokens });
     this.#settle((item, index) => {
       const outcome = outcomes[index];
       if (outcome?.status !== 'succeeded') {
-        item.reject(errorOf(outcome));
+        const { signal } = item.request;
+        item.reject(signal.aborted ? signal.reason : errorOf(outcome));
         return;
       }
       const { output, mediaType } = outcome;
@@ -135,6 +150,7 @@ export class BatchRun {
         loadMs: this.#options.loadMs?.[index] ?? null,
         batchSize: this.size,
         device: this.#options.device,
+        tokens: tokens[index] ?? null,
       });
     });
   }
@@ -159,11 +175,22 @@ export class BatchRun {
     if (this.#killed !== null || index === -1) return;
     const { reason } = item.request.signal;
     if (this.#items.filter((other) => other !== null).length === 1) {
-      this.#kill('canceled', reason); // R2
+      this.#stop(index, reason); // R2
       return;
     }
     this.#items[index] = null; // R1
     item.reject(reason);
+  }
+
+  #stop(index: number, reason: unknown): void {
+    const { cancel } = this.#options;
+    if (cancel === undefined) {
+      this.#kill('canceled', reason);
+      return;
+    }
+    if (this.#stopTimer !== undefined) return; // it was asked
+    this.#stopTimer = setTimeout(() => this.#kill('canceled', reason), STOP_PATIENCE_MS);
+    cancel(index);
   }
 
   get #isShared(): boolean {
@@ -179,6 +206,7 @@ export class BatchRun {
   #settle(tell: (item: BatchItem, index: number) => void): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#takeTimer);
+    clearTimeout(this.#stopTimer);
     for (const [index, item] of this.#items.entries()) {
       this.#items[index] = null;
       if (item !== null) tell(item, index);
@@ -189,10 +217,10 @@ export class BatchRun {
 /** The same in a shared batch as alone: the process has already tried each item by itself. */
 function errorOf(outcome: Extract<ItemOutcome, { status: 'failed' }> | undefined): Error {
   if (outcome === undefined) return new InferenceFailedError('the model process lost an item');
-  const { error, message } = outcome;
+  const { error, message, reason } = outcome;
   switch (error) {
     case 'invalid_input':
-      return new InvalidInputError(message);
+      return new InvalidInputError(message, { reason });
     case 'output_too_large':
       return new OutputTooLargeError(message);
     case 'out_of_memory':

@@ -42,5 +42,5 @@ export function takeOutputs(message: DoneMessage, lane: Lane): BatchResult | nul
       ? { ...outcome, output: taken.next().value as Uint8Array }
       : outcome,
   );
-  return { outcomes, inferenceMs: message.inferenceMs };
+  return { outcomes, tokens: message.tokens, inferenceMs: message.inferenceMs };
 }

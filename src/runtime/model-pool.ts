@@ -9,6 +9,7 @@ import type { BatchItem, BatchRun } from './batch-run.ts';
 import type { Confinement } from './confinement.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import {
+  type BatchFacts,
   type Inference,
   type InferenceRequest,
   InferenceStoppedError,
@@ -155,12 +156,13 @@ export class ModelPool {
   }
 
   #newSupervisor(): Supervisor {
-    const { manifest, files, graphs, ref } = this.version;
+    const { manifest, files, graphs, ref, schema } = this.version;
     const { device, maxPixels, maxOutputBytes, environment, logger } = this.#options;
     const { observer, processFile, loadTimeoutMs, takePatienceMs, confinement } = this.#options;
     return new Supervisor({
       label: this.#label,
       settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
+      stopsWhenAsked: schema.streamedText !== null,
       checkedFiles: this.#checkedFiles,
       processFile: processFile ?? fileURLToPath(new URL('./process.js', import.meta.url)),
       environment,
@@ -229,15 +231,15 @@ export class ModelPool {
     const startedAtMs = Date.now();
     const queueMs = batch.map(({ arrivedAtMs }) => startedAtMs - arrivedAtMs);
     const loadMs = batch.map(({ arrivedAtMs }) => replica.loadMsSince(arrivedAtMs));
-    const onDone = (inferenceMs: number) => this.#count(queueMs, inferenceMs);
+    const onDone = (facts: Omit<BatchFacts, 'queueMs'>) => this.#count({ queueMs, ...facts });
     const run = replica.run(batch, { onDone, loadMs });
     for (const waiting of batch) waiting.run = run;
   }
 
-  #count(queueMs: readonly number[], inferenceMs: number): void {
-    this.#latestMs.push(inferenceMs);
+  #count(facts: BatchFacts): void {
+    this.#latestMs.push(facts.inferenceMs);
     if (this.#latestMs.length > LATEST_RUNS) this.#latestMs.shift();
-    this.#options.observer?.batchDone(this.version.ref, { queueMs, inferenceMs });
+    this.#options.observer?.batchDone(this.version.ref, facts);
   }
 
   #rejectIfUnavailable(): void {

@@ -34,7 +34,9 @@ export async function inferOnce(options: OneInferenceOptions): Promise<Inference
       isAlone: true,
       runTimeoutMs: timeoutMs,
       signal: AbortSignal.timeout(timeoutMs),
+      before: null,
       onProgress: () => {},
+      onPart: () => {},
     });
   } finally {
     await runtime.close();

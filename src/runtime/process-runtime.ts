@@ -2,12 +2,13 @@
 import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
 import { ModelPool, type PoolOptions } from './model-pool.ts';
-import type { ModelVersion } from '../models/repository.ts';
+import { identityOf, type ModelVersion } from '../models/repository.ts';
 import {
   type Inference,
   type InferenceRequest,
   type ModelRuntime,
   ModelUnavailableError,
+  type VersionFacts,
 } from './runtime.ts';
 
 const NOT_SERVED_RETRY_MS = 10_000;
@@ -49,6 +50,12 @@ export class ProcessModelRuntime implements ModelRuntime {
     const pool = this.#pools.get(label);
     if (pool !== undefined) return await pool.infer(request);
     throw new ModelUnavailableError(`${label} is not served here`, NOT_SERVED_RETRY_MS);
+  }
+
+  factsOf(model: ModelRef): VersionFacts | null {
+    const version = this.#pools.get(formatModelRef(model))?.version;
+    if (version === undefined) return null;
+    return { identity: identityOf(version), isStreaming: version.schema.streamedText !== null };
   }
 
   /** False while a version cannot be loaded, or is not served at all. */

@@ -15,6 +15,7 @@ import {
   type PipelineSchema,
 } from '../pipelines/index.ts';
 import { checkFiles } from './checked-files.ts';
+import { ItemContext } from './item-context.ts';
 import { type Bytes, Lane } from './lane.ts';
 import {
   type FromProcess,
@@ -52,6 +53,8 @@ type Outcome =
   | Extract<ItemOutcome, { status: 'failed' }>;
 
 let loaded: Loaded | null = null;
+/** Of the batch that runs, for each of its items. */
+let contexts: readonly ItemContext[] = [];
 let inputLane = new Lane(null);
 let outputLane = new Lane(null);
 
@@ -60,7 +63,8 @@ const send = (message: FromProcess): void => {
 };
 
 process.on('message', (message: ToProcess) => {
-  void (message.type === 'load' ? load(message) : infer(message));
+  if (message.type === 'cancel') contexts[message.item]?.stop();
+  else void (message.type === 'load' ? load(message) : infer(message));
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
 
@@ -79,16 +83,19 @@ async function load({ settings, hasLanes, checkedFiles }: LoadMessage): Promise<
   }
 }
 
-async function infer({ inputs: packed, options: given }: InferMessage): Promise<void> {
+async function infer({ inputs: packed, options: given, before }: InferMessage): Promise<void> {
   if (loaded === null) throw new Error('an inference came before its model was loaded');
   send({ type: 'taken' });
   const startedAt = performance.now();
   const inputs = unpackInputs(packed, inputLane);
   const options = loaded.schema.options.parse(given); // they were checked at acceptance; this fills in the defaults
+  contexts = inputs.map((_input, item) => new ItemContext(item, before[item] ?? null, send));
   const together = inputs.length > 1 ? await runTogether(inputs, options, loaded) : null;
   const outcomes = together ?? (await runEach(inputs, options, loaded));
   const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  send({ type: 'done', outcomes: layDown(outcomes), inferenceMs });
+  const tokens = contexts.map((context) => context.tokens);
+  contexts = [];
+  send({ type: 'done', outcomes: layDown(outcomes), tokens, inferenceMs });
 }
 
 /** Large outputs go into the lane. */
@@ -110,7 +117,7 @@ async function runTogether(
 ): Promise<readonly Outcome[] | null> {
   try {
     const items = inputs.map((input) => ({ input: readFields(input), options }));
-    const outputs = await pipeline.inferBatch?.(items);
+    const outputs = await pipeline.inferBatch?.(items, contexts);
     return outputs?.map((output) => encode(output, settings)) ?? null;
   } catch {
     return null;
@@ -123,14 +130,15 @@ async function runEach(
   { pipeline, settings }: Loaded,
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const [item, input] of inputs.entries()) {
-    const report = (fraction: number, message: string) =>
-      send({ type: 'progress', item, progress: { fraction, message } });
+  for (const [item, context] of contexts.entries()) {
     try {
-      const output = await pipeline.infer({ input: readFields(input), options }, { report });
+      const input = readFields(inputs[item] ?? {});
+      const output = await pipeline.infer({ input, options }, context);
       outcomes.push(encode(output, settings));
     } catch (error) {
-      outcomes.push({ status: 'failed', error: kindOf(error), message: messageOf(error) });
+      outcomes.push(failureOf(error));
+    } finally {
+      context.flush();
     }
   }
   return outcomes;
@@ -149,7 +157,7 @@ function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outco
   }
   const size = parts === null ? 'more JSON than fits into a string' : `${length} bytes`;
   const message = `the output has ${size}, more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;
-  return { status: 'failed', error: 'output_too_large', message };
+  return { status: 'failed', error: 'output_too_large', message, reason: null };
 }
 
 /** The value as JSON; null when that is longer than a string can be. */
@@ -161,6 +169,13 @@ function toJsonParts(output: Json): readonly Uint8Array[] | null {
     throw error;
   }
 }
+
+const failureOf = (error: unknown): Outcome => ({
+  status: 'failed',
+  error: kindOf(error),
+  message: messageOf(error),
+  reason: error instanceof InvalidInputError ? error.reason : null,
+});
 
 function kindOf(error: unknown): ItemErrorKind {
   if (error instanceof InvalidInputError) return 'invalid_input';

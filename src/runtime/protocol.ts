@@ -6,7 +6,8 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Manifest } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
-import type { Progress } from '../contract/prediction.ts';
+import type { Progress, TokenCount } from '../contract/prediction.ts';
+import type { Part } from '../contract/work.ts';
 import type { Graphs } from '../pipelines/index.ts';
 import type { Bytes, Lane } from './lane.ts';
 
@@ -48,7 +49,7 @@ export function readField(value: FieldValue): unknown {
 /** The fields of one inference of a batch. */
 export type ItemInput = Readonly<Record<string, FieldValue>>;
 
-/** Supervisor → process. The first message is `load`; then one `infer` at a time. */
+/** Supervisor → process. The first message is `load`; then one `infer` at a time, and `cancel` while it runs. */
 export type ToProcess =
   | {
       readonly type: 'load';
@@ -63,15 +64,32 @@ export type ToProcess =
       readonly inputs: readonly WireInput[];
       /** The options of every item: inferences with different options never share a batch. */
       readonly options: Readonly<Record<string, Json>>;
-    };
+      /** For each item what earlier attempts have done of it; null: nothing. */
+      readonly before: readonly (Part | null)[];
+    }
+  /** Nobody wants the result of an item of the batch any more. */
+  | { readonly type: 'cancel'; readonly item: number };
 
 /** Fields as they travel: their bytes may lie in the lane. */
 export type WireInput = Readonly<Record<string, WireField>>;
 type WireField = Value | { readonly kind: 'json' | 'media'; readonly bytes: Bytes };
 
-/** Writes the bytes of a batch into the lane. */
-export function packInputs(inputs: readonly ItemInput[], lane: Lane): readonly WireInput[] {
-  return mapBytes<Uint8Array>(inputs, (all) => lane.put(all.map((bytes) => [bytes])));
+/** Asks for a batch; writes the bytes of its inputs into the lane. */
+export function inferMessage(
+  requests: readonly {
+    readonly input: ItemInput;
+    readonly options: Readonly<Record<string, Json>>;
+    readonly before: Part | null;
+  }[],
+  lane: Lane,
+): ToProcess {
+  const inputs = requests.map(({ input }) => input);
+  return {
+    type: 'infer',
+    inputs: mapBytes<Uint8Array>(inputs, (all) => lane.put(all.map((bytes) => [bytes]))),
+    options: requests[0]?.options ?? {}, // equal for all: part of the batch key
+    before: requests.map(({ before }) => before),
+  };
 }
 
 /** Reads the bytes of a batch from the lane. */
@@ -121,17 +139,27 @@ export type FromProcess =
   | { readonly type: 'load_failed'; readonly message: string }
   | { readonly type: 'taken' }
   | { readonly type: 'progress'; readonly item: number; readonly progress: Progress }
+  /** What an item has done since its last part. */
+  | { readonly type: 'partial'; readonly item: number; readonly part: Part }
   | {
       readonly type: 'done';
       /** One for each item, in their order. */
       readonly outcomes: readonly ItemOutcome[];
+      /** For each item; null: it counts none. */
+      readonly tokens: readonly (TokenCount | null)[];
       readonly inferenceMs: number;
     };
 
 /** The outcome of one item. Whatever it is, the process goes on. */
 export type ItemOutcome =
   | { readonly status: 'succeeded'; readonly output: Bytes; readonly mediaType: string }
-  | { readonly status: 'failed'; readonly error: ItemErrorKind; readonly message: string };
+  | {
+      readonly status: 'failed';
+      readonly error: ItemErrorKind;
+      readonly message: string;
+      /** See `InvalidInputError`. */
+      readonly reason: string | null;
+    };
 
 export type ItemErrorKind = 'invalid_input' | 'output_too_large' | 'out_of_memory' | 'internal';
 

@@ -1,7 +1,8 @@
 import type { ModelRef } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
-import type { Progress } from '../contract/prediction.ts';
+import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
+import type { Part } from '../contract/work.ts';
 import type { FieldValue } from './protocol.ts';
 
 /** One inference to run. */
@@ -15,11 +16,15 @@ export interface InferenceRequest {
   /** Counted from the moment the input is handed to a model process. */
   readonly runTimeoutMs: number;
   /**
-   * Stops the inference: it is dropped while it waits or runs with others, and its process is
-   * killed when nobody else is in its batch.
+   * Stops the inference: it is dropped while it waits or runs with others. When nobody else is in its batch, its
+   * process is asked to stop if its model works in parts, and killed if it does not do so.
    */
   readonly signal: AbortSignal;
+  /** What earlier attempts have done of it, as one part; null: nothing. */
+  readonly before: Part | null;
   readonly onProgress: (progress: Progress) => void;
+  /** Called with each part of the work that is done. */
+  readonly onPart: (part: Part) => void;
 }
 
 export interface Inference {
@@ -32,6 +37,15 @@ export interface Inference {
   readonly inferenceMs: number;
   readonly batchSize: number;
   readonly device: string;
+  /** Null: its model counts none. */
+  readonly tokens: TokenCount | null;
+}
+
+export interface VersionFacts {
+  /** Differs when the version computes something else than before. */
+  readonly identity: string;
+  /** Whether it tells its work while it runs. */
+  readonly isStreaming: boolean;
 }
 
 /**
@@ -40,6 +54,8 @@ export interface Inference {
  */
 export interface ModelRuntime {
   infer(model: ModelRef, request: InferenceRequest): Promise<Inference>;
+  /** Null while the version is not served. */
+  factsOf(model: ModelRef): VersionFacts | null;
   /** How each served model version is doing. */
   states(): readonly ServedModelState[];
   /** Called whenever a version's state or its reason changes. */
@@ -57,10 +73,16 @@ export type RestartCause =
   | 'max_runs'
   | 'idle_memory';
 
+export interface BatchFacts {
+  readonly queueMs: readonly number[];
+  readonly inferenceMs: number;
+  readonly tokens: readonly (TokenCount | null)[];
+}
+
 /** Called for what happens in a runtime, for metrics. */
 export interface RuntimeObserver {
-  /** A batch of `queueMs.length` inferences was done; how long each had waited for it. */
-  batchDone(model: ModelRef, batch: { queueMs: readonly number[]; inferenceMs: number }): void;
+  /** A batch of `queueMs.length` inferences was done; how long each had waited for it, and the tokens it took. */
+  batchDone(model: ModelRef, batch: BatchFacts): void;
   processReplaced(model: ModelRef, cause: RestartCause): void;
 }
 

@@ -5,7 +5,8 @@
  *
  *  S1  A model process runs one batch at a time.
  *  S2  Its death fails exactly what it was running, at once, with the signal or the exit code.
- *  S3  Stopping a run is SIGKILL and a fresh process: ONNX Runtime in Node cannot be interrupted.
+ *  S3  Stopping a run is SIGKILL and a fresh process: ONNX Runtime in Node cannot be interrupted. Only a model that
+ *      works in parts is asked first, and stops between two of them.
  *      The run is settled only when the process is gone, so that the device is free.
  *  S4  Deaths and failed loads in a row back off from 100 ms to 30 s; a success resets that. A
  *      process that we killed ourselves is replaced at once.
@@ -22,7 +23,7 @@ import { type BatchItem, BatchRun, type BatchRunOptions } from './batch-run.ts';
 import { confined, type Confinement } from './confinement.ts';
 import { closeLanes, type Lanes, openLanes, takeOutputs } from './lanes.ts';
 import { limitMemory, type MemoryCgroup, readRssBytes } from './memory-limit.ts';
-import { type FromProcess, type LoadSettings, packInputs, send } from './protocol.ts';
+import { type FromProcess, inferMessage, type LoadSettings, send } from './protocol.ts';
 import type { RestartCause } from './runtime.ts';
 import type { Command } from './tied-process.ts';
 
@@ -30,6 +31,8 @@ export interface SupervisorOptions {
   /** For messages: `ocr@1`. */
   readonly label: string;
   readonly settings: LoadSettings;
+  /** Whether its model works in parts and looks between two of them whether it is to stop. */
+  readonly stopsWhenAsked: boolean;
   /** Files of the model whose hash was found right; this adds to them. */
   readonly checkedFiles: Set<string>;
   /** The compiled entry point of the model process. */
@@ -143,18 +146,19 @@ export class Supervisor {
     if (phase.name !== 'ready') throw new Error(`${label} is ${phase.name}, not ready`);
     const { child } = phase.process;
     const kill = () => void child.kill('SIGKILL'); // S3
-    const { takePatienceMs } = this.#options;
+    const { takePatienceMs, stopsWhenAsked } = this.#options;
+    const cancel = (item: number) => send(child, { type: 'cancel', item });
     const run = new BatchRun(items, {
       label,
       device: settings.device,
       kill,
+      ...(stopsWhenAsked ? { cancel } : {}),
       ...told,
       ...(takePatienceMs === undefined ? {} : { takePatienceMs }),
     });
     this.#change({ name: 'running', process: phase.process, run });
-    const options = items[0]?.request.options ?? {}; // equal for all: part of the batch key
-    const inputs = items.map(({ request }) => request.input);
-    send(child, { type: 'infer', inputs: packInputs(inputs, phase.process.lanes.inputs), options });
+    const requests = items.map(({ request }) => request);
+    send(child, inferMessage(requests, phase.process.lanes.inputs));
     return run;
   }
 
@@ -265,6 +269,7 @@ export class Supervisor {
     if (phase.name !== 'running' || phase.run.killedFor !== null) return;
     if (message.type === 'taken') phase.run.taken();
     if (message.type === 'progress') phase.run.progress(message);
+    if (message.type === 'partial') phase.run.part(message);
     if (message.type !== 'done') return;
     const result = takeOutputs(message, phase.process.lanes.outputs);
     if (result === null) {

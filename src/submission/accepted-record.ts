@@ -1,7 +1,9 @@
 /* The accepted record: what Temporal is to remember of a prediction, out of what was ordered. */
+import { randomInt } from 'node:crypto';
 import { parseDurationMs } from '../contract/duration.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import type { Receivers, RequestedWebhook } from '../contract/receivers.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
@@ -44,7 +46,7 @@ export async function acceptedRecord(
     model,
     version: number,
     input,
-    options: terms.options as Accepted['options'],
+    options: withSeed(terms.options as Accepted['options'], version),
     metadata: terms.metadata,
     tags: terms.tags,
     priority: terms.priority,
@@ -59,6 +61,15 @@ export async function acceptedRecord(
   const detail = 'options, metadata, tags, webhook and input URLs are too large together';
   throw new Refusal('invalid_input', detail);
 }
+
+/** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the same. */
+function withSeed(options: Accepted['options'], { schema }: ModelVersion): Accepted['options'] {
+  const needsSeed = Object.hasOwn(schema.options.shape, SEED) && options[SEED] === undefined;
+  return needsSeed ? { ...options, [SEED]: randomInt(MAX_SEED) } : options;
+}
+
+const SEED = 'seed';
+const MAX_SEED = 2 ** 32;
 
 /** The same as before, as another prediction: its input is copied, its receivers are those of now. */
 export async function repeatedRecord(

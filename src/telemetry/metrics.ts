@@ -55,5 +55,15 @@ export function createInferenceInstruments() {
       'How long a batch ran in its model process.',
       SECONDS,
     ),
+    tokens: counter(
+      'buzzer_tokens_total',
+      'Tokens read (prompt) and written (completion) by models that count them.',
+      [...MODEL, 'kind'],
+    ),
+    firstToken: histogram(
+      'buzzer_time_to_first_token_seconds',
+      'From acceptance to the first part of a text.',
+      SECONDS,
+    ),
   };
 }

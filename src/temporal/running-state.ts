@@ -6,6 +6,7 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 import { MEMO_ATTEMPTS } from '../contract/messages.ts';
 import type { Accepted, QueueReason } from '../contract/prediction.ts';
+import type { WorkSoFar } from '../contract/work.ts';
 import type { Engine } from './engine.ts';
 import {
   ACTIVITY_PAUSED,
@@ -19,8 +20,11 @@ const QUEUED_HISTORY_LENGTH = 7;
 /** … and so much more for each input that is fetched first. */
 const FETCH_HISTORY_LENGTH = 6;
 
-/** `report` is what the current attempt has reported; null until its first heartbeat. */
-export type RunningState =
+/**
+ * `report` is what the current attempt has reported; null until its first heartbeat. `partial` is what is done, by
+ * it or an attempt before it.
+ */
+export type RunningState = { readonly partial: WorkSoFar | null } & (
   | {
       readonly status: 'queued';
       /** Null: it waits in its model's queue. */
@@ -32,10 +36,17 @@ export type RunningState =
       readonly status: 'processing' | 'canceling';
       readonly report: AttemptReport | null;
       readonly attempt: number;
-    };
+    }
+);
 
 /** The state of a prediction on which no attempt has begun. */
-export const NOT_STARTED = { status: 'queued', reason: null, report: null, attempt: 0 } as const;
+export const NOT_STARTED = {
+  status: 'queued',
+  reason: null,
+  report: null,
+  attempt: 0,
+  partial: null,
+} as const;
 
 /** The parts of a description from which a state is made. */
 export interface RunningFacts {
@@ -61,6 +72,7 @@ export interface PendingActivity {
   readonly nextAttemptAtMs: number;
   /** The details of the latest heartbeat, which may be of the attempt before. */
   readonly report: AttemptReport | null;
+  readonly partial: WorkSoFar | null;
 }
 
 export function runningState(facts: RunningFacts, nowMs: number): RunningState {
@@ -70,23 +82,32 @@ export function runningState(facts: RunningFacts, nowMs: number): RunningState {
   const latest = pending?.report ?? null;
   const report = latest?.activity_attempt === (pending?.attempt ?? 0) ? latest : null;
   const attempt = earlierAttempts + (isFetching ? 0 : startedAttempts(pending));
-  if (facts.isCancelRequested) return { status: 'canceling', report, attempt };
+  const partial = pending?.partial ?? null;
+  if (facts.isCancelRequested) return { status: 'canceling', report, attempt, partial };
   if (facts.startsAtMs !== null && facts.startsAtMs > nowMs) {
     return { ...NOT_STARTED, reason: 'scheduled' };
   }
   if (isFetching) return { ...NOT_STARTED, reason: 'fetching_input' };
   if (pending === null) {
     const atMost = QUEUED_HISTORY_LENGTH + facts.fetches * FETCH_HISTORY_LENGTH;
-    return facts.historyLength <= atMost ? NOT_STARTED : { status: 'processing', report, attempt };
+    const isQueued = facts.historyLength <= atMost;
+    return isQueued ? NOT_STARTED : { status: 'processing', report, attempt, partial };
   }
   if (pending.state === ACTIVITY_PAUSED) {
-    return { status: 'queued', reason: 'paused', report, attempt };
+    return { status: 'queued', reason: 'paused', report, attempt, partial };
   }
-  if (pending.state !== ACTIVITY_SCHEDULED) return { status: 'processing', report, attempt };
+  if (pending.state !== ACTIVITY_SCHEDULED)
+    return { status: 'processing', report, attempt, partial };
   if (pending.attempt <= 1) return { ...NOT_STARTED, attempt };
   // After its pause, a retry waits like any other task, for the same reasons.
   const isPausing = pending.nextAttemptAtMs > nowMs;
-  return { status: 'queued', reason: isPausing ? 'retrying' : null, report: null, attempt };
+  return {
+    status: 'queued',
+    reason: isPausing ? 'retrying' : null,
+    report: null,
+    attempt,
+    partial,
+  };
 }
 
 function startedAttempts(pending: PendingActivity | null): number {
@@ -116,6 +137,7 @@ export function runningFacts(
           attempt: pending.attempt ?? 0,
           nextAttemptAtMs: Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000,
           report: heartbeat?.report ?? null,
+          partial: heartbeat?.partial ?? null,
         }
       : null,
   };

@@ -1,6 +1,11 @@
 import type { AttemptOutcome } from '../activities/inference.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import type { ModelRuntime, RestartCause, RuntimeObserver } from '../runtime/runtime.ts';
+import type {
+  BatchFacts,
+  ModelRuntime,
+  RestartCause,
+  RuntimeObserver,
+} from '../runtime/runtime.ts';
 import { createInferenceInstruments } from '../telemetry/metrics.ts';
 
 const STATES = ['idle', 'loading', 'ready', 'unavailable'] as const;
@@ -22,15 +27,21 @@ export class InferenceMetrics implements RuntimeObserver {
     this.#runtime = runtime;
   }
 
-  batchDone(
-    model: ModelRef,
-    { queueMs, inferenceMs }: { queueMs: readonly number[]; inferenceMs: number },
-  ): void {
-    const { batchSize, queueTime, inferenceTime } = this.#instruments;
+  batchDone(model: ModelRef, { queueMs, inferenceMs, tokens }: BatchFacts): void {
+    const { batchSize, queueTime, inferenceTime, tokens: counter } = this.#instruments;
     const labels = labelsOf(model);
     batchSize.observe(labels, queueMs.length);
     inferenceTime.observe(labels, inferenceMs / MS_PER_SECOND);
     for (const ms of queueMs) queueTime.observe(labels, ms / MS_PER_SECOND);
+    for (const each of tokens) {
+      if (each === null) continue;
+      counter.inc({ ...labels, kind: 'prompt' }, each.prompt);
+      counter.inc({ ...labels, kind: 'completion' }, each.completion);
+    }
+  }
+
+  firstPart(model: ModelRef, ms: number): void {
+    this.#instruments.firstToken.observe(labelsOf(model), ms / MS_PER_SECOND);
   }
 
   processReplaced(model: ModelRef, cause: RestartCause): void {

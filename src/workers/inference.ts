@@ -26,7 +26,9 @@ import { startStateFile } from './state-file.ts';
 const MAX_INPUT_BYTES = 512 * 1024 ** 2; // beside the model processes, which have limits of their own
 const LONGEST_RUN = '48h'; // timeouts.run_s is at most a day
 const LAST_REPORTS_MS = 3000; // for telling Temporal of attempts that were cut off
-const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
+// How late a worker may learn of a cancel, and a client of a text.
+const HEARTBEAT_THROTTLE = '500ms';
+const STREAMING_HEARTBEAT_THROTTLE = '200ms';
 
 /** The environment variables that a model process gets: none of our settings and no secrets. */
 const KEPT_ENVIRONMENT = new RegExp(
@@ -61,6 +63,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     engineInlineLimit: config.engineInlineLimit,
     inputBudget: new InputBudget(MAX_INPUT_BYTES),
     onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
+    onFirstPart: (model, ms) => metrics.firstPart(model, ms),
   });
   const metricsServer = await startMetricsServer({
     ...config.inferenceMetrics,
@@ -154,7 +157,8 @@ async function createWorker(
     namespace: config.temporal.namespace,
     taskQueue: inferenceQueue(version.ref),
     maxConcurrentActivityTaskExecutions: slotsOf(version),
-    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+    maxHeartbeatThrottleInterval:
+      version.schema.streamedText === null ? HEARTBEAT_THROTTLE : STREAMING_HEARTBEAT_THROTTLE,
     // A version that changes is left in peace until what runs has ended; how long a worker that is
     // stopped may take, we measure ourselves. (The default, 0, would cancel what runs.)
     shutdownGraceTime: LONGEST_RUN,

@@ -11,11 +11,14 @@ import {
   CancelledFailure,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
+import type { AttemptReport, FailureDetail, InferHeartbeat } from '../contract/failure.ts';
+import type { WorkSoFar } from '../contract/work.ts';
 
 /** What is known of the latest attempt. Nobody knows when it began if its worker died before its first heartbeat. */
 export type LatestAttempt = Pick<AttemptReport, 'attempt' | 'deaths' | 'alone'> & {
   readonly started_at: string | null;
+  /** What is done; null: nothing. */
+  readonly partial: WorkSoFar | null;
 };
 
 /** What the failure of an activity tells of its latest attempt; `before` when it never started one. */
@@ -25,8 +28,8 @@ export function latestIn(error: unknown, before: LatestAttempt | null): LatestAt
   const report = reportIn(cause);
   if (report !== null) return report;
   if (!(cause instanceof TimeoutFailure) || !hasStarted(error, cause)) return before;
-  const { attempt = 0, deaths = 0, alone = false } = before ?? {};
-  return { attempt: attempt + 1, deaths, alone, started_at: null };
+  const { attempt = 0, deaths = 0, alone = false, partial = null } = before ?? {};
+  return { attempt: attempt + 1, deaths, alone, started_at: null, partial };
 }
 
 /**
@@ -39,15 +42,15 @@ function hasStarted({ failure }: ActivityFailure, timeout: TimeoutFailure): bool
 }
 
 /** What the latest attempt told of itself, in its failure or in its last heartbeat. */
-function reportIn(cause: unknown): AttemptReport | null {
+function reportIn(cause: unknown): LatestAttempt | null {
   if (cause instanceof TimeoutFailure) {
-    return (
-      (cause.lastHeartbeatDetails as InferHeartbeat | undefined)?.report ??
-      reportIn(failureBehind(cause))
-    );
+    const heartbeat = cause.lastHeartbeatDetails as InferHeartbeat | undefined;
+    if (heartbeat === undefined) return reportIn(failureBehind(cause));
+    return { ...heartbeat.report, partial: heartbeat.partial };
   }
   if (cause instanceof ApplicationFailure || cause instanceof CancelledFailure) {
-    return (cause.details?.[0] as AttemptReport | undefined) ?? null;
+    const [report, detail] = (cause.details ?? []) as [AttemptReport?, FailureDetail?];
+    return report === undefined ? null : { ...report, partial: detail?.partial ?? null };
   }
   return null;
 }

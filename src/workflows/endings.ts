@@ -1,16 +1,17 @@
 /* How a prediction ends: the second half of its record. */
 import { TimeoutType } from '@temporalio/common';
 import { ActivityFailure, ApplicationFailure } from '@temporalio/workflow';
-import { type FailureCode, isFailureCode } from '../contract/failure.ts';
+import { type FailureCode, type FailureDetail, isFailureCode } from '../contract/failure.ts';
 import type { InferResult } from '../contract/messages.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
 import { isDeadline, isTimeout, type LatestAttempt } from './attempts.ts';
 
-export const succeeded = ({ output, report, metrics }: InferResult): Ended => ({
+export const succeeded = ({ output, report, metrics, since }: InferResult): Ended => ({
   status: 'succeeded',
   output,
   ...end(report),
   metrics,
+  ...(since === undefined ? {} : { since }),
 });
 
 export function failed(error: unknown, latest: LatestAttempt | null): Ended {
@@ -24,17 +25,24 @@ export function failed(error: unknown, latest: LatestAttempt | null): Ended {
   }
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
-  const code = cause instanceof ApplicationFailure ? (cause.type ?? '') : '';
-  return failure(isFailureCode(code) ? code : 'internal', message, latest);
+  if (!(cause instanceof ApplicationFailure)) return failure('internal', message, latest);
+  const [, detail] = (cause.details ?? []) as [unknown?, FailureDetail?];
+  const code = cause.type ?? '';
+  return failure(isFailureCode(code) ? code : 'internal', message, latest, detail?.reason);
 }
 
-function failure(code: FailureCode, message: string, latest: LatestAttempt | null): Ended {
-  const error = predictionError(code, message, latest?.attempt ?? 0);
-  return { status: 'failed', error, ...end(latest) };
+function failure(
+  code: FailureCode,
+  message: string,
+  latest: LatestAttempt | null,
+  reason: string | null = null,
+): Ended {
+  const error = predictionError(code, message, latest?.attempt ?? 0, reason);
+  return { status: 'failed', error, ...end(latest), ...partialOf(latest) };
 }
 
 export function canceled(latest: LatestAttempt | null): Ended {
-  return { status: 'canceled', ...end(latest) };
+  return { status: 'canceled', ...end(latest), ...partialOf(latest) };
 }
 
 /** The deadline has passed. The prediction is `aborted` when no attempt ever ran, else `failed`. */
@@ -53,7 +61,10 @@ export function neverStarted(accepted: Accepted): Ended {
   return { status: 'aborted', error: predictionError('queue_timeout', message, 0), ...end(null) };
 }
 
-const end = (latest: LatestAttempt | null) => ({
+const partialOf = (latest: LatestAttempt | null) =>
+  latest === null || latest.partial === null ? {} : { partial: latest.partial };
+
+const end = (latest: Pick<LatestAttempt, 'attempt' | 'started_at'> | null) => ({
   attempt: latest?.attempt ?? 0,
   started_at: latest?.started_at ?? null,
   completed_at: new Date().toISOString(),

@@ -13,7 +13,7 @@ import { canceled, deadlinePassed, failed, neverStarted, succeeded } from './end
 import type { FetchedInputs } from './fetch-inputs.ts';
 import type { ChangeableTerms } from './changeable-terms.ts';
 
-const FIRST: EarlierAttempts = { attempts: 0, deaths: 0, alone: false };
+const FIRST: EarlierAttempts = { attempts: 0, deaths: 0, alone: false, partial: null };
 
 /**
  * Infers until there is a result, a failure that no retry can mend, or no time left. `reportAttempts` is told
@@ -83,8 +83,9 @@ const storedInput = (
     }),
   );
 
-const earlierOf = ({ attempt, deaths, alone }: LatestAttempt): EarlierAttempts => ({
+const earlierOf = ({ attempt, deaths, alone, partial }: LatestAttempt): EarlierAttempts => ({
   attempts: attempt,
   deaths,
   alone,
+  partial,
 });

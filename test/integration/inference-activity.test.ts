@@ -42,9 +42,11 @@ const inference: Inference = {
   inferenceMs: 1,
   batchSize: 1,
   device: 'cpu',
+  tokens: null,
 };
 const runtime: ModelRuntime = {
   infer: async () => inference,
+  factsOf: () => ({ identity: 'm', isStreaming: false }),
   states: () => [],
   onStateChange: () => {},
 };
@@ -68,6 +70,7 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     engineInlineLimit: 10,
     inputBudget: new InputBudget(1000),
     onEnded: (_model, outcome) => void outcomes.push(outcome),
+    onFirstPart: () => {},
   });
   const result = (await environment.run(
     async (given: InferRequest) => await activities.infer(given),

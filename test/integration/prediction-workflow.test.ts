@@ -135,6 +135,7 @@ const result = (request: InferRequest): InferResult => ({
     batch_size: 1,
     device: 'cpu',
     worker: 'test',
+    tokens: null,
   },
 });
 

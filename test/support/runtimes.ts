@@ -66,7 +66,9 @@ export const inferOn = async (
       isAlone: false,
       runTimeoutMs: 60_000,
       signal: new AbortController().signal,
+      before: null,
       onProgress: () => {},
+      onPart: () => {},
       ...more,
     },
   );

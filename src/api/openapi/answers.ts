@@ -36,6 +36,10 @@ const predictionError = z.strictObject({
   message: z.string(),
   retryable: z.boolean().describe('The same input may succeed as a new prediction.'),
   attempt: whole,
+  reason: z
+    .string()
+    .nullable()
+    .describe('What is wrong with the input, in one word for programs; null: it has none.'),
 });
 
 export const predictionAnswer = z
@@ -68,7 +72,16 @@ export const predictionAnswer = z
     deadline: z.string(),
     output: json.describe('Null unless succeeded, and when output_url leads to it.'),
     output_url: z.string().nullable(),
-    partial_output: z.null(),
+    partial_output: z
+      .strictObject({
+        attempt: whole.describe('The attempt that told it.'),
+        offset: whole.describe('Where `text` begins in the whole text, in UTF-16 code units.'),
+        text: z.string(),
+      })
+      .nullable()
+      .describe(
+        'The text so far of a model that writes it bit by bit; null once there is an output.',
+      ),
     error: predictionError.nullable(),
     attempt: whole.describe('The latest; 0 before the first.'),
     progress: z
@@ -90,6 +103,14 @@ export const predictionAnswer = z
         batch_size: z.int().min(1),
         device: z.string(),
         worker: z.string(),
+        tokens: z
+          .strictObject({
+            prompt: whole,
+            completion: whole,
+            per_second: z.number().nullable().describe('Null: fewer than two were written.'),
+          })
+          .nullable()
+          .describe('Null: the model counts none.'),
       })
       .nullable(),
     created_at: time,

@@ -1,12 +1,17 @@
 /*
  * /v1/predictions/{id}/events: server-sent events. State, not a log: each connection begins with the
- * whole record, and ends with the final one.
+ * whole record, and ends with the final one. The text of a model that writes it bit by bit comes in `output`
+ * events between them, which go on where the client's `Last-Event-ID` says.
  */
 import { type Response, Router } from 'express';
+import { modelRefOf } from '../../contract/model.ts';
 import { isFinal, type Prediction, type Progress } from '../../contract/prediction.ts';
+import type { ModelRepository } from '../../models/repository.ts';
+import type { PayloadStore } from '../../storage/payload-store.ts';
 import { roomFor } from '../http/answers.ts';
 import { onRevoked, tenantOf } from '../http/access.ts';
-import type { PredictionReader } from '../../records/prediction-reader.ts';
+import type { Observation, PredictionReader } from '../../records/prediction-reader.ts';
+import { TextPieces, type TextPiece, type TextPosition } from '../../records/text-pieces.ts';
 import { parsePredictionId } from '../http/requests.ts';
 import { eventsQuerySchema } from './schemas.ts';
 import { parseQuery } from '../http/queries.ts';
@@ -19,13 +24,16 @@ const KEEP_ALIVE_MS = 15_000;
 
 export interface EventsDependencies {
   readonly reader: PredictionReader;
+  readonly repository: ModelRepository;
+  readonly store: PayloadStore;
   readonly follower: Follower;
   readonly waitLimit: WaitLimit;
   /** Aborted when the process is to end: then the connections are closed, for clients to reconnect. */
   readonly stop: AbortSignal;
 }
 
-export function eventsRouter({ reader, follower, waitLimit, stop }: EventsDependencies): Router {
+export function eventsRouter(dependencies: EventsDependencies): Router {
+  const { reader, waitLimit, stop } = dependencies;
   const router = Router();
   router.get('/predictions/:id/events', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -36,34 +44,63 @@ export function eventsRouter({ reader, follower, waitLimit, stop }: EventsDepend
       const whole = isWanted ? await reader.read(id, tenant, roomFor(response)) : record;
       return abridged(whole.output === null ? record : whole, include); // null: it is too large
     };
-    const record = await reader.read(id, tenant, null); // what cannot be read is answered as a problem
-    const first = await show(record);
+    const seen = await reader.observe(id, tenant); // what cannot be read is answered as a problem
+    const first = await show(seen.record);
+    const position = positionIn(request.get('Last-Event-ID'));
+    const pieces = piecesOf(seen.record, position, response, dependencies);
     waitLimit.enter(response);
     response.writeHead(200, {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',
       'X-Accel-Buffering': 'no',
     });
-    sendEvent(response, 'prediction', first);
-    if (isFinal(record) || stop.aborted || request.method === 'HEAD') {
+    if (!isFinal(seen.record)) sendEvent(response, 'prediction', first);
+    if (request.method !== 'HEAD') await sendPiece(response, pieces, seen);
+    if (isFinal(seen.record)) sendEvent(response, 'prediction', first);
+    if (isFinal(seen.record) || stop.aborted || request.method === 'HEAD') {
       response.end();
       return;
     }
-    follow(record, response, { follower, stop, show });
+    follow(seen.record, response, { ...dependencies, show, pieces });
   });
   return router;
+}
+
+/** Where the client's last event has ended: `<attempt>:<end offset>`; null when it has had none. */
+function positionIn(lastEventId: string | undefined): TextPosition | null {
+  const [, attempt, offset] = /^(\d{1,9}):(\d{1,12})$/.exec(lastEventId ?? '') ?? [];
+  if (attempt === undefined || offset === undefined) return null;
+  return { attempt: Number(attempt), offset: Number(offset) };
+}
+
+/** Null: the model does not tell its text while it writes it. */
+function piecesOf(
+  record: Prediction,
+  position: TextPosition | null,
+  response: Response,
+  { repository, store }: EventsDependencies,
+): TextPieces | null {
+  const streamedText = repository.streamedText(modelRefOf(record));
+  if (streamedText === null) return null;
+  return new TextPieces(position, { store, streamedText, room: roomFor(response) });
 }
 
 interface Follow extends Pick<EventsDependencies, 'follower' | 'stop'> {
   /** A record as this client wants to see it. */
   readonly show: (record: Prediction) => Promise<Prediction>;
+  readonly pieces: TextPieces | null;
 }
 
-function follow(first: Prediction, response: Response, { follower, stop, show }: Follow): void {
+function follow(
+  first: Prediction,
+  response: Response,
+  { follower, stop, show, pieces }: Follow,
+): void {
   const { id } = first;
   let latest = first;
   let stopListening = () => {};
   let stopWatching = () => {};
+  let sending = Promise.resolve(); // one event after the other
   const keepAlive = setInterval(() => response.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
   const close = () => {
     clearInterval(keepAlive);
@@ -73,10 +110,18 @@ function follow(first: Prediction, response: Response, { follower, stop, show }:
     stopWatching();
     response.end();
   };
-  const sendRecord = async (record: Prediction) => {
+  const send = async (seen: Observation) => {
+    const { record } = seen;
+    const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
+    const hasProgressed = !isSame(record.progress, latest.progress);
+    latest = record;
+    // What grows is left out while a client does not read: it gets the latest state when it does.
+    const isReading = !response.writableNeedDrain;
+    if (isReading || isFinal(record)) await sendPiece(response, pieces, seen);
+    if (!isNews && hasProgressed && isReading) sendEvent(response, 'progress', record.progress);
+    if (!isNews) return;
     // When the output cannot be read, the record goes out without it; a GET of it says why.
-    const shown = await show(record).catch(() => record);
-    if (!response.writableEnded) sendEvent(response, 'prediction', shown);
+    sendEvent(response, 'prediction', await show(record).catch(() => record));
     if (isFinal(record)) close();
   };
   stop.addEventListener('abort', close, { once: true });
@@ -87,16 +132,8 @@ function follow(first: Prediction, response: Response, { follower, stop, show }:
   stopListening = follower.listen(
     { id, tenant: tenantOf(response) },
     {
-      onRecord(record) {
-        const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
-        const hasProgressed = !isSame(record.progress, latest.progress);
-        latest = record;
-        // Progress is left out while a client does not read: it gets the latest state when it does.
-        if (!isNews && hasProgressed && !response.writableNeedDrain) {
-          sendEvent(response, 'progress', record.progress);
-        }
-        if (!isNews) return;
-        void sendRecord(record);
+      onRecord(seen) {
+        sending = sending.then(async () => await send(seen));
       },
       onError: close,
     },
@@ -110,6 +147,20 @@ const newsOf = ({ status, priority, queue_ttl: queueTtl, deadline }: Prediction)
 const isSame = (a: Progress | null, b: Progress | null): boolean =>
   a?.fraction === b?.fraction && a?.message === b?.message;
 
-const sendEvent = (response: Response, event: string, data: unknown): void => {
-  response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-};
+/** Sends what is new of the text. When that cannot be read now, it comes with a later piece, or in the output. */
+async function sendPiece(
+  response: Response,
+  pieces: TextPieces | null,
+  seen: Observation,
+): Promise<void> {
+  const piece = (await pieces?.next(seen).catch(() => null)) ?? null;
+  if (piece !== null) sendEvent(response, 'output', piece, idOf(piece));
+}
+
+const idOf = ({ attempt, offset, text }: TextPiece): string => `${attempt}:${offset + text.length}`;
+
+function sendEvent(response: Response, event: string, data: unknown, id?: string): void {
+  if (response.writableEnded) return;
+  const idLine = id === undefined ? '' : `id: ${id}\n`;
+  response.write(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+}

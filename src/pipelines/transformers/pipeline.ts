@@ -5,7 +5,7 @@
  */
 import { readdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { env, LogLevel, pipeline, RawImage } from '@huggingface/transformers';
+import { env, LogLevel, pipeline, RawImage, Tensor } from '@huggingface/transformers';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
 import { decodeMono } from '../shared/audio.ts';
 import { SAMPLE_RATE } from '../shared/audio-piece.ts';
@@ -41,13 +41,19 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
     const { data, width, height } = await decodeImage(bytes, limits);
     return new RawImage(data, width, height, 3);
   };
-  const tools: Tools = { pipe, settings: options, readImage, readAudio };
+  const toTokens = (ids: readonly number[]) => ({
+    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
+    attention_mask: new Tensor('int64', new BigInt64Array(ids.length).fill(1n), [1, ids.length]),
+  });
+  const tools: Tools = { pipe, settings: options, readImage, readAudio, toTokens };
   return {
-    async infer(item) {
-      const [output = null] = await task.run([item], tools);
+    async infer(item, context) {
+      const [output = null] = await task.run([item], tools, [context]);
       return output;
     },
-    ...(task.textOf === null ? {} : { inferBatch: async (items) => await task.run(items, tools) }),
+    ...(task.textOf === null
+      ? {}
+      : { inferBatch: async (items, contexts) => await task.run(items, tools, contexts) }),
   };
 }
 

@@ -7,6 +7,7 @@ import { automaticSpeechRecognition } from './tasks/automatic-speech-recognition
 import { featureExtraction } from './tasks/feature-extraction.ts';
 import { imageClassification } from './tasks/image-classification.ts';
 import { textClassification } from './tasks/text-classification.ts';
+import { textGeneration } from './tasks/text-generation.ts';
 import { zeroShotClassification } from './tasks/zero-shot-classification.ts';
 
 /** Every task, by the name that Hugging Face gives it. */
@@ -15,6 +16,7 @@ const TASKS: Readonly<Record<string, TransformersTask>> = {
   'feature-extraction': featureExtraction,
   'image-classification': imageClassification,
   'text-classification': textClassification,
+  'text-generation': textGeneration,
   'zero-shot-classification': zeroShotClassification,
 };
 

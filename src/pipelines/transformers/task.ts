@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { Json } from '../../contract/payload.ts';
-import type { PipelineInput, PipelineSchema } from '../definition.ts';
+import type { InferenceContext, PipelineInput, PipelineSchema } from '../definition.ts';
 
 /** A pipeline that the library has opened: an input or several, and what the library calls options. */
 export type LibraryPipeline = (input: unknown, options?: object) => Promise<unknown>;
@@ -17,6 +17,8 @@ export interface Tools {
   readonly readImage: (bytes: Uint8Array) => Promise<unknown>;
   /** The samples of a recording, 16 kHz mono. Throws `InvalidInputError`. */
   readonly readAudio: (bytes: Uint8Array) => Promise<Float32Array>;
+  /** What a network takes as the tokens of one text. */
+  readonly toTokens: (ids: readonly number[]) => object;
 }
 
 export interface TransformersTask {
@@ -26,11 +28,16 @@ export interface TransformersTask {
   readonly files: readonly string[];
   /** The graphs that its networks may consist of; absent: one, `model`. */
   readonly graphs?: readonly (readonly string[])[];
-  readonly schema: Pick<PipelineSchema, 'input' | 'options' | 'output' | 'media' | 'example'>;
+  readonly schema: Pick<PipelineSchema, 'input' | 'options' | 'output' | 'media' | 'example'> &
+    Partial<Pick<PipelineSchema, 'streamedText'>>;
   /** The text by whose length inputs share a batch; null: each input runs by itself. */
   readonly textOf: ((input: PipelineInput['input']) => string) | null;
-  /** Runs inputs as one. The outputs are in their order. */
-  run(items: readonly PipelineInput[], tools: Tools): Promise<readonly Json[]>;
+  /** Runs inputs as one, each with its context. The outputs are in their order. */
+  run(
+    items: readonly PipelineInput[],
+    tools: Tools,
+    contexts: readonly InferenceContext[],
+  ): Promise<readonly Json[]>;
 }
 
 export const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'] as const;
@@ -38,12 +45,13 @@ export const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'] as co
 const MAX_TEXT_CHARS = 100_000;
 
 /** Text as a tokenizer takes it. It would take a NUL and halves of characters too, and answer something. */
-export const textSchema = z
-  .string()
-  .min(1, 'must not be empty')
-  .max(MAX_TEXT_CHARS)
-  .refine((text) => !text.includes('\0'), 'must not contain NUL')
-  .refine((text) => !/\p{Surrogate}/u.test(text), 'must be whole Unicode characters');
+export const textSchema = (maxChars = MAX_TEXT_CHARS) =>
+  z
+    .string()
+    .min(1, 'must not be empty')
+    .max(maxChars)
+    .refine((text) => !text.includes('\0'), 'must not contain NUL')
+    .refine((text) => !/\p{Surrogate}/u.test(text), 'must be whole Unicode characters');
 
 /** Labels with their probabilities, the most probable first. */
 export const scoresSchema = z.array(

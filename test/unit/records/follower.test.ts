@@ -1,4 +1,5 @@
 import { Follower } from '../../../src/records/follower.ts';
+import type { Observation } from '../../../src/records/prediction-reader.ts';
 import type { Ended, Prediction } from '../../../src/contract/prediction.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { EngineUnavailableError } from '../../../src/temporal/timely-calls.ts';
@@ -15,11 +16,12 @@ function fake() {
   const watches = new Follower({
     logger,
     reader: {
-      read: async () => {
+      observe: async () => {
         state.reads += 1;
-        return await Promise.resolve(state.answer());
+        return await Promise.resolve({ record: state.answer(), work: null, ended: null });
       },
     },
+    isStreaming: () => false,
     predictions: {
       waitForEnd: async (_id, signal) => {
         state.waits += 1;
@@ -39,7 +41,7 @@ const listener = () => {
   return {
     seen,
     errors,
-    onRecord: ({ status }: Prediction) => void seen.push(status),
+    onRecord: ({ record: { status } }: Observation) => void seen.push(status),
     onError: (error: unknown) => void errors.push(error),
   };
 };

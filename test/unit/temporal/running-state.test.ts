@@ -24,6 +24,7 @@ const infer = (more: Partial<PendingActivity> = {}): PendingActivity => ({
   attempt: 1,
   nextAttemptAtMs: 0,
   report: null,
+  partial: null,
   ...more,
 });
 const facts = (more: Partial<RunningFacts> = {}): RunningFacts => ({

@@ -37,6 +37,7 @@ const ended: Ended = {
     batch_size: 1,
     device: 'cpu',
     worker: 'w',
+    tokens: null,
   },
 };
 const told = (text: string, end: Ended = ended) => {
@@ -85,7 +86,13 @@ test('above 20 KB it is thin: id, status and where to read the rest', () => {
 });
 
 test('a prediction that was aborted is told as such', () => {
-  const error = { code: 'queue_timeout', message: 'late', retryable: true, attempt: 0 } as const;
+  const error = {
+    code: 'queue_timeout',
+    message: 'late',
+    retryable: true,
+    attempt: 0,
+    reason: null,
+  } as const;
   const end: Ended = { ...ended, status: 'aborted', error };
 
   expect(told('x', end).message).toMatchObject({ type: 'prediction.aborted', data: { error } });

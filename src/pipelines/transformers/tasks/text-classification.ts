@@ -14,7 +14,7 @@ export const textClassification: TransformersTask = {
   settings: {},
   files: TOKENIZER_FILES,
   schema: {
-    input: z.strictObject({ inputs: textSchema.describe('The text.') }),
+    input: z.strictObject({ inputs: textSchema().describe('The text.') }),
     options: z.strictObject({ top_k: topKSchema }),
     output: scoresSchema,
     media: {},

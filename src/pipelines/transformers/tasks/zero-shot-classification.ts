@@ -15,10 +15,9 @@ export const zeroShotClassification: TransformersTask = {
   files: TOKENIZER_FILES,
   schema: {
     input: z.strictObject({
-      inputs: textSchema.describe('The text.'),
-      candidate_labels: z.array(textSchema.max(200)).min(1).max(MAX_LABELS),
-      hypothesis_template: textSchema
-        .max(500)
+      inputs: textSchema().describe('The text.'),
+      candidate_labels: z.array(textSchema(200)).min(1).max(MAX_LABELS),
+      hypothesis_template: textSchema(500)
         .refine((template) => template.includes('{}'), 'must contain {}')
         .default('This example is {}.')
         .describe('What is asked about each label, which takes the place of {}.'),

@@ -1,0 +1,139 @@
+/* One attempt at an inference: what it reports of itself and of its work, in heartbeats and at its end. */
+import { createHash } from 'node:crypto';
+import { Context } from '@temporalio/activity';
+import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
+import type { InferRequest } from '../contract/messages.ts';
+import { type ModelRef, modelRefOf } from '../contract/model.ts';
+import { payloadKeys } from '../contract/payload.ts';
+import type { Part, WorkSoFar } from '../contract/work.ts';
+import type { ModelRuntime } from '../runtime/runtime.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { WorkKeeper } from './work-keeper.ts';
+
+const FIRST_HEARTBEAT_MS = 50; // the workflow sees by it that an attempt has started
+const HEARTBEAT_INTERVAL_MS = 1000;
+const STREAMING_HEARTBEAT_INTERVAL_MS = 200; // how late a worker may learn of a cancel
+
+export interface AttemptDependencies {
+  readonly runtime: Pick<ModelRuntime, 'factsOf'>;
+  readonly store: PayloadStore;
+  /** The most bytes of work that a heartbeat holds. */
+  readonly engineInlineLimit: number;
+  readonly worker: string;
+  /** Told how long after its acceptance the first part of a prediction's work was done. */
+  readonly onFirstPart: (model: ModelRef, ms: number) => void;
+}
+
+export class Attempt {
+  readonly #request: InferRequest;
+  readonly #dependencies: AttemptDependencies;
+  readonly #context = Context.current();
+  /** What the attempts before it have told. */
+  readonly #earlier: WorkSoFar | null;
+  #report: AttemptReport;
+  #work: WorkKeeper | null = null;
+  #hasAdded = false;
+  #timer: NodeJS.Timeout;
+
+  /** Heartbeats on a timer until `stop`, so that a busy device is never mistaken for a dead worker. */
+  constructor(request: InferRequest, dependencies: AttemptDependencies) {
+    const { attempt: activityAttempt, heartbeatDetails } = this.#context.info;
+    const heartbeat = heartbeatDetails as InferHeartbeat | undefined;
+    const { earlier } = request;
+    this.#request = request;
+    this.#dependencies = dependencies;
+    this.#earlier = heartbeat?.partial ?? earlier.partial ?? null;
+    this.#report = {
+      attempt: earlier.attempts + activityAttempt,
+      activity_attempt: activityAttempt,
+      started_at: new Date().toISOString(),
+      worker: dependencies.worker,
+      deaths: heartbeat?.report.deaths ?? earlier.deaths,
+      alone: heartbeat?.report.alone ?? earlier.alone,
+      progress: null,
+    };
+    const isStreaming = dependencies.runtime.factsOf(modelRefOf(request))?.isStreaming === true;
+    const interval = isStreaming ? STREAMING_HEARTBEAT_INTERVAL_MS : HEARTBEAT_INTERVAL_MS;
+    this.#timer = setTimeout(() => {
+      this.#beat();
+      this.#timer = setInterval(() => this.#beat(), interval);
+    }, FIRST_HEARTBEAT_MS);
+  }
+
+  get report(): AttemptReport {
+    return this.#report;
+  }
+
+  /** What is done by this attempt and those before it; null: nothing. */
+  get partial(): WorkSoFar | null {
+    return this.#work === null ? this.#earlier : this.#work.told;
+  }
+
+  /** Whether this attempt has done a part of the work. */
+  get hasAdded(): boolean {
+    return this.#hasAdded;
+  }
+
+  /** Opens what is done, to go on with it. */
+  async openWork(): Promise<WorkKeeper> {
+    const { runtime, store, engineInlineLimit } = this.#dependencies;
+    const { attempt } = this.#report;
+    const runId = this.#context.info.workflowExecution?.runId ?? 'none';
+    const identity = runtime.factsOf(modelRefOf(this.#request))?.identity ?? '';
+    this.#work = await WorkKeeper.open(
+      {
+        store,
+        engineInlineLimit,
+        attempt,
+        key: workKey(this.#request, identity),
+        headKey: (count) => payloadKeys.work(this.#request, runId, attempt, count),
+        onChange: () => this.#beat(),
+      },
+      this.#earlier,
+    );
+    return this.#work;
+  }
+
+  /** Adds a part to the work. */
+  add(part: Part): void {
+    const isFirst = this.#work?.all === null;
+    this.#hasAdded = true;
+    this.#work?.add(part);
+    if (!isFirst) return;
+    const ms = Math.max(0, Date.now() - Date.parse(this.#request.created_at));
+    this.#dependencies.onFirstPart(modelRefOf(this.#request), ms);
+  }
+
+  /** Changes the report; the heartbeat carries it to the next attempt. */
+  update(change: Partial<AttemptReport>): void {
+    this.#report = { ...this.#report, ...change };
+    this.#beat();
+  }
+
+  /** All that is done is told: the attempt has failed or was stopped. */
+  async settle(): Promise<void> {
+    await this.#work?.settle();
+  }
+
+  /** The attempt has ended. */
+  stop(): void {
+    clearTimeout(this.#timer); // clears an interval as well
+    this.#work?.close();
+  }
+
+  #beat(): void {
+    const heartbeat: InferHeartbeat = { report: this.#report, partial: this.partial };
+    this.#context.heartbeat(heartbeat);
+  }
+}
+
+/** The same for the same work: input, options and what the model computes. */
+function workKey({ input, options }: InferRequest, identity: string): string {
+  const inputs = Object.entries(input).map(([field, stored]) => [
+    field,
+    stored.kind === 'inline' ? stored.value : stored.claim.sha256,
+  ]);
+  return createHash('sha256')
+    .update(JSON.stringify([identity, options, inputs]))
+    .digest('hex');
+}

@@ -1,0 +1,53 @@
+/*
+ * Work that comes in parts: the tokens of a text, the pages of a document. What is done is kept while the rest is
+ * computed, so that clients can see it and the next attempt need not do it again.
+ */
+import type { Claim, Json } from './payload.ts';
+
+/**
+ * A part of an inference's work, or several parts in one. Two parts are joined member by member: texts and arrays
+ * follow each other, of anything else the later value counts.
+ */
+export type Part = Readonly<Record<string, Json>>;
+
+/** The name of the member whose text clients see while it grows. */
+const TEXT = 'text';
+
+/** What is done of an inference, as heartbeats, failures and memos hold it. */
+export interface WorkSoFar {
+  /** The attempt that told it, counted as in reports. */
+  readonly attempt: number;
+  /** The attempt that began with nothing: all since then have gone on with the work before them. */
+  readonly since: number;
+  /** Of the input, the options and the model's files: other work is never gone on with. */
+  readonly key: string;
+  /** What lies in the store: one part, as JSON; null when nothing does. */
+  readonly head: Claim | null;
+  /** How much text the head has, in UTF-16 code units. */
+  readonly offset: number;
+  /** What has come since; null when nothing has. */
+  readonly tail: Part | null;
+}
+
+/** Two parts as one. */
+export function joined(before: Part | null, next: Part): Part {
+  if (before === null) return next;
+  const both = Object.entries(next).map(([name, value]): [string, Json] => {
+    const earlier = Object.hasOwn(before, name) ? before[name] : undefined;
+    if (typeof earlier === 'string' && typeof value === 'string') return [name, earlier + value];
+    if (Array.isArray(earlier) && Array.isArray(value)) {
+      return [name, [...(earlier as readonly Json[]), ...(value as readonly Json[])]];
+    }
+    return [name, value];
+  });
+  return { ...before, ...Object.fromEntries(both) };
+}
+
+/** The text of a part; empty when it has none. */
+export function textOf(part: Part | null): string {
+  const text = part?.[TEXT];
+  return typeof text === 'string' ? text : '';
+}
+
+/** Where the text of some work ends. */
+export const endOf = ({ offset, tail }: WorkSoFar): number => offset + textOf(tail).length;

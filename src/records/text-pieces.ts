@@ -1,0 +1,97 @@
+/* The pieces of a text that somebody who follows it has yet to see. */
+import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import type { Ended } from '../contract/prediction.ts';
+import { endOf, textOf, type WorkSoFar } from '../contract/work.ts';
+import { readClaim } from '../storage/claims.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { readWork } from '../storage/work.ts';
+import type { Observation, OutputRoom } from './prediction-reader.ts';
+
+/** Up to where a text was seen. */
+export interface TextPosition {
+  /** The attempt that told it. */
+  readonly attempt: number;
+  /** In UTF-16 code units. */
+  readonly offset: number;
+}
+
+export interface TextPiece {
+  readonly attempt: number;
+  /** Where the piece begins. */
+  readonly offset: number;
+  readonly text: string;
+  /** The text has begun anew: what was seen before is not part of it. */
+  readonly reset: boolean;
+}
+
+export interface TextPiecesOptions {
+  readonly store: PayloadStore;
+  /** The text in an output of the model. */
+  readonly streamedText: (output: Json) => string;
+  /** For what is read from the store. */
+  readonly room: OutputRoom;
+}
+
+export class TextPieces {
+  readonly #options: TextPiecesOptions;
+  #seen: TextPosition;
+
+  /** `seen` is where the client goes on; null: it has seen nothing. */
+  constructor(seen: TextPosition | null, options: TextPiecesOptions) {
+    this.#options = options;
+    this.#seen = seen ?? { attempt: 0, offset: 0 };
+  }
+
+  /** The next piece; null when there is nothing new, or what was done is no longer in the store. */
+  async next({ work, ended }: Observation): Promise<TextPiece | null> {
+    if (ended?.status === 'succeeded') return await this.#rest(ended);
+    if (work === null) return null;
+    const from = this.#fromIn(work.since);
+    if (endOf(work) <= from.offset) return null;
+    const isInTail = from.offset >= work.offset;
+    if (isInTail) {
+      return this.#piece(work.attempt, from, textOf(work.tail).slice(from.offset - work.offset));
+    }
+    const text = await this.#wholeText(work);
+    return text === null ? null : this.#piece(work.attempt, from, text.slice(from.offset));
+  }
+
+  async #rest(ended: Extract<Ended, { status: 'succeeded' }>): Promise<TextPiece | null> {
+    const from = this.#fromIn(ended.since ?? 1);
+    const text = this.#options.streamedText(await this.#outputOf(ended)).slice(from.offset);
+    return text === '' ? null : this.#piece(ended.attempt, from, text);
+  }
+
+  async #outputOf({ output }: Extract<Ended, { status: 'succeeded' }>): Promise<Json> {
+    if (output.kind === 'inline') return output.value;
+    const { store, room } = this.#options;
+    if (output.claim.media_type !== JSON_MEDIA_TYPE) throw new TypeError('an output is no JSON');
+    room.take(output.claim.bytes);
+    const text = (await readClaim(store, output.claim)).toString('utf8');
+    await room.turn(text.length);
+    return JSON.parse(text) as Json;
+  }
+
+  async #wholeText(work: WorkSoFar): Promise<string | null> {
+    const { store, room } = this.#options;
+    room.take(work.head?.bytes ?? 0);
+    await room.turn(work.head?.bytes ?? 0);
+    return await readWork(work, store).then(textOf, () => null); // the next look may find a later head
+  }
+
+  /** Where to go on in a text that began with attempt `since`. */
+  #fromIn(since: number): { readonly offset: number; readonly reset: boolean } {
+    const { attempt, offset } = this.#seen;
+    const reset = offset > 0 && attempt < since;
+    return { offset: reset ? 0 : offset, reset };
+  }
+
+  #piece(
+    attempt: number,
+    { offset, reset }: { readonly offset: number; readonly reset: boolean },
+    text: string,
+  ): TextPiece {
+    this.#seen = { attempt, offset: offset + text.length };
+    return { attempt, offset, text, reset };
+  }
+}
