@@ -74,11 +74,15 @@ export interface AttemptFacts {
 }
 
 /** What the infer activity throws for `error`; `facts` travel along to the workflow. */
-export function toApplicationFailure(error: unknown, facts: AttemptFacts): ApplicationFailure {
+export function toApplicationFailure(
+  error: unknown,
+  { report, partial }: AttemptFacts,
+): ApplicationFailure {
   const translation = translate(error);
   const { code, retryAfterMs, isShared = false, isSurprise = false, reason = null } = translation;
   return applicationFailure(code, translation.message ?? messageOf(error), {
-    ...facts,
+    report,
+    partial,
     reason,
     isShared,
     isSurprise,

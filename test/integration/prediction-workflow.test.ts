@@ -123,6 +123,16 @@ function report(request: InferRequest): AttemptReport {
   };
 }
 
+/** What an attempt has done. */
+const WORK = {
+  attempt: 1,
+  since: 1,
+  key: 'k',
+  head: null,
+  offset: 0,
+  tail: { text: 'a', ids: [1] },
+} as const;
+
 const result = (request: InferRequest): InferResult => ({
   output: { kind: 'inline', value: 'done' },
   report: report(request),
@@ -144,7 +154,7 @@ const failure = (request: InferRequest, code: FailureCode, isRetried: boolean) =
     type: code,
     message: `it was ${code}`,
     nonRetryable: !isRetried,
-    details: [report(request)],
+    details: [report(request), { partial: WORK, reason: null }],
     nextRetryDelay: 200,
   });
 
@@ -213,7 +223,7 @@ test('a deadline that passes before anything started aborts it', async () => {
 test('a deadline that passes during a run fails it', async () => {
   const stop = await serve('endless', async (request) => {
     for (;;) {
-      Context.current().heartbeat(report(request));
+      Context.current().heartbeat({ report: report(request), partial: WORK });
       await Context.current().sleep(50);
     }
   });
@@ -224,12 +234,13 @@ test('a deadline that passes during a run fails it', async () => {
     status: 'failed',
     attempt: 1,
     error: { code: 'deadline_exceeded', attempt: 1 },
+    partial: WORK,
   });
 });
 
 test('a deadline that passes between attempts fails it', async () => {
   const stop = await serve('broken', async (request) => {
-    Context.current().heartbeat(report(request));
+    Context.current().heartbeat({ report: report(request), partial: null });
     throw failure(request, 'model_unavailable', true);
   });
   const { ended } = await endOf(await start('broken', {}, 1500));
@@ -241,9 +252,10 @@ test('a deadline that passes between attempts fails it', async () => {
 
 test('the queue_ttl is for the first start only: a retry may wait longer', async () => {
   const once = await serve('interrupted', async (request) => {
-    Context.current().heartbeat(report(request));
+    Context.current().heartbeat({ report: report(request), partial: WORK });
     throw failure(request, 'worker_lost', true);
   });
+  let earlier: InferRequest['earlier'] | undefined;
   const id = await start('interrupted', { queue_ttl: '2s' });
   await until('the first attempt', async () => {
     const { raw } = await engine.describe(id);
@@ -251,12 +263,16 @@ test('the queue_ttl is for the first start only: a retry may wait longer', async
   });
   await once();
   await scheduledAnew(id);
-  const again = await serve('interrupted', async (request) => result(request));
+  const again = await serve('interrupted', async (request) => {
+    earlier = request.earlier;
+    return result(request);
+  });
   const { ended } = await endOf(id);
   await again();
 
   expect(ended.status).toBe('succeeded');
   expect(ended.attempt).toBeGreaterThanOrEqual(2);
+  expect(earlier?.partial).toEqual(WORK); // what was done goes along
 });
 
 /** Takes the attempt as a worker does that dies before it has said a word. */
@@ -362,7 +378,7 @@ test.each(['acknowledged', 'failed'])('a cancel that is %s ends it as canceled',
 /** Heartbeats, which is how an activity learns of a cancel. */
 async function untilCanceled(request: InferRequest): Promise<void> {
   const context = Context.current();
-  const beat = setInterval(() => context.heartbeat(report(request)), 50);
+  const beat = setInterval(() => context.heartbeat({ report: report(request), partial: null }), 50);
   await context.cancelled.catch(() => {});
   clearInterval(beat);
 }
