@@ -27,6 +27,8 @@ import { createRedeliveryRates } from './http/rate.ts';
 import { requestLog, type WorkflowUrl } from './http/request-log.ts';
 import { Shares } from './http/shares.ts';
 import { cutSlowBodies } from './http/slow-bodies.ts';
+import { OPENAI } from './openai/dialect.ts';
+import { openAiRouter } from './openai/router.ts';
 import { OPEN_INFERENCE } from './v2/dialect.ts';
 import { indexOf, v1Router } from './v1/router.ts';
 import { v2Router } from './v2/router.ts';
@@ -64,6 +66,7 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use(oneAtATime());
   app.use(requestLog(logger, dependencies.workflowUrl), ...browserHeaders(dependencies));
   app.use('/v2', speak(OPEN_INFERENCE));
+  app.use('/openai', speak(OPENAI));
   app.use(requireAccess(dependencies), cutSlowBodies(cutOff), countAnswers(unread, heavyWork));
   app.use('/v1', v1Router(forV1));
   app.get('/', (request, response) => {
@@ -71,6 +74,7 @@ export function createApp(dependencies: AppDependencies): Express {
     else response.json(indexOf(publicUrl));
   });
   app.use('/v2', v2Router(answering));
+  app.use('/openai/v1', openAiRouter({ ...forV1, repository, logger }));
   app.use(healthRouter({ engine, store, logger }));
   const needsKeys = dependencies.keys !== null;
   app.use(docsRouter({ repository, publicUrl, softwareVersion, needsKeys }));

@@ -6,6 +6,7 @@ import type { Request } from 'express';
 import type { z } from 'zod';
 import type { Scope } from '../access/api-key.ts';
 import { Problem } from './http/problems.ts';
+import { retrieveQuerySchema } from './openai/schemas.ts';
 import {
   eventsQuerySchema,
   listQuerySchema,
@@ -76,6 +77,19 @@ export const OPERATIONS = [
   { id: 'getDocsAsset', method: 'GET', path: '/docs/{asset}', scope: null },
   { id: 'getRoot', method: 'GET', path: '/', scope: null },
   { id: 'getIndex', method: 'GET', path: '/v1', scope: null },
+  { id: 'openaiChat', method: 'POST', path: '/openai/v1/chat/completions', scope: 'predict' },
+  { id: 'openaiCompletion', method: 'POST', path: '/openai/v1/completions', scope: 'predict' },
+  { id: 'openaiEmbeddings', method: 'POST', path: '/openai/v1/embeddings', scope: 'predict' },
+  { id: 'openaiCreateResponse', method: 'POST', path: '/openai/v1/responses', scope: 'predict' },
+  { id: 'openaiGetResponse', method: 'GET', path: '/openai/v1/responses/{id}', scope: 'read' },
+  {
+    id: 'openaiCancelResponse',
+    method: 'POST',
+    path: '/openai/v1/responses/{id}/cancel',
+    scope: 'predict',
+  },
+  { id: 'openaiListModels', method: 'GET', path: '/openai/v1/models', scope: 'read' },
+  { id: 'openaiGetModel', method: 'GET', path: '/openai/v1/models/{model}', scope: 'read' },
   { id: 'v2Infer', method: 'POST', path: '/v2/models/{model}/infer', scope: 'predict' },
   {
     id: 'v2InferVersion',
@@ -137,6 +151,7 @@ const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
   watchPrediction: eventsQuerySchema,
   listPredictions: listQuerySchema,
   listEndpointDeliveries: pageQuerySchema,
+  openaiGetResponse: retrieveQuerySchema,
 } satisfies Partial<Record<OperationId, z.ZodObject>>;
 
 /** Throws a problem when a query has a parameter that its operation does not know: it is a mistake. */

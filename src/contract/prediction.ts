@@ -51,6 +51,8 @@ export interface Accepted {
   readonly result_ttl: string;
   /** Absent: nobody is told when it ends. */
   readonly receivers?: Receivers;
+  /** What its request said in another dialect that its record there repeats; absent: nothing. */
+  readonly asked?: Readonly<Record<string, Json>>;
   /** The prediction whose input this one has. */
   readonly retry_of?: string;
   /** The trace that its request was part of: https://www.w3.org/TR/trace-context/ */

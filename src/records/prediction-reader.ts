@@ -5,7 +5,7 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { HistoryEntry } from '../contract/history.ts';
 import { modelRefOf } from '../contract/model.ts';
-import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import type { Accepted, Ended, PartialOutput, Prediction } from '../contract/prediction.ts';
 import {
   expiresAtMs,
@@ -18,7 +18,6 @@ import {
 } from '../contract/prediction-record.ts';
 import { textOf, type WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
-import { readClaim } from '../storage/claims.ts';
 import { readWork } from '../storage/work.ts';
 import {
   PayloadCorruptError,
@@ -37,6 +36,7 @@ import {
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WhyQueued } from './why-queued.ts';
 import { Refusal } from '../contract/refusal.ts';
+import { readJson } from './read-json.ts';
 import { refuseRemovedData } from './removed-data.ts';
 
 export interface ReaderDependencies extends RecordSettings {
@@ -213,10 +213,7 @@ export class PredictionReader {
       if (room === null) {
         output = { ...output, output: { url: output.output_url, ...reference } };
       } else if (!this.#isTooLarge(ended)) {
-        room.take(ended.output.claim.bytes);
-        const text = (await readClaim(store, ended.output.claim)).toString('utf8');
-        await room.turn(text.length);
-        output = { output: JSON.parse(text) as Json, output_url: null };
+        output = { output: await readJson(ended.output, { store, room }), output_url: null };
       }
     }
     const partial = await this.#partialOutput(partialOf(ended), room);

@@ -1,11 +1,11 @@
 /* The pieces of a text that somebody who follows it has yet to see. */
-import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import type { Json } from '../contract/payload.ts';
 import type { Ended } from '../contract/prediction.ts';
 import { endOf, textOf, type WorkSoFar } from '../contract/work.ts';
-import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { readWork } from '../storage/work.ts';
 import type { Observation, OutputRoom } from './prediction-reader.ts';
+import { readJson } from './read-json.ts';
 
 /** Up to where a text was seen. */
 export interface TextPosition {
@@ -58,18 +58,9 @@ export class TextPieces {
 
   async #rest(ended: Extract<Ended, { status: 'succeeded' }>): Promise<TextPiece | null> {
     const from = this.#fromIn(ended.since ?? 1);
-    const text = this.#options.streamedText(await this.#outputOf(ended)).slice(from.offset);
+    const output = await readJson(ended.output, this.#options);
+    const text = this.#options.streamedText(output).slice(from.offset);
     return text === '' ? null : this.#piece(ended.attempt, from, text);
-  }
-
-  async #outputOf({ output }: Extract<Ended, { status: 'succeeded' }>): Promise<Json> {
-    if (output.kind === 'inline') return output.value;
-    const { store, room } = this.#options;
-    if (output.claim.media_type !== JSON_MEDIA_TYPE) throw new TypeError('an output is no JSON');
-    room.take(output.claim.bytes);
-    const text = (await readClaim(store, output.claim)).toString('utf8');
-    await room.turn(text.length);
-    return JSON.parse(text) as Json;
   }
 
   async #wholeText(work: WorkSoFar): Promise<string | null> {

@@ -33,7 +33,7 @@ export async function acceptedRecord(
   staging: Staging,
   dependencies: RecordDependencies,
 ): Promise<Accepted> {
-  const { tenant, traceparent, version, inputs, terms, asSent, idempotencyKey } = order;
+  const { tenant, traceparent, version, inputs, terms, asSent, asked, idempotencyKey } = order;
   const times = () => timesOf(terms, version.manifest, dependencies.limits, Date.now());
   times(); // refuses wrong times before anything is stored
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
@@ -52,6 +52,7 @@ export async function acceptedRecord(
     priority: terms.priority,
     ...times(), // computed again, so that a slow upload does not count against the deadline
     ...(receivers === null ? {} : { receivers }),
+    ...(asked === undefined ? {} : { asked }),
     ...(traceparent === null ? {} : { traceparent }),
     ...(idempotencyKey === null
       ? {}

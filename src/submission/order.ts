@@ -47,6 +47,8 @@ export interface Order extends OrderHead {
   readonly terms: OrderTerms;
   /** The request as it was sent, without media and defaults: a repetition is compared with it. */
   readonly asSent: unknown;
+  /** See `Accepted`. */
+  readonly asked?: Readonly<Record<string, Json>>;
 }
 
 declare const isValid: unique symbol;

@@ -224,10 +224,7 @@ test.each<[string, unknown, object]>([
 ])('refused: %s', async (_what, input, options) => {
   const response = await service.post({ model: 'babble', input, options });
 
-  expect([response.status, (await response.json()) as unknown]).toMatchObject([
-    422,
-    { code: 'invalid_input' },
-  ]);
+  expect([response.status, await response.json()]).toMatchObject([422, { code: 'invalid_input' }]);
 });
 
 test('with nothing in the engine, a text survives the API and its worker all the same', async () => {

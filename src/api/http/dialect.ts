@@ -9,6 +9,8 @@ export interface Dialect {
   /** Their `Content-Type`. */
   readonly errorType: string;
   readonly errorBody: (problem: ProblemBody) => object;
+  /** The status of an error, when it is not ours. */
+  readonly statusOf?: (status: number) => number;
 }
 
 export const PROBLEM_JSON: Dialect = {

@@ -122,6 +122,16 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
   }
 }
 
+/** What a problem would be answered with, for what is told when the status has been sent already. */
+export function problemOf(error: unknown): {
+  readonly code: ProblemCode;
+  readonly status: number;
+  readonly message: string;
+} {
+  const { code, message } = toProblem(error);
+  return { code, status: describeCode(code)[0], message: cut(message, MAX_DETAIL_CHARS) };
+}
+
 const needsPerson = (error: unknown): boolean =>
   error instanceof SecretBoxError || (error instanceof StorageError && error.needsPerson);
 
@@ -177,9 +187,10 @@ function sendProblem(request: Request, response: Response, problem: Problem): vo
 
 /** Sets the status and the headers of a problem; returns its body. */
 function beginProblem(response: Response, problem: Problem): string {
-  const [status, title] = describeCode(problem.code);
-  const { errors, members, headers, retryAfterMs } = problem.options;
   const { requestId, dialect = PROBLEM_JSON } = contextOf(response);
+  const [ownStatus, title] = describeCode(problem.code);
+  const status = dialect.statusOf?.(ownStatus) ?? ownStatus;
+  const { errors, members, headers, retryAfterMs } = problem.options;
   const detail = cut(problem.message, MAX_DETAIL_CHARS);
   contextOf(response).refusal = { code: problem.code, detail: cut(detail, MAX_LOGGED_CHARS) };
   const errorBody = dialect.errorBody({

@@ -51,7 +51,7 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
 }
 
 /** In the order in which a reader meets them. */
-const TAGS = ['Predictions', 'Webhooks', 'Service', 'Open Inference Protocol', 'Models'];
+const TAGS = ['Predictions', 'Webhooks', 'Service', 'OpenAI', 'Open Inference Protocol', 'Models'];
 
 const KEY = { type: 'http', scheme: 'bearer', description: 'An API key: `bz_…`' } as const;
 

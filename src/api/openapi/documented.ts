@@ -1,5 +1,6 @@
 /* What each operation takes and answers. */
 import type { Documented, DocumentedId } from './parts.ts';
+import { openai } from './openai.ts';
 import { predictions } from './predictions.ts';
 import { protocol } from './protocol.ts';
 import { service } from './service.ts';
@@ -10,6 +11,7 @@ export const DOCUMENTED: Readonly<Record<DocumentedId, Documented>> = {
   ...tagged(predictions, 'Predictions'),
   ...tagged(webhooks, 'Webhooks'),
   ...tagged(service, 'Service'),
+  ...tagged(openai, 'OpenAI'),
   ...tagged(protocol, 'Open Inference Protocol'),
 };
 

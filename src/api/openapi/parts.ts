@@ -51,6 +51,7 @@ export function answers(
   own: ZodOpenApiResponsesObject,
   problems: readonly number[],
   mediaType = 'application/problem+json',
+  problem: z.ZodType = problemAnswer,
 ): ZodOpenApiResponsesObject {
   const isRead = problems.includes(413); // what has a body that is read may be slow, too
   const all = [...problems, ...(isRead ? [408] : [])].map(
@@ -58,7 +59,7 @@ export function answers(
       String(status),
       {
         description: PROBLEMS[status] ?? '',
-        content: { [mediaType]: { schema: problemAnswer } },
+        content: { [mediaType]: { schema: problem } },
         ...(status === 429 || status === 503 ? { headers: retryLater } : {}),
       },
     ],

@@ -1,5 +1,4 @@
 /* An ended prediction as the answer to an infer request of the Open Inference Protocol (v2). */
-import { type FailureCode } from '../../contract/failure.ts';
 import {
   isPacked,
   type PackedTensor,
@@ -7,13 +6,13 @@ import {
   unpackTensors,
 } from '../../contract/packed-tensors.ts';
 import type { Stored } from '../../contract/payload.ts';
-import type { Accepted, Ended } from '../../contract/prediction.ts';
+import type { Accepted } from '../../contract/prediction.ts';
 import { elementCount, type JsonTensor } from '../../contract/tensor.ts';
 import { toJson } from '../../pipelines/index.ts';
 import type { OutputRoom } from '../../records/prediction-reader.ts';
 import { readClaim } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
-import { Problem, type ProblemCode } from '../http/problems.ts';
+import { Problem } from '../http/problems.ts';
 import type { InferRequestV2 } from './request.ts';
 
 export interface InferResponse {
@@ -83,30 +82,3 @@ async function readTensors(output: Stored, store: PayloadStore): Promise<readonl
 
 const tensorsIn = (output: unknown): readonly Tensor[] =>
   (output as { outputs: readonly JsonTensor[] }).outputs;
-
-/** A prediction that ended without an output, as the problem that its client sees. */
-export function endProblem({ id }: Accepted, ended: Exclude<Ended, { status: 'succeeded' }>) {
-  if (ended.status === 'canceled') return new Problem('not_ready', `${id} was canceled`);
-  const { code, message } = ended.error;
-  return new Problem(problemCode(code), `${id} failed (${code}): ${message}`, {
-    members: { prediction_id: id },
-  });
-}
-
-function problemCode(code: FailureCode): ProblemCode {
-  switch (code) {
-    case 'output_too_large': // the request itself asks for too much
-      return 'invalid_input';
-    case 'invalid_input':
-    case 'model_unavailable':
-    case 'storage_unavailable':
-    case 'payload_corrupt':
-      return code;
-    case 'worker_lost':
-    case 'queue_timeout':
-    case 'deadline_exceeded':
-      return 'model_unavailable';
-    default:
-      return 'inference_failed';
-  }
-}

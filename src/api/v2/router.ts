@@ -21,7 +21,8 @@ import { modelRequestSchema } from '../../submission/request-schema.ts';
 import { remember } from '../../records/remember.ts';
 import { prefersAsync } from '../http/prefer.ts';
 import { HEADER_LENGTH, type InferRequestV2, parseInferRequest } from './request.ts';
-import { endProblem, inferResponse } from './response.ts';
+import { endProblem } from '../http/end-problem.ts';
+import { inferResponse } from './response.ts';
 import { findTensorModel, modelMetadata, repositoryIndex, serverMetadata } from './metadata.ts';
 
 /** Anybody may ask whether it is ready. */

@@ -1,0 +1,114 @@
+/* A response as server-sent events, from its beginning or from anywhere. */
+import type { Response } from 'express';
+import type { Accepted, Ended } from '../../contract/prediction.ts';
+import { textEvents } from './ends.ts';
+import { messageId, messageOf, partOf, responseObject } from './response-object.ts';
+import { endedResponse, instructionsOf } from './response-reading.ts';
+import { EventStream } from './sse.ts';
+import type { TextDependencies } from './texts.ts';
+
+/**
+ * The sequence numbers of the events. That of a piece of text says where it ends: so a stream can be gone on with
+ * anywhere, and nothing needs to be kept for it.
+ */
+const NUMBERS = { created: 0, in_progress: 1, item_added: 2, part_added: 3 } as const;
+
+/** Sends the events of a response behind the sequence number `after`; -1: all of them. */
+export async function streamResponse(
+  response: Response,
+  accepted: Accepted,
+  after: number,
+  dependencies: TextDependencies,
+): Promise<void> {
+  const stream = new EventStream(response);
+  try {
+    const instructions = await instructionsOf(accepted, response, dependencies);
+    const events = new ResponseEvents(stream, accepted, instructions, after);
+    await events.created();
+    const offset = Math.max(0, after - NUMBERS.part_added);
+    for await (const event of textEvents(response, accepted, offset, dependencies)) {
+      if (event.type === 'started') await events.started();
+      else if (event.type === 'piece') await events.piece(event.text, event.end);
+      else {
+        const { ended } = event;
+        const object = await endedResponse(accepted, ended, instructions, response, dependencies);
+        await events.ended(ended, object);
+      }
+    }
+    stream.end();
+  } catch (error) {
+    if (!stream.isBegun) throw error; // it is answered with a status
+    await stream.fail(error, dependencies.logger);
+  }
+}
+
+/** Sends the events of one response, as far as its client has not had them. */
+class ResponseEvents {
+  readonly #stream: EventStream;
+  readonly #accepted: Accepted;
+  readonly #instructions: string | null;
+  readonly #after: number;
+  readonly #at: object;
+  #hasItem = false;
+
+  constructor(stream: EventStream, accepted: Accepted, instructions: string | null, after: number) {
+    this.#stream = stream;
+    this.#accepted = accepted;
+    this.#instructions = instructions;
+    this.#after = after;
+    this.#at = { item_id: messageId(accepted.id), output_index: 0, content_index: 0 };
+  }
+
+  async created(): Promise<void> {
+    await this.#send('created', NUMBERS.created, { response: this.#running('queued') });
+  }
+
+  async started(): Promise<void> {
+    await this.#send('in_progress', NUMBERS.in_progress, { response: this.#running('processing') });
+  }
+
+  async piece(delta: string, end: number): Promise<void> {
+    await this.#beginItem();
+    const members = { ...this.#at, delta, logprobs: [] };
+    await this.#send('output_text.delta', NUMBERS.part_added + end, members);
+  }
+
+  async ended(ended: Ended, object: ReturnType<typeof responseObject>): Promise<void> {
+    const [item] = object.output;
+    const text = item?.content[0]?.text ?? '';
+    const last = NUMBERS.part_added + text.length;
+    if (ended.status === 'succeeded' && item !== undefined) {
+      await this.#beginItem();
+      await this.#send('output_text.done', last + 1, { ...this.#at, text, logprobs: [] });
+      await this.#send('content_part.done', last + 2, { ...this.#at, part: partOf(text) });
+      await this.#send('output_item.done', last + 3, { output_index: 0, item });
+    }
+    await this.#send(lastType(object.status), last + 4, { response: object });
+  }
+
+  async #beginItem(): Promise<void> {
+    if (this.#hasItem) return;
+    this.#hasItem = true;
+    const item = { ...messageOf(this.#accepted.id, '', 'in_progress'), content: [] };
+    await this.#send('output_item.added', NUMBERS.item_added, { output_index: 0, item });
+    const part = partOf('');
+    await this.#send('content_part.added', NUMBERS.part_added, { ...this.#at, part });
+  }
+
+  #running(status: 'queued' | 'processing') {
+    const [accepted, instructions] = [this.#accepted, this.#instructions];
+    return responseObject({ accepted, ended: null, status, text: null, instructions });
+  }
+
+  async #send(name: string, number: number, members: object): Promise<void> {
+    if (number <= this.#after) return;
+    const type = `response.${name}`;
+    await this.#stream.send({ type, sequence_number: number, ...members }, type);
+  }
+}
+
+/** The last event of a response; OpenAI has none for one that was canceled. */
+function lastType(status: string): string {
+  if (status === 'completed' || status === 'failed') return status;
+  return 'incomplete';
+}

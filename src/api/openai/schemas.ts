@@ -1,0 +1,172 @@
+/*
+ * What OpenAI's clients send, as far as it can be done here. What cannot is refused with the name of the parameter,
+ * never left out in silence. Null means absent, as it does there.
+ */
+import { z } from 'zod';
+import { MAX_MODEL_CHARS } from '../../submission/request-schema.ts';
+
+const MAX_TEXT_CHARS = 1_000_000;
+const MAX_STOPS = 4;
+const MAX_USER_CHARS = 512;
+
+const NOT_HERE = 'is not supported here';
+/** A parameter that may only have the value that changes nothing. */
+const only = <T extends string | number | boolean>(value: T) =>
+  z.literal(value, `${NOT_HERE}, unless it is ${JSON.stringify(value)}`);
+const none = z.never(NOT_HERE);
+const empty = z.array(z.unknown()).max(0, NOT_HERE);
+
+const text = z.string().max(MAX_TEXT_CHARS);
+const prompt = text.min(1, 'must not be empty');
+const model = z.string().max(MAX_MODEL_CHARS);
+const user = z.string().max(MAX_USER_CHARS);
+const count = z.int().min(1);
+const temperature = z.number().min(0).max(2);
+const topP = z.number().min(0).max(1);
+const metadata = z.record(z.string().max(64), z.string().max(512));
+const stop = z.union([z.string().min(1), z.array(z.string().min(1)).max(MAX_STOPS)]);
+
+const serviceTier = z.enum(['auto', 'default', 'flex', 'priority', 'scale']);
+
+/** What every request may have. */
+const common = {
+  model,
+  metadata: metadata.optional(),
+  service_tier: serviceTier.optional(),
+  user: user.optional(),
+  safety_identifier: user.optional(),
+  prompt_cache_key: user.optional(),
+  prompt_cache_retention: z.string().max(MAX_USER_CHARS).optional(),
+} as const;
+
+/** Knobs of Hugging Face that vLLM takes beside OpenAI's own. */
+const knobs = {
+  temperature: temperature.optional(),
+  top_p: topP.optional(),
+  top_k: z.int().min(0).optional(),
+  repetition_penalty: z.number().min(0.1).max(10).optional(),
+  seed: z.int().optional(),
+  stop: stop.optional(),
+  frequency_penalty: only(0).optional(),
+  presence_penalty: only(0).optional(),
+  logit_bias: z.strictObject({}, NOT_HERE).optional(),
+  n: only(1).optional(),
+  stream: z.boolean().optional(),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().optional(),
+      include_obfuscation: z.boolean().optional(),
+    })
+    .optional(),
+} as const;
+
+const part = (...types: readonly string[]) =>
+  z.strictObject({
+    type: z.string().refine((type) => types.includes(type), `must be one of ${types.join(', ')}`),
+    text,
+    annotations: z.unknown().optional(),
+    logprobs: z.unknown().optional(),
+  });
+const content = (...types: readonly string[]) =>
+  z.union([text, z.array(part(...types)).min(1)]).transform((given) => {
+    return typeof given === 'string' ? given : given.map((each) => each.text).join('');
+  });
+
+const role = z
+  .enum(['system', 'developer', 'user', 'assistant'])
+  .transform((given) => (given === 'developer' ? 'system' : given));
+
+const chatMessage = z.strictObject({
+  role,
+  content: content('text'),
+  name: none.optional(),
+  refusal: none.optional(),
+  tool_calls: empty.optional(),
+});
+
+export const chatSchema = z.strictObject({
+  ...common,
+  ...knobs,
+  messages: z.array(chatMessage).min(1),
+  max_tokens: count.optional(),
+  max_completion_tokens: count.optional(),
+  logprobs: only(false).optional(),
+  top_logprobs: only(0).optional(),
+  response_format: z.strictObject({ type: only('text') }).optional(),
+  modalities: z.array(only('text')).optional(),
+  tools: empty.optional(),
+  tool_choice: z.enum(['none', 'auto']).optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  store: z.boolean().optional(),
+});
+
+export const completionSchema = z.strictObject({
+  ...common,
+  ...knobs,
+  prompt: z.union([prompt, z.array(prompt).length(1, 'must be one prompt')]).transform((given) => {
+    return typeof given === 'string' ? given : (given[0] ?? '');
+  }),
+  max_tokens: count.optional(),
+  best_of: only(1).optional(),
+  echo: only(false).optional(),
+  logprobs: none.optional(),
+  suffix: none.optional(),
+});
+
+const inputItem = z.strictObject({
+  type: only('message').optional(),
+  role,
+  content: content('input_text', 'output_text', 'text'),
+  id: z.string().optional(),
+  status: z.string().optional(),
+});
+
+export const responseSchema = z.strictObject({
+  ...common,
+  input: z.union([text, z.array(inputItem).min(1)]),
+  instructions: text.optional(),
+  background: z.boolean().optional(),
+  stream: z.boolean().optional(),
+  stream_options: knobs.stream_options,
+  max_output_tokens: count.optional(),
+  temperature: knobs.temperature,
+  top_p: knobs.top_p,
+  top_k: knobs.top_k,
+  repetition_penalty: knobs.repetition_penalty,
+  seed: knobs.seed,
+  stop: knobs.stop,
+  store: z.boolean().optional(),
+  include: empty.optional(),
+  previous_response_id: none.optional(),
+  conversation: none.optional(),
+  reasoning: none.optional(),
+  text: z.strictObject({ format: z.strictObject({ type: only('text') }).optional() }).optional(),
+  tools: empty.optional(),
+  tool_choice: z.enum(['none', 'auto']).optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  top_logprobs: only(0).optional(),
+  truncation: only('disabled').optional(),
+});
+
+export const embeddingsSchema = z.strictObject({
+  ...common,
+  input: z.unknown(), // the model says what it may be
+  encoding_format: z.enum(['float', 'base64']).optional(),
+  dimensions: none.optional(),
+});
+
+/** `GET /openai/v1/responses/{id}` */
+export const retrieveQuerySchema = z.strictObject({
+  stream: z.enum(['true', 'false']).optional(),
+  starting_after: z
+    .string()
+    .regex(/^\d{1,10}$/, 'must be a sequence number')
+    .optional(),
+  include_obfuscation: z.string().optional(),
+});
+
+export type ChatRequest = z.infer<typeof chatSchema>;
+export type CompletionRequest = z.infer<typeof completionSchema>;
+export type ResponseRequest = z.infer<typeof responseSchema>;
+export type EmbeddingsRequest = z.infer<typeof embeddingsSchema>;
+export type ServiceTier = z.infer<typeof serviceTier>;

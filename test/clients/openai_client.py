@@ -1,0 +1,280 @@
+"""OpenAI's Python client against Buzzer, unchanged. Argument: the URL of the service. Prints a line for each check."""
+
+import json
+import sys
+import time
+import traceback
+import urllib.request
+
+import openai
+
+url = sys.argv[1]
+client = openai.OpenAI(base_url=f"{url}/openai/v1", api_key="none")
+MESSAGES = [{"role": "user", "content": "Hello"}]
+checks = []
+
+
+def check(function):
+    checks.append(function)
+    return function
+
+
+def record(response_id):
+    """The prediction behind an answer."""
+    prediction = "pred_" + response_id.split("_")[-1].split("-")[-1]
+    with urllib.request.urlopen(f"{url}/v1/predictions/{prediction}") as answer:
+        return json.load(answer)
+
+
+def until(what, find, seconds=30):
+    end = time.time() + seconds
+    while time.time() < end:
+        found = find()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def refused(kind, **members):
+    def decorate(function):
+        def run():
+            try:
+                function()
+            except kind as error:
+                found = {name: getattr(error, name) for name in members}
+                assert found == members, found
+                return
+            raise AssertionError("it was not refused")
+
+        run.__name__ = function.__name__
+        return check(run)
+
+    return decorate
+
+
+@check
+def models_are_listed():
+    ids = [model.id for model in client.models.list()]
+    assert {"babble", "feature-extraction"} <= set(ids) and "ocr" not in ids, ids
+    assert client.models.retrieve("babble").object == "model"
+
+
+@check
+def a_conversation_is_continued():
+    answer = client.chat.completions.create(
+        model="babble", messages=MESSAGES, max_completion_tokens=20, temperature=0
+    )
+    assert answer.choices[0].finish_reason == "length" and answer.choices[0].message.content
+    assert answer.usage.completion_tokens == 20 and answer.usage.total_tokens > 20
+    assert record(answer.id)["status"] == "succeeded"
+
+
+@check
+def a_conversation_is_streamed():
+    options = {"model": "babble", "messages": MESSAGES, "max_tokens": 60, "seed": 7}
+    whole = client.chat.completions.create(**options)
+    chunks = list(
+        client.chat.completions.create(
+            **options, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[0].choices[0].delta.role == "assistant" and len(chunks) > 4
+    assert chunks[-2].choices[0].finish_reason == "length"
+    assert chunks[-1].usage.completion_tokens == 60
+
+
+@check
+def a_text_is_completed():
+    options = {"model": "babble", "prompt": "Once", "seed": 7}
+    whole = client.completions.create(**options)
+    assert whole.usage.completion_tokens == 16 and whole.choices[0].finish_reason == "length"
+    text = "".join(chunk.choices[0].text for chunk in client.completions.create(**options, stream=True))
+    assert text == whole.choices[0].text
+
+
+@check
+def stop_strings_and_tiers():
+    answer = client.chat.completions.create(
+        model="babble", messages=MESSAGES, stop=[" "], seed=1, service_tier="flex", metadata={"a": "b"}
+    )
+    assert answer.choices[0].finish_reason == "stop" and answer.service_tier == "flex"
+    found = record(answer.id)
+    assert (found["priority"], found["metadata"]) == (5, {"a": "b"}), found
+
+
+@check
+def embeddings_of_texts_and_tokens():
+    model = "feature-extraction"
+    two = client.embeddings.create(model=model, input=["hello", "world"])
+    one = client.embeddings.create(model=model, input="world", encoding_format="float")
+    assert len(two.data) == 2 and two.data[1].index == 1
+    assert all(abs(a - b) < 1e-6 for a, b in zip(two.data[1].embedding, one.data[0].embedding))
+    assert two.usage.prompt_tokens == 6, two.usage  # each word between two special tokens
+    tokens = client.embeddings.create(model=model, input=[7592])  # "hello" in BERT's vocabulary
+    assert all(abs(a - b) < 1e-6 for a, b in zip(tokens.data[0].embedding, two.data[0].embedding))
+    many = client.embeddings.create(model=model, input=[[7592], [2088, 7592]])
+    assert len(many.data) == 2
+
+
+@check
+def a_response_is_created():
+    answer = client.responses.create(
+        model="babble", instructions="Be brief.", input="Hello", max_output_tokens=20
+    )
+    assert answer.status == "incomplete" and answer.incomplete_details.reason == "max_output_tokens"
+    assert answer.output_text and answer.usage.output_tokens == 20
+    assert answer.instructions == "Be brief."
+
+
+@check
+def a_response_is_made_in_the_background():
+    answer = client.responses.create(
+        model="babble",
+        input=[{"role": "developer", "content": [{"type": "input_text", "text": "Hi"}]}],
+        background=True,
+        max_output_tokens=80,
+        extra_body={"seed": 5},
+    )
+    assert answer.status in ("queued", "in_progress") and answer.background
+    seen = until("some text", lambda: client.responses.retrieve(answer.id).output_text)
+    done = until(
+        "its end",
+        lambda: (found := client.responses.retrieve(answer.id)).status == "incomplete" and found,
+    )
+    assert done.output_text.startswith(seen) and done.usage.output_tokens == 80
+
+
+@check
+def a_background_stream_goes_on_where_it_was_left():
+    options = {
+        "model": "babble",
+        "input": "Hello",
+        "max_output_tokens": 120,
+        "extra_body": {"seed": 5},
+    }
+    whole = client.responses.create(**options)
+    text, last, response_id = "", None, None
+    stream = client.responses.create(**options, background=True, stream=True)
+    for event in stream:
+        last = event.sequence_number
+        if event.type == "response.created":
+            response_id = event.response.id
+        if event.type == "response.output_text.delta":
+            text += event.delta
+            if len(text) > 60:
+                break
+    stream.close()
+    types = []
+    for event in client.responses.retrieve(response_id, stream=True, starting_after=last):
+        assert event.sequence_number > last
+        last = event.sequence_number
+        types.append(event.type)
+        if event.type == "response.output_text.delta":
+            text += event.delta
+    assert text == whole.output_text
+    assert types[-4:] == [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ], types
+    assert record(response_id)["status"] == "succeeded"
+
+
+@check
+def a_response_is_streamed_with_the_helper():
+    with client.responses.stream(model="babble", input="Hello", max_output_tokens=30) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+    assert text
+
+
+@check
+def a_response_is_canceled():
+    answer = client.responses.create(model="babble", input="Hello", background=True)
+    until("some text", lambda: client.responses.retrieve(answer.id).output_text)
+    canceled = client.responses.cancel(answer.id)
+    assert canceled.status == "cancelled" and canceled.output_text
+    assert record(answer.id)["status"] == "canceled"
+
+
+@check
+def hanging_up_on_a_stream_cancels():
+    stream = client.chat.completions.create(model="babble", messages=MESSAGES, stream=True)
+    first = next(iter(stream))
+    stream.close()
+    ended = until("its end", lambda: (found := record(first.id))["completed_at"] and found)
+    assert ended["status"] == "canceled" and ended["partial_output"]["text"], ended["status"]
+
+
+@check
+def a_raw_answer_has_its_predictions_url():
+    raw = client.with_raw_response.embeddings.create(model="feature-extraction", input="hello")
+    assert "/v1/predictions/pred_" in raw.headers["location"]
+
+
+@refused(openai.NotFoundError, code="model_not_found", type="invalid_request_error")
+def a_model_that_does_not_exist():
+    client.chat.completions.create(model="nobody", messages=MESSAGES)
+
+
+@refused(openai.BadRequestError, code="invalid_value", param="model")
+def a_model_of_another_task():
+    client.chat.completions.create(model="feature-extraction", messages=MESSAGES)
+
+
+@refused(openai.BadRequestError, param="n")
+def several_choices():
+    client.chat.completions.create(model="babble", messages=MESSAGES, n=2)
+
+
+@refused(openai.BadRequestError, param="tools")
+def tools():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    client.chat.completions.create(model="babble", messages=MESSAGES, tools=[tool])
+
+
+@refused(openai.BadRequestError, param="logprobs")
+def logprobs():
+    client.chat.completions.create(model="babble", messages=MESSAGES, logprobs=True)
+
+
+@refused(openai.BadRequestError, param="messages.0.role")
+def a_role_that_does_not_exist():
+    client.chat.completions.create(model="babble", messages=[{"role": "king", "content": "a"}])
+
+
+@refused(openai.BadRequestError, param="max_tokens")
+def no_tokens():
+    client.chat.completions.create(model="babble", messages=MESSAGES, max_tokens=0)
+
+
+@refused(openai.BadRequestError, code="context_length_exceeded", param="messages")
+def a_prompt_beyond_the_context():
+    client.chat.completions.create(model="short", messages=[{"role": "user", "content": "x" * 100}])
+
+
+@refused(openai.BadRequestError, code="context_length_exceeded", param="messages")
+def a_prompt_beyond_the_context_streamed():
+    message = {"role": "user", "content": "x" * 100}
+    list(client.chat.completions.create(model="short", messages=[message], stream=True))
+
+
+@refused(openai.NotFoundError, param="response_id")
+def a_response_that_does_not_exist():
+    client.responses.retrieve("resp_nobody")
+
+
+@refused(openai.BadRequestError, param="previous_response_id")
+def a_response_that_follows_another():
+    client.responses.create(model="babble", input="a", previous_response_id="resp_1")
+
+
+for run in checks:
+    try:
+        run()
+        print("ok", run.__name__)
+    except Exception:
+        print("not ok", run.__name__, traceback.format_exc().replace("\n", " | "))
