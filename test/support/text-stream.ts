@@ -1,7 +1,7 @@
 /* Follows a prediction by its server-sent events and puts its text together, as a client would. */
 import type { Prediction } from '../../src/contract/prediction.ts';
 
-export interface OutputEvent {
+interface OutputEvent {
   readonly id: string;
   readonly attempt: number;
   readonly offset: number;

@@ -13,7 +13,7 @@ export interface AskedResponse {
   readonly hasInstructions: boolean;
 }
 
-export const responseId = (predictionId: string): string => predictionId.replace('pred_', 'resp_');
+const responseId = (predictionId: string): string => predictionId.replace('pred_', 'resp_');
 export const messageId = (predictionId: string): string => predictionId.replace('pred_', 'msg_');
 
 /** The prediction that a response is; throws a problem when it is no id of a response. */

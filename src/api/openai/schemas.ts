@@ -166,7 +166,5 @@ export const retrieveQuerySchema = z.strictObject({
 });
 
 export type ChatRequest = z.infer<typeof chatSchema>;
-export type CompletionRequest = z.infer<typeof completionSchema>;
 export type ResponseRequest = z.infer<typeof responseSchema>;
-export type EmbeddingsRequest = z.infer<typeof embeddingsSchema>;
 export type ServiceTier = z.infer<typeof serviceTier>;
