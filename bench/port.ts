@@ -21,9 +21,11 @@ export function openRuntime(): ProcessModelRuntime {
 /** A version of the repository with some of its manifest changed. */
 export async function versionOf(
   name: string,
-  change: { batching?: object; resources?: object } = {},
+  change: { batching?: object; resources?: object; folder?: string } = {},
 ): Promise<ModelVersion> {
-  const repository = await ModelRepository.open([resolve('models'), resolve('examples/models')]);
+  const folders = [resolve('models'), resolve('examples/models')];
+  const { folder } = change;
+  const repository = await ModelRepository.open(folder === undefined ? folders : [folder]);
   const version = repository.find(name, null);
   if (version === undefined) throw new Error(`there is no model ${name}`);
   const { manifest } = version;

@@ -6,6 +6,7 @@ import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureAcceptance, measureBurst } from './acceptance.ts';
 import { measureDrain } from './drain.ts';
+import { measureGeneration } from './generation.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
@@ -36,6 +37,7 @@ const PARTS = {
   burst: measureBurst,
   drain: measureDrain,
   sentiment: measureSentiment,
+  generation: measureGeneration,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -53,11 +53,14 @@ export class Attempt {
       progress: null,
     };
     const isStreaming = dependencies.runtime.factsOf(modelRefOf(request))?.isStreaming === true;
-    const interval = isStreaming ? STREAMING_HEARTBEAT_INTERVAL_MS : HEARTBEAT_INTERVAL_MS;
+    // The SDK holds back a heartbeat that follows another one, so that an empty one would delay the first text.
+    const [firstMs, intervalMs] = isStreaming
+      ? [STREAMING_HEARTBEAT_INTERVAL_MS, STREAMING_HEARTBEAT_INTERVAL_MS]
+      : [FIRST_HEARTBEAT_MS, HEARTBEAT_INTERVAL_MS];
     this.#timer = setTimeout(() => {
       this.#beat();
-      this.#timer = setInterval(() => this.#beat(), interval);
-    }, FIRST_HEARTBEAT_MS);
+      this.#timer = setInterval(() => this.#beat(), intervalMs);
+    }, firstMs);
   }
 
   get report(): AttemptReport {

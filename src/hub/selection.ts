@@ -3,7 +3,12 @@ import { type Dtype, neededFiles } from '../pipelines/index.ts';
 import { HubError } from './hub-error.ts';
 
 /** Files that the library reads when they are there. */
-const OPTIONAL = ['special_tokens_map.json', 'generation_config.json', 'processor_config.json'];
+const OPTIONAL = [
+  'special_tokens_map.json',
+  'generation_config.json',
+  'processor_config.json',
+  'chat_template.jinja',
+];
 
 /** The files of a task and a dtype among those that there are. Throws `HubError` when one is missing. */
 export function selectFiles(

@@ -1,9 +1,13 @@
 /* Texts that are told while they are written: seen, cut off, gone on with, canceled and refused. */
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Prediction } from '../../src/contract/prediction.ts';
+import { languageModelFiles } from '../../src/onnx/language-model.ts';
 import { until } from '../support/conditions.ts';
+import { startHub } from '../support/hub.ts';
 import { addLanguageModel } from '../support/language-model.ts';
 import { modelProcesses, Service } from '../support/service.ts';
 import { followText, type FollowedText } from '../support/text-stream.ts';
@@ -262,6 +266,40 @@ async function readOutput(on: Service, id: string): Promise<string> {
   const response = await fetch(`${on.url}/v1/predictions/${id}/output`);
   return ((await response.json()) as Generated).generated_text;
 }
+
+test('a model that was pulled from a hub is served at once, with its chat template', async () => {
+  const files = languageModelFiles({ context: 1024, work: 0 });
+  const { chat_template: template, ...rest } = files['tokenizer_config.json'] as {
+    chat_template: string;
+  };
+  const asBytes = Object.entries({ ...files, 'tokenizer_config.json': rest }).map(
+    ([path, content]): [string, Buffer] => [
+      path,
+      Buffer.from(content instanceof Uint8Array ? content : JSON.stringify(content)),
+    ],
+  );
+  const hub = await startHub(
+    { ...Object.fromEntries(asBytes), 'chat_template.jinja': Buffer.from(template) },
+    { task: 'text-generation' },
+  );
+  try {
+    await promisify(execFile)(process.execPath, ['dist/cli/pull.js', 'org/tiny'], {
+      env: { PATH: process.env['PATH'], HF_ENDPOINT: hub.url, BUZZER_MODELS: models },
+    });
+  } finally {
+    await hub.close();
+  }
+  await until('the model', async () => {
+    return (await service.model('tiny')).state === undefined ? undefined : true;
+  });
+  const input = { messages: [{ role: 'user', content: 'Hello' }] };
+  const response = await service.post({ model: 'tiny', input, options: { max_new_tokens: 80 } });
+  const prediction = (await response.json()) as Prediction;
+  const followed = await followText(events(prediction));
+
+  expect(followed.text).not.toBe('');
+  expect(textOf(await service.read(prediction.id))).toBe(followed.text);
+});
 
 test('what was written is removed with its prediction', async () => {
   const before = service.payloads();

@@ -3,7 +3,7 @@
  * folder. The library opens files by name and would fetch what is missing, so it is given a folder whose files are
  * all named in the manifest, and no network.
  */
-import { readdir, realpath } from 'node:fs/promises';
+import { readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { env, LogLevel, pipeline, RawImage, Tensor } from '@huggingface/transformers';
 import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
@@ -19,6 +19,7 @@ env.logLevel = LogLevel.NONE; // a failed run would print its input
 env.fetch = async () => await Promise.reject(new Error('a model process has no network'));
 
 const MAX_AUDIO_S = 3600;
+const CHAT_TEMPLATE = 'chat_template.jinja';
 
 /** What the library may look for beside a graph. */
 const OPENED = /\.(?:json|jinja|txt|model|onnx_data.*)$/;
@@ -26,6 +27,7 @@ const OPENED = /\.(?:json|jinja|txt|model|onnx_data.*)$/;
 export async function openTransformers(settings: PipelineSettings): Promise<Pipeline> {
   const { manifest, files, device, limits } = settings;
   const { name, task, dtype, options } = settingsOf(manifest);
+  const paths = new Set(Object.values(manifest.files).map(({ path }) => path));
   const folder = await folderOf(manifest.files, files);
   const pipe = (await pipeline(name as 'text-classification', folder, {
     dtype,
@@ -37,6 +39,11 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
       executionMode: 'sequential',
     },
   })) as unknown as LibraryPipeline;
+  if (paths.has(CHAT_TEMPLATE)) {
+    // The library reads it for models of several media only.
+    const { tokenizer } = pipe as unknown as { tokenizer: { chat_template?: unknown } };
+    tokenizer.chat_template = await readFile(join(folder, CHAT_TEMPLATE), 'utf8');
+  }
   const readImage = async (bytes: Uint8Array) => {
     const { data, width, height } = await decodeImage(bytes, limits);
     return new RawImage(data, width, height, 3);

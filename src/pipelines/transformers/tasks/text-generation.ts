@@ -197,7 +197,7 @@ function promptIds(
 }
 
 function chatText(messages: unknown, tokenizer: Library['tokenizer']): string {
-  if (typeof tokenizer.chat_template !== 'string' && !Array.isArray(tokenizer.chat_template)) {
+  if (!tokenizer.chat_template) {
     const message = 'the model takes no messages, because it has no chat template: give it inputs';
     throw new InvalidInputError(message, { reason: 'no_chat_template' });
   }
