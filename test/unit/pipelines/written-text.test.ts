@@ -27,6 +27,13 @@ test('bytes that never become a character come at the end', () => {
   expect(text.flush()).toBe('\u{FFFD}');
 });
 
+test('tokens without a text do not make those behind them wait', () => {
+  const silent = new TokenText((ids) => ids.map((id) => (id === 0 ? '' : 'a')).join(''));
+  for (let count = 0; count < 1000; count += 1) silent.push(0);
+
+  expect(silent.push(1)).toBe('a');
+});
+
 test('the spaces between words are kept', () => {
   const text = new TokenText(wordsToText);
 

@@ -5,6 +5,8 @@ export type Decode = (ids: readonly number[]) => string;
 
 /** A character whose bytes have not all come: several tokens may make one. */
 const INCOMPLETE = '\u{FFFD}';
+/** So many tokens without a certain text are no part of one character: they are special ones, or wrong bytes. */
+const MAX_UNTOLD = 32;
 
 export class TokenText {
   readonly #decode: Decode;
@@ -22,7 +24,8 @@ export class TokenText {
   push(id: number): string {
     this.#ids.push(id);
     const text = this.#untold();
-    if (text === '' || text.endsWith(INCOMPLETE)) return '';
+    const isCertain = text !== '' && !text.endsWith(INCOMPLETE);
+    if (!isCertain && this.#ids.length - this.#told < MAX_UNTOLD) return '';
     this.#context = this.#told;
     this.#told = this.#ids.length;
     return text;
