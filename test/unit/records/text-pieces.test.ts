@@ -2,7 +2,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Claim, Json } from '../../../src/contract/payload.ts';
+import type { Claim } from '../../../src/contract/payload.ts';
 import type { Ended, Prediction } from '../../../src/contract/prediction.ts';
 import type { WorkSoFar } from '../../../src/contract/work.ts';
 import type { Observation } from '../../../src/records/prediction-reader.ts';
