@@ -27,10 +27,11 @@ import {
   type PayloadStore,
   PayloadTooLargeError,
   type PutOptions,
+  requireKey,
+  SAFE_KEY,
   StorageError,
 } from './payload-store.ts';
 
-const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
 /** Hashing so much takes a millisecond or two, during which the event loop is blocked. */
 const PIECE_BYTES = 1024 ** 2;
 /** Looking at so many takes about a millisecond. */
@@ -190,7 +191,7 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   #path(key: string): string {
-    if (!SAFE_KEY.test(key)) throw new TypeError(`not a payload key: ${JSON.stringify(key)}`);
+    requireKey(key);
     return join(this.#folder, key);
   }
 }

@@ -37,6 +37,14 @@ export interface PayloadStore {
   check(): Promise<void>;
 }
 
+/** What a key may be: a relative path of safe names, none of which begins with a full stop. */
+export const SAFE_KEY = /^[A-Za-z0-9_-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._@-]*)*$/;
+
+/** Throws a `TypeError` when it is no key: that is a mistake of ours. */
+export function requireKey(key: string): void {
+  if (!SAFE_KEY.test(key)) throw new TypeError(`not a payload key: ${JSON.stringify(key)}`);
+}
+
 export class PayloadNotFoundError extends Error {
   override readonly name = 'PayloadNotFoundError';
   constructor(key: string, options?: ErrorOptions) {

@@ -1,0 +1,308 @@
+/*
+ * Payloads as objects of an S3 bucket, below a prefix. An object is there whole or not at all; an upload that breaks off
+ * is aborted, and what a crashed process leaves of one is removed by the bucket's lifecycle rule or the sweep.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+  type ServerSideEncryption,
+} from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { messageOf } from '../contract/failure.ts';
+import type { Claim } from '../contract/payload.ts';
+import {
+  PayloadNotFoundError,
+  type PayloadStore,
+  PayloadTooLargeError,
+  type PutOptions,
+  requireKey,
+  SAFE_KEY,
+  StorageError,
+} from './payload-store.ts';
+
+export interface S3Settings {
+  readonly bucket: string;
+  /** What every key begins with; empty, or without slashes at its ends. */
+  readonly prefix: string;
+  /** Buckets are part of the path instead of the host name, as most servers other than AWS need it. */
+  readonly isPathStyle: boolean;
+  /** Null: what the bucket says. */
+  readonly encryption: 'AES256' | 'aws:kms' | null;
+}
+
+const CONNECT_TIMEOUT_MS = 3000;
+/** A server that says nothing for so long does not answer. */
+const SILENCE_MS = 15_000;
+const ATTEMPTS = 3;
+const SOCKETS = 64;
+const PART_BYTES = 8 * 1024 ** 2;
+const PARTS_AT_ONCE = 2;
+/** S3 deletes at most so many objects at once. */
+const DELETED_AT_ONCE = 1000;
+
+export class S3PayloadStore implements PayloadStore {
+  readonly #client: S3Client;
+  readonly #settings: S3Settings;
+
+  private constructor(client: S3Client, settings: S3Settings) {
+    this.#client = client;
+    this.#settings = settings;
+  }
+
+  /**
+   * Opens the store. Endpoint, region and credentials are those of the standard AWS environment; `more` is for tests.
+   * Throws `StorageError` when the bucket is not there, or may not be used.
+   */
+  static async open(settings: S3Settings, more: S3ClientConfig = {}): Promise<S3PayloadStore> {
+    const client = new S3Client({
+      forcePathStyle: settings.isPathStyle,
+      maxAttempts: ATTEMPTS,
+      requestHandler: {
+        connectionTimeout: CONNECT_TIMEOUT_MS,
+        requestTimeout: SILENCE_MS,
+        throwOnRequestTimeout: true,
+        httpAgent: { maxSockets: SOCKETS },
+        httpsAgent: { maxSockets: SOCKETS },
+      },
+      ...more,
+    });
+    const store = new S3PayloadStore(client, settings);
+    await store.check();
+    return store;
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    { mediaType, maxBytes }: PutOptions,
+  ): Promise<Claim> {
+    requireKey(key);
+    const counted = new Counted(maxBytes);
+    const object = { ...this.#object(key), ContentType: mediaType };
+    await this.#orThrow(`cannot store ${key}`, async () => {
+      if (body instanceof Uint8Array) {
+        counted.add(body);
+        await this.#client.send(new PutObjectCommand({ ...object, Body: body }));
+        return;
+      }
+      const upload = new Upload({
+        client: this.#client,
+        params: { ...object, Body: Readable.from(counted.all(body), { objectMode: false }) },
+        partSize: PART_BYTES,
+        queueSize: PARTS_AT_ONCE,
+      });
+      await upload.done();
+    }).catch((error: unknown) => {
+      throw counted.error ?? error; // the SDK wraps what the body has thrown
+    });
+    return { key, ...counted.facts(), media_type: mediaType };
+  }
+
+  async create(key: string, body: Uint8Array, { mediaType }: PutOptions): Promise<boolean> {
+    requireKey(key);
+    const command = new PutObjectCommand({
+      ...this.#object(key),
+      Body: body,
+      ContentType: mediaType,
+      IfNoneMatch: '*',
+    });
+    for (;;) {
+      try {
+        await this.#client.send(command);
+        return true;
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === 412) return false;
+        if (status !== 409) throw storageError(`cannot store ${key}`, error); // 409: another is at it right now
+      }
+    }
+  }
+
+  async open(key: string): Promise<Readable> {
+    const { Body: body } = await this.#orThrow(`cannot read ${key}`, async () => {
+      return await this.#client
+        .send(new GetObjectCommand(this.#named(key)))
+        .catch((error: unknown) => {
+          if (isMissing(error)) throw new PayloadNotFoundError(key, { cause: error });
+          throw error;
+        });
+    });
+    return Readable.from(readable(body as Readable, key), { objectMode: false });
+  }
+
+  async *list(folder: string): AsyncGenerator<string> {
+    for await (const { key } of this.#below(`${folder}/`)) if (SAFE_KEY.test(key)) yield key;
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#orThrow(`cannot delete ${key}`, async () => {
+      await this.#client.send(new DeleteObjectCommand(this.#named(key)));
+      let batch: string[] = [];
+      for await (const { key: each } of this.#below(`${key}/`)) {
+        batch.push(each);
+        if (batch.length < DELETED_AT_ONCE) continue;
+        await this.#deleteAll(batch);
+        batch = [];
+      }
+      await this.#deleteAll(batch);
+    });
+  }
+
+  async measure(key: string): Promise<number> {
+    let bytes = 0;
+    for await (const each of this.#below(key)) {
+      if (each.key === key || each.key.startsWith(`${key}/`)) bytes += each.bytes;
+    }
+    return bytes;
+  }
+
+  /** A bucket has no end. */
+  async freeBytes(): Promise<number> {
+    return await Promise.resolve(Number.POSITIVE_INFINITY);
+  }
+
+  async check(): Promise<void> {
+    const { bucket } = this.#settings;
+    await this.#orThrow(`cannot use the bucket ${bucket}`, async () => {
+      await this.#client.send(new HeadBucketCommand({ Bucket: bucket }));
+      const probe = { ...this.#object('probe'), Body: 'ok', ContentType: 'text/plain' };
+      await this.#client.send(new PutObjectCommand(probe));
+    });
+  }
+
+  /** Every object whose key begins so, in S3's order. */
+  async *#below(start: string): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
+    const { bucket, prefix } = this.#settings;
+    const own = prefix === '' ? '' : `${prefix}/`;
+    let token: string | undefined;
+    do {
+      const page = await this.#orThrow(`cannot list ${start}`, async () => {
+        return await this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: own + start,
+            ...(token === undefined ? {} : { ContinuationToken: token }),
+          }),
+        );
+      });
+      for (const { Key: key = '', Size: bytes = 0 } of page.Contents ?? []) {
+        yield { key: key.slice(own.length), bytes };
+      }
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  async #deleteAll(keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { Errors: errors = [] } = await this.#client.send(
+      new DeleteObjectsCommand({
+        Bucket: this.#settings.bucket,
+        Delete: { Objects: keys.map((key) => ({ Key: this.#named(key).Key })), Quiet: true },
+      }),
+    );
+    const [first] = errors;
+    if (first !== undefined) throw new Error(`${first.Code ?? ''}: ${first.Message ?? ''}`);
+  }
+
+  #named(key: string) {
+    const { bucket, prefix } = this.#settings;
+    return { Bucket: bucket, Key: prefix === '' ? key : `${prefix}/${key}` };
+  }
+
+  #object(key: string) {
+    const { encryption } = this.#settings;
+    const encrypted: { ServerSideEncryption?: ServerSideEncryption } =
+      encryption === null ? {} : { ServerSideEncryption: encryption };
+    return { ...this.#named(key), ...encrypted };
+  }
+
+  async #orThrow<T>(what: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      const isOurs = error instanceof PayloadNotFoundError || error instanceof PayloadTooLargeError;
+      throw isOurs ? error : storageError(what, error);
+    }
+  }
+}
+
+/** Counts and hashes a body on its way. */
+class Counted {
+  readonly #hash: Hash = createHash('sha256');
+  readonly #maxBytes: number;
+  #bytes = 0;
+  /** What the body has thrown; undefined: nothing. */
+  error: unknown;
+
+  constructor(maxBytes = Number.POSITIVE_INFINITY) {
+    this.#maxBytes = maxBytes;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#maxBytes) throw new PayloadTooLargeError(this.#maxBytes);
+    this.#hash.update(chunk);
+  }
+
+  async *all(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of body) {
+        this.add(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      this.error = error;
+      throw error;
+    }
+  }
+
+  facts(): Pick<Claim, 'bytes' | 'sha256'> {
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+}
+
+/** The bytes of an object; a connection that breaks is the store's failure. */
+async function* readable(body: Readable, key: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw storageError(`cannot read ${key}`, error);
+  }
+}
+
+const statusOf = (error: unknown): number | undefined =>
+  (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode;
+
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '');
+
+const isMissing = (error: unknown): boolean =>
+  nameOf(error) === 'NoSuchKey' || (nameOf(error) === 'NotFound' && statusOf(error) === 404);
+
+/** What only a person can repair, in words that say how. */
+const ADVICE: Readonly<Record<string, string>> = {
+  NoSuchBucket: 'there is no such bucket: create it, or correct BUZZER_PAYLOAD_STORE',
+  NotFound: 'there is no such bucket: create it, or correct BUZZER_PAYLOAD_STORE',
+  AccessDenied: 'the credentials may not do this: allow reading, writing, listing and deleting',
+  Forbidden: 'the credentials may not do this, or are wrong',
+  InvalidAccessKeyId: 'the access key is not known there (AWS_ACCESS_KEY_ID)',
+  SignatureDoesNotMatch: 'the secret key is wrong (AWS_SECRET_ACCESS_KEY)',
+  CredentialsProviderError: 'there are no credentials (AWS_ACCESS_KEY_ID, or another way of AWS)',
+};
+
+function storageError(what: string, cause: unknown): StorageError {
+  if (cause instanceof StorageError) return cause;
+  const isDenied = statusOf(cause) === 403;
+  const advice = ADVICE[nameOf(cause)] ?? (isDenied ? ADVICE['Forbidden'] : undefined);
+  return new StorageError(`${what}: ${advice ?? messageOf(cause)}`, {
+    cause,
+    needsPerson: advice !== undefined,
+  });
+}
