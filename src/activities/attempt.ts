@@ -6,7 +6,7 @@ import type { InferRequest } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import type { Part, WorkSoFar } from '../contract/work.ts';
-import type { ModelRuntime } from '../runtime/runtime.ts';
+import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { WorkKeeper } from './work-keeper.ts';
 
@@ -72,6 +72,11 @@ export class Attempt {
     return this.#work === null ? this.#earlier : this.#work.told;
   }
 
+  /** The attempt that began with nothing; null: this model does not tell its work. */
+  get since(): number | null {
+    return this.#hasAdded || this.partial !== null ? (this.#work?.since ?? null) : null;
+  }
+
   /** Whether this attempt has done a part of the work. */
   get hasAdded(): boolean {
     return this.#hasAdded;
@@ -82,7 +87,10 @@ export class Attempt {
     const { runtime, store, engineInlineLimit } = this.#dependencies;
     const { attempt } = this.#report;
     const runId = this.#context.info.workflowExecution?.runId ?? 'none';
-    const identity = runtime.factsOf(modelRefOf(this.#request))?.identity ?? '';
+    const model = modelRefOf(this.#request);
+    const facts = runtime.factsOf(model);
+    if (facts === null) throw notServed(model);
+    const { identity } = facts;
     this.#work = await WorkKeeper.open(
       {
         store,
@@ -118,10 +126,10 @@ export class Attempt {
     await this.#work?.settle();
   }
 
-  /** The attempt has ended. */
-  stop(): void {
+  /** The attempt has ended: it tells nothing any more. */
+  async stop(): Promise<void> {
     clearTimeout(this.#timer); // clears an interval as well
-    this.#work?.close();
+    await this.#work?.close();
   }
 
   #beat(): void {

@@ -61,7 +61,7 @@ export const createInferenceActivities = (dependencies: InferenceDependencies) =
       dependencies.onEnded(model, isCanceled ? 'canceled' : (failure.type as FailureCode));
       throw failure;
     } finally {
-      attempt.stop();
+      await attempt.stop();
       await leave();
     }
   },
@@ -110,8 +110,7 @@ async function inferAndStore(
   };
 }
 
-const sinceOf = ({ partial }: Attempt) =>
-  partial === null || partial.since === 1 ? {} : { since: partial.since };
+const sinceOf = ({ since }: Attempt) => (since === null || since === 1 ? {} : { since });
 
 /** How long each part of a prediction took; the parts add up to `total_ms`. */
 function timesOf(

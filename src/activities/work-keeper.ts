@@ -4,11 +4,18 @@
  *
  *  K1  What is told is whole: head and tail together are all of the work up to some part.
  *  K2  The tail never has more bytes than may lie in the engine.
- *  K3  The store is written at most once a second, and when the attempt ends.
- *  K4  A head that was told a moment ago stays: Temporal may know no later one.
+ *  K3  The store is written at most once a second, and when the attempt ends without a result.
+ *  K4  Each head is told, and the one before it stays: Temporal may know no later one.
+ *  K5  What earlier attempts have told is told until there is other work: it may only be out of reach for a while.
  */
 import { type Claim, JSON_MEDIA_TYPE, jsonBytes } from '../contract/payload.ts';
-import { joined, type Part, textOf, type WorkSoFar } from '../contract/work.ts';
+import {
+  joined,
+  MAX_FAILURE_TAIL_BYTES,
+  type Part,
+  textOf,
+  type WorkSoFar,
+} from '../contract/work.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -43,31 +50,35 @@ export class WorkKeeper {
   #offset: number;
   /** What has come since the head was begun to be stored. */
   #tail: Part | null;
+  #hasAdded = false;
   #heads = 0;
   #storedAtMs = 0;
   #storing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
+  /** Goes on with `earlier`, which is `all`; with nothing when that is null. */
   private constructor(options: WorkKeeperOptions, earlier: WorkSoFar | null, all: Part | null) {
+    const begun = all === null ? null : earlier;
     this.#options = options;
-    this.#told = earlier;
-    this.#since = earlier?.since ?? options.attempt;
+    this.#told = earlier; // K5
+    this.#since = begun?.since ?? options.attempt;
     this.#all = all;
-    this.#head = earlier?.head ?? null;
-    this.#offset = earlier?.offset ?? 0;
-    this.#tail = earlier?.tail ?? null;
+    this.#head = begun?.head ?? null;
+    this.#offset = begun?.offset ?? 0;
+    this.#tail = begun?.tail ?? null;
   }
 
   /** Goes on with the work of an earlier attempt, unless that is other work, or lost. */
   static async open(options: WorkKeeperOptions, earlier: WorkSoFar | null): Promise<WorkKeeper> {
-    if (earlier === null || earlier.key !== options.key) return new WorkKeeper(options, null, null);
+    const isOther = earlier !== null && earlier.key !== options.key;
+    if (earlier === null || isOther) return new WorkKeeper(options, earlier, null);
     try {
       return new WorkKeeper(options, earlier, await readWork(earlier, options.store));
     } catch (error) {
       const isLost = error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;
       if (!isLost) throw error;
-      return new WorkKeeper(options, null, null);
+      return new WorkKeeper(options, earlier, null);
     }
   }
 
@@ -81,37 +92,45 @@ export class WorkKeeper {
     return this.#told;
   }
 
+  /** The attempt that began with nothing. */
+  get since(): number {
+    return this.#since;
+  }
+
   /** Adds a part that is done. */
   add(part: Part): void {
+    this.#hasAdded = true;
     this.#all = joined(this.#all, part);
     this.#tail = joined(this.#tail, part);
-    if (this.#fits()) this.#tell();
+    if (this.#storing === null && this.#fits()) this.#tell(this.#tail);
     else this.#storeSoon();
   }
 
-  /** The attempt has failed or was stopped: whatever is done is told. */
+  /** The attempt has failed or was stopped: whatever is done is told, with a tail that a failure may hold. */
   async settle(): Promise<void> {
-    clearTimeout(this.#timer);
-    await this.#storing;
-    if (!this.#fits()) await this.#store();
-    this.close();
+    await this.close();
+    const isLarge = bytesOf(this.#tail) > MAX_FAILURE_TAIL_BYTES;
+    if (this.#hasAdded && (isLarge || !this.#fits())) await this.#storeAll();
+    else if (this.#hasAdded) this.#tell(this.#tail);
   }
 
-  /** Nothing is stored any more. */
-  close(): void {
+  /** Nothing is stored or told any more. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    await this.#storing;
   }
 
   #fits(): boolean {
-    return this.#storing === null && tailBytes(this.#tail) <= this.#options.engineInlineLimit; // K2
+    return bytesOf(this.#tail) <= this.#options.engineInlineLimit; // K2
   }
 
-  #tell(): void {
-    const { attempt, key } = this.#options;
-    const [head, offset, tail] = [this.#head, this.#offset, this.#tail];
+  /** Tells the head, with this tail or without one: it is all of the work up to some part either way. */
+  #tell(tail: Part | null): void {
+    const { attempt, key, onChange } = this.#options;
+    const [head, offset] = [this.#head, this.#offset];
     this.#told = { attempt, since: this.#since, key, head, offset, tail }; // K1
-    this.#options.onChange();
+    onChange();
   }
 
   #storeSoon(): void {
@@ -128,8 +147,7 @@ export class WorkKeeper {
       this.#storing = null;
     });
     await this.#storing;
-    if (this.#fits()) this.#tell();
-    else this.#storeSoon();
+    if (!this.#fits()) this.#storeSoon();
   }
 
   /** When the store fails, the work goes on, and storing is tried again. */
@@ -148,9 +166,10 @@ export class WorkKeeper {
       this.#tail = since === null || tail === null ? (since ?? tail) : joined(tail, since);
       return;
     }
-    const old = this.#heads - KEPT_HEADS; // K4
+    this.#tell(this.#fits() ? this.#tail : null); // K4
+    const old = this.#heads - KEPT_HEADS;
     if (old > 0) await store.delete(headKey(old)).catch(() => {}); // it goes with its prediction
   }
 }
 
-const tailBytes = (tail: Part | null): number => (tail === null ? 0 : jsonBytes(tail));
+const bytesOf = (tail: Part | null): number => (tail === null ? 0 : jsonBytes(tail));

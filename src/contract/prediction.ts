@@ -93,7 +93,7 @@ export interface Metrics {
 export interface TokenCount {
   readonly prompt: number;
   readonly completion: number;
-  /** How many it wrote a second, without the reading of the prompt; null: it wrote none. */
+  /** How many it wrote a second, without the reading of the prompt; null: it wrote fewer than two. */
   readonly per_second: number | null;
 }
 

@@ -2,7 +2,7 @@
  * Work that comes in parts: the tokens of a text, the pages of a document. What is done is kept while the rest is
  * computed, so that clients can see it and the next attempt need not do it again.
  */
-import type { Claim, Json } from './payload.ts';
+import { type Claim, type Json, jsonBytes } from './payload.ts';
 
 /**
  * A part of an inference's work, or several parts in one. Two parts are joined member by member: texts and arrays
@@ -47,6 +47,15 @@ export function joined(before: Part | null, next: Part): Part {
 export function textOf(part: Part | null): string {
   const text = part?.[TEXT];
   return typeof text === 'string' ? text : '';
+}
+
+/** Temporal keeps a failure of 4 KiB at most, whatever may lie elsewhere in the engine. */
+export const MAX_FAILURE_TAIL_BYTES = 2048;
+
+/** The work for a failure: without its tail if that is too large, which leaves all of the work up to some part. */
+export function withSmallTail(work: WorkSoFar | null): WorkSoFar | null {
+  if (work?.tail == null || jsonBytes(work.tail) <= MAX_FAILURE_TAIL_BYTES) return work;
+  return work.head === null ? null : { ...work, tail: null };
 }
 
 /** Where the text of some work ends. */

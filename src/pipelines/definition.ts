@@ -157,7 +157,7 @@ export interface Pipeline {
   infer(item: PipelineInput, context: InferenceContext): Promise<PipelineOutput>;
   /**
    * Runs several items of the same batch key as one; the outputs in their order. When it throws,
-   * each item is run alone.
+   * each item is run alone. It emits no parts.
    */
   inferBatch?(
     items: readonly PipelineInput[],

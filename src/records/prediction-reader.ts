@@ -16,9 +16,8 @@ import {
   unreadOutput,
   unreadPartial,
 } from '../contract/prediction-record.ts';
-import { textOf, type WorkSoFar } from '../contract/work.ts';
+import type { WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
-import { readWork } from '../storage/work.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -36,7 +35,7 @@ import {
 import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WhyQueued } from './why-queued.ts';
 import { Refusal } from '../contract/refusal.ts';
-import { readJson } from './read-json.ts';
+import { readJson, readText } from './read-json.ts';
 import { refuseRemovedData } from './removed-data.ts';
 
 export interface ReaderDependencies extends RecordSettings {
@@ -62,8 +61,11 @@ export interface Observation {
 type Running = Extract<Prediction, { completed_at: null }>;
 /** Counts the memory of an output that is read, and gives it a turn to be parsed. */
 export interface OutputRoom {
-  /** Called before it is read; refuses when there is no room for so many bytes. */
-  take(bytes: number): void;
+  /**
+   * Called before it is read; refuses when there is no room for so many bytes. They are given back when the answer is
+   * over, or when what it returns is called.
+   */
+  take(bytes: number): () => void;
   /** Resolves when so many bytes may be parsed. */
   turn(bytes: number): Promise<void>;
 }
@@ -230,11 +232,13 @@ export class PredictionReader {
     if (work === null || room === null || head === null || head.bytes > responseInlineLimit) {
       return unreadPartial(work);
     }
-    room.take(head.bytes);
-    await room.turn(head.bytes);
-    const all = await readWork(work, store).catch(lostWork);
-    if (all === null) return unreadPartial(work);
-    return { attempt: work.attempt, offset: 0, text: textOf(all) };
+    // A record without the beginning of its text is better than none.
+    const read = async () => {
+      room.take(head.bytes); // until it has been answered
+      return await readText(work, { store, room });
+    };
+    const text = await read().catch(() => null);
+    return text === null ? unreadPartial(work) : { attempt: work.attempt, offset: 0, text };
   }
 
   #runningState(accepted: Accepted, description: WorkflowExecutionDescription): RunningState {
@@ -264,12 +268,6 @@ function foundIn(description: WorkflowExecutionDescription, id: string): Predict
 function ownOnly(found: PredictionMemo, tenant: string): PredictionMemo {
   if (found.accepted.tenant === tenant) return found;
   throw new WorkflowMissingError(found.accepted.id);
-}
-
-/** Work that is no longer whole in the store; any other error is the store's. */
-function lostWork(error: unknown): null {
-  if (error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError) return null;
-  throw error;
 }
 
 const NOT_FINAL = {

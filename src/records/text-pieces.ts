@@ -3,9 +3,8 @@ import type { Json } from '../contract/payload.ts';
 import type { Ended } from '../contract/prediction.ts';
 import { endOf, textOf, type WorkSoFar } from '../contract/work.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { readWork } from '../storage/work.ts';
 import type { Observation, OutputRoom } from './prediction-reader.ts';
-import { readJson } from './read-json.ts';
+import { readJson, readText } from './read-json.ts';
 
 /** Up to where a text was seen. */
 export interface TextPosition {
@@ -32,6 +31,9 @@ export interface TextPiecesOptions {
   readonly room: OutputRoom;
 }
 
+/** The text of what was seen in one look, for each whom it was shown to. */
+const TEXTS = new WeakMap<WorkSoFar, Promise<string>>();
+
 export class TextPieces {
   readonly #options: TextPiecesOptions;
   #seen: TextPosition;
@@ -52,8 +54,10 @@ export class TextPieces {
     if (isInTail) {
       return this.#piece(work.attempt, from, textOf(work.tail).slice(from.offset - work.offset));
     }
-    const text = await this.#wholeText(work);
-    return text === null ? null : this.#piece(work.attempt, from, text.slice(from.offset));
+    const text = (await this.#wholeText(work))?.slice(from.offset);
+    if (text === undefined) return null;
+    this.#options.room.take(text.length); // all pieces of a connection together are the text once
+    return this.#piece(work.attempt, from, text);
   }
 
   async #rest(ended: Extract<Ended, { status: 'succeeded' }>): Promise<TextPiece | null> {
@@ -63,11 +67,14 @@ export class TextPieces {
     return text === '' ? null : this.#piece(ended.attempt, from, text);
   }
 
+  /** Read once for all who follow a prediction. Null: not to be had; the next look may find a later head. */
   async #wholeText(work: WorkSoFar): Promise<string | null> {
-    const { store, room } = this.#options;
-    room.take(work.head?.bytes ?? 0);
-    await room.turn(work.head?.bytes ?? 0);
-    return await readWork(work, store).then(textOf, () => null); // the next look may find a later head
+    let text = TEXTS.get(work);
+    if (text === undefined) {
+      text = readText(work, this.#options);
+      TEXTS.set(work, text);
+    }
+    return await text.catch(() => null);
   }
 
   /** Where to go on in a text that began with attempt `since`. */

@@ -134,7 +134,11 @@ export class BatchRun {
 
   /** The process is done: every item gets its outcome, and the reason of its signal if it was stopped. */
   done({ outcomes, tokens, inferenceMs }: BatchResult): void {
-    this.#options.onDone({ inferenceMs, tokens });
+    // What was stopped is counted when it has been gone on with, and has a result.
+    const counted = tokens.map((each, index) => {
+      return outcomes[index]?.status === 'succeeded' ? each : null;
+    });
+    this.#options.onDone({ inferenceMs, tokens: counted });
     this.#settle((item, index) => {
       const outcome = outcomes[index];
       if (outcome?.status !== 'succeeded') {

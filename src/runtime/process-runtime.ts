@@ -7,11 +7,9 @@ import {
   type Inference,
   type InferenceRequest,
   type ModelRuntime,
-  ModelUnavailableError,
+  notServed,
   type VersionFacts,
 } from './runtime.ts';
-
-const NOT_SERVED_RETRY_MS = 10_000;
 
 export class ProcessModelRuntime implements ModelRuntime {
   readonly #options: PoolOptions;
@@ -46,10 +44,9 @@ export class ProcessModelRuntime implements ModelRuntime {
   }
 
   async infer(model: ModelRef, request: InferenceRequest): Promise<Inference> {
-    const label = formatModelRef(model);
-    const pool = this.#pools.get(label);
+    const pool = this.#pools.get(formatModelRef(model));
     if (pool !== undefined) return await pool.infer(request);
-    throw new ModelUnavailableError(`${label} is not served here`, NOT_SERVED_RETRY_MS);
+    throw notServed(model);
   }
 
   factsOf(model: ModelRef): VersionFacts | null {

@@ -53,8 +53,8 @@ type Outcome =
   | Extract<ItemOutcome, { status: 'failed' }>;
 
 let loaded: Loaded | null = null;
-/** Of the batch that runs, for each of its items. */
-let contexts: readonly ItemContext[] = [];
+/** Of the batch that runs, for each of its items: here a cancel finds them. */
+let running: readonly ItemContext[] = [];
 let inputLane = new Lane(null);
 let outputLane = new Lane(null);
 
@@ -63,7 +63,7 @@ const send = (message: FromProcess): void => {
 };
 
 process.on('message', (message: ToProcess) => {
-  if (message.type === 'cancel') contexts[message.item]?.stop();
+  if (message.type === 'cancel') running[message.item]?.stop();
   else void (message.type === 'load' ? load(message) : infer(message));
 });
 process.on('disconnect', () => process.exit(0)); // the worker is gone
@@ -89,12 +89,16 @@ async function infer({ inputs: packed, options: given, before }: InferMessage): 
   const startedAt = performance.now();
   const inputs = unpackInputs(packed, inputLane);
   const options = loaded.schema.options.parse(given); // they were checked at acceptance; this fills in the defaults
-  contexts = inputs.map((_input, item) => new ItemContext(item, before[item] ?? null, send));
-  const together = inputs.length > 1 ? await runTogether(inputs, options, loaded) : null;
-  const outcomes = together ?? (await runEach(inputs, options, loaded));
+  const begin = () => {
+    running = inputs.map((_input, item) => new ItemContext(item, before[item] ?? null, send));
+    return running;
+  };
+  const isSeveral = inputs.length > 1;
+  const together = isSeveral ? await runTogether(inputs, options, begin(), loaded) : null;
+  const outcomes = together ?? (await runEach(inputs, options, begin(), loaded));
   const inferenceMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  const tokens = contexts.map((context) => context.tokens);
-  contexts = [];
+  const tokens = running.map((context) => context.tokens);
+  running = [];
   send({ type: 'done', outcomes: layDown(outcomes), tokens, inferenceMs });
 }
 
@@ -113,6 +117,7 @@ function layDown(outcomes: readonly Outcome[]): readonly ItemOutcome[] {
 async function runTogether(
   inputs: readonly ItemInput[],
   options: PipelineInput['options'],
+  contexts: readonly ItemContext[],
   { pipeline, settings }: Loaded,
 ): Promise<readonly Outcome[] | null> {
   try {
@@ -127,6 +132,7 @@ async function runTogether(
 async function runEach(
   inputs: readonly ItemInput[],
   options: PipelineInput['options'],
+  contexts: readonly ItemContext[],
   { pipeline, settings }: Loaded,
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];

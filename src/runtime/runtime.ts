@@ -1,4 +1,4 @@
-import type { ModelRef } from '../contract/model.ts';
+import { formatModelRef, type ModelRef } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
 import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
@@ -107,6 +107,12 @@ export class ModelUnavailableError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 }
+
+const NOT_SERVED_RETRY_MS = 10_000;
+
+/** A version that this worker does not serve now. */
+export const notServed = (model: ModelRef): ModelUnavailableError =>
+  new ModelUnavailableError(`${formatModelRef(model)} is not served here`, NOT_SERVED_RETRY_MS);
 
 /**
  * A failure of a whole batch. `isShared`: it had other items, so this item need not be at

@@ -72,11 +72,17 @@ function collect(issue: z.core.$ZodIssue, at: readonly string[], errors: Refusal
   }
   if (issue.code === 'invalid_union') {
     // The alternative that was meant is the one whose kind of value was given.
-    const meant = issue.errors.find((each) => each.every(({ path: within }) => within.length > 0));
+    const isOtherKind = ({ code, path: within }: z.core.$ZodIssue) =>
+      code === 'invalid_type' && within.length === 0;
+    const meant = issue.errors.find((each) => !each.some(isOtherKind));
     for (const each of meant ?? []) {
       if (errors.length < MAX_ERRORS) collect(each, path, errors);
     }
     if (meant !== undefined) return;
+    const kinds = issue.errors.flat().filter(isOtherKind).map(plainMessage);
+    const detail = kinds.map((kind) => kind.replace(/, received .*$/, '')).join(', or ');
+    errors.push({ pointer: toPointer(path), detail: detail || plainMessage(issue) });
+    return;
   }
   errors.push({ pointer: toPointer(path), detail: plainMessage(issue) });
 }

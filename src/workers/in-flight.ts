@@ -22,11 +22,18 @@ import { join } from 'node:path';
 import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
-import { type FailureCode, messageOf } from '../contract/failure.ts';
+import {
+  type FailureCode,
+  type FailureDetail,
+  type InferHeartbeat,
+  messageOf,
+} from '../contract/failure.ts';
+import { withSmallTail } from '../contract/work.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { INFER_ACTIVITY } from '../temporal/pending-activity.ts';
 import { GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
 const OWNER_FILE = 'owner.json';
@@ -148,7 +155,7 @@ async function reportAll(folder: string, options: InFlightOptions): Promise<void
       continue;
     }
     const { prediction, token } = found;
-    const outcome = await reportLost(Buffer.from(token, 'base64'), client);
+    const outcome = await reportLost(Buffer.from(token, 'base64'), prediction, client);
     if (outcome === 'taken')
       logger.warn({ prediction }, 'reported an attempt of a worker that died');
     if (outcome === 'no token') logger.warn({ path }, 'removing what is no token of an attempt');
@@ -175,6 +182,7 @@ async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null
  */
 async function reportLost(
   taskToken: Uint8Array,
+  prediction: string,
   client: Client,
 ): Promise<'taken' | 'not known any more' | 'no token'> {
   const { namespace, identity, loadedDataConverter } = client.options;
@@ -182,6 +190,7 @@ async function reportLost(
   const lost = ApplicationFailure.create({
     type: 'worker_lost' satisfies FailureCode,
     message: 'its worker died',
+    details: await lastTold(prediction, client).catch(() => []),
     category: 'BENIGN',
   });
   const failure = failureConverter.errorToFailure(lost, payloadConverter);
@@ -201,6 +210,20 @@ async function reportLost(
     if (code === GRPC_INVALID_ARGUMENT) return 'no token';
     throw error;
   }
+}
+
+/** What the attempt has told of itself and its work: as details of a failure, as it would have failed with. */
+async function lastTold(prediction: string, client: Client): Promise<unknown[]> {
+  const describe = async () => await client.workflow.getHandle(prediction).describe();
+  const { raw } = await client.withDeadline(Date.now() + REPORT_DEADLINE_MS, describe);
+  const [pending] = raw.pendingActivities ?? [];
+  const [payload] = pending?.heartbeatDetails?.payloads ?? [];
+  if (pending?.activityType?.name !== INFER_ACTIVITY || !payload) return [];
+  const { payloadConverter } = client.options.loadedDataConverter;
+  const { report, partial } = payloadConverter.fromPayload<InferHeartbeat>(payload);
+  // Those of the attempt before it stay until the first heartbeat.
+  if (report.activity_attempt !== pending.attempt) return [];
+  return [report, { partial: withSmallTail(partial), reason: null } satisfies FailureDetail];
 }
 
 const isSameEngine = (a: Owner, b: Owner): boolean =>

@@ -260,6 +260,28 @@ test('with nothing in the engine, a text survives the API and its worker all the
   }
 });
 
+test('a long text is read by many who read it, however little may wait to be read', async () => {
+  await addLanguageModel(models, 'long', { context: 16_384 });
+  const other = await Service.start({
+    BUZZER_MODELS: models,
+    BUZZER_ENGINE_INLINE_LIMIT: '0',
+    BUZZER_MAX_BUFFERED: '600KiB',
+  });
+  try {
+    const options = { max_new_tokens: 5000, seed: 1 };
+    const response = await other.post({ model: 'long', input: INPUT, options });
+    const prediction = (await response.json()) as Prediction;
+    const followed = await Promise.all(
+      Array.from({ length: 8 }, async () => await followText(events(prediction, other))),
+    );
+    const text = await readOutput(other, prediction.id);
+
+    expect(followed.map((each) => each.text === text)).toEqual(followed.map(() => true));
+  } finally {
+    await other.close();
+  }
+});
+
 /** An output that lies in the store. */
 async function readOutput(on: Service, id: string): Promise<string> {
   await on.ended(id);

@@ -87,6 +87,11 @@ export const revokedProblem = (): Problem =>
 /** Whether an answer may show what needs the scope `read`: inputs and outputs above all. */
 export const mayRead = (response: Response): boolean => contextOf(response).mayRead === true;
 
+/** Refuses to answer with outputs to a key without the scope `read`, with what it may do instead. */
+export function requireReader(response: Response, advice: string): void {
+  if (!mayRead(response)) throw new Problem('forbidden', `the answer is the output: ${advice}`);
+}
+
 async function keyFor(request: Request, scope: Scope, keys: KnownKeys): Promise<ApiKey> {
   const given = request.headersDistinct['authorization'] ?? [];
   if (given.length > 1)

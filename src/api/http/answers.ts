@@ -31,8 +31,8 @@ export function roomFor(response: Response): OutputRoom {
   return room;
 }
 
-function hold(response: Response, bytes: number, shares: Shares): void {
-  if (bytes <= UNCOUNTED_BYTES || response.destroyed) return;
+function hold(response: Response, bytes: number, shares: Shares): () => void {
+  if (bytes <= UNCOUNTED_BYTES || response.destroyed) return () => {};
   const tenant = tenantOf(response);
   if (!shares.admits(tenant, bytes, 0)) {
     const held = `answers that nobody has read yet take ${shares.taken} bytes (BUZZER_MAX_BUFFERED)`;
@@ -40,5 +40,12 @@ function hold(response: Response, bytes: number, shares: Shares): void {
     throw new Problem('overloaded', detail);
   }
   shares.take(tenant, bytes);
-  response.once('close', () => shares.giveBack(tenant, bytes));
+  let isHeld = true;
+  const giveBack = () => {
+    if (isHeld) shares.giveBack(tenant, bytes);
+    isHeld = false;
+    response.off('close', giveBack);
+  };
+  response.once('close', giveBack);
+  return giveBack;
 }

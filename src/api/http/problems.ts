@@ -126,10 +126,12 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
 export function problemOf(error: unknown): {
   readonly code: ProblemCode;
   readonly status: number;
-  readonly message: string;
+  readonly detail: string;
+  readonly [member: string]: unknown;
 } {
-  const { code, message } = toProblem(error);
-  return { code, status: describeCode(code)[0], message: cut(message, MAX_DETAIL_CHARS) };
+  const { code, message, options } = toProblem(error);
+  const detail = cut(message, MAX_DETAIL_CHARS);
+  return { code, status: describeCode(code)[0], detail, ...options.members };
 }
 
 const needsPerson = (error: unknown): boolean =>

@@ -1,11 +1,11 @@
 import type { Dialect } from '../http/dialect.ts';
 
 /** Our codes, where OpenAI has a word of its own. */
-const CODES: Readonly<Record<string, string>> = {
-  unauthorized: 'invalid_api_key',
-  rate_limited: 'rate_limit_exceeded',
-  invalid_input: 'invalid_value',
-};
+const CODES: ReadonlyMap<unknown, string> = new Map([
+  ['unauthorized', 'invalid_api_key'],
+  ['rate_limited', 'rate_limit_exceeded'],
+  ['invalid_input', 'invalid_value'],
+]);
 
 /** Errors as the clients of OpenAI read them: https://platform.openai.com/docs/guides/error-codes */
 export const OPENAI: Dialect = {
@@ -16,7 +16,7 @@ export const OPENAI: Dialect = {
       message: detail,
       type: typeOf(Number(status)),
       param: param ?? paramOf(errors),
-      code: reason ?? CODES[String(code)] ?? code,
+      code: reason ?? CODES.get(code) ?? code,
     },
     request_id: rest['request_id'],
     ...(rest['prediction_id'] === undefined ? {} : { prediction_id: rest['prediction_id'] }),
@@ -34,8 +34,11 @@ function paramOf(errors: unknown): string | null {
   const [top = '', ...below] = first?.pointer?.split('/').slice(1) ?? [];
   const isOfOrder = (top === 'input' || top === 'options') && /^[a-z]/.test(below[0] ?? '');
   const [name = '', ...rest] = isOfOrder ? below : [top, ...below];
-  return name === '' ? null : [NAMES[name] ?? name, ...rest].join('.');
+  return name === '' ? null : [NAMES.get(name) ?? name, ...rest].join('.');
 }
 
 /** Our names of members, where OpenAI has others. */
-const NAMES: Readonly<Record<string, string>> = { inputs: 'input', max_new_tokens: 'max_tokens' };
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['inputs', 'input'],
+  ['max_new_tokens', 'max_tokens'],
+]);

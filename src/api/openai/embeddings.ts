@@ -1,27 +1,26 @@
 /* /openai/v1/embeddings: one prediction for all texts of a request. */
-import { Router } from 'express';
-import { z } from 'zod';
+import { type Request, type Response, Router } from 'express';
+import type { Accepted } from '../../contract/prediction.ts';
+import { requireReader } from '../http/access.ts';
+import { roomFor } from '../http/answers.ts';
 import { outputOf, succeededEnd } from './ends.ts';
-import { bodyAs, order, requireReader, versionFor } from './orders.ts';
+import { tokensOf } from './generated.ts';
+import { bodyAs, order, READER_ADVICE, versionFor } from './orders.ts';
 import { embeddingsSchema } from './schemas.ts';
-import { type TextDependencies, tokensOf } from './texts.ts';
+import type { TextDependencies } from './texts.ts';
 
-const outputSchema = z.array(z.array(z.number()));
+/** About what a number takes as JSON. */
+const NUMBER_BYTES = 20;
 
 export function embeddingsRouter(dependencies: TextDependencies): Router {
-  const { acceptance, bodies, waitLimit } = dependencies;
   const router = Router();
-  router.post('/embeddings', bodies.json, async (request, response) => {
-    const body = bodyAs(embeddingsSchema, request);
-    const isBase64 = body.encoding_format === 'base64';
-    requireReader(response);
-    const version = versionFor(acceptance, body.model, 'feature-extraction');
-    waitLimit.requireRoom(response);
-    const asked = { input: { inputs: listOf(body.input) }, options: {}, request: body };
-    const { accepted } = await order(request, response, version, asked, dependencies);
+  router.post('/embeddings', dependencies.bodies.json, async (request, response) => {
+    const { accepted, isBase64 } = await submit(request, response, dependencies);
     const ended = await succeededEnd(response, accepted, dependencies);
-    const embeddings = outputSchema.parse(await outputOf(ended, response, dependencies));
+    // What a model of this task answers was checked where it ran.
+    const embeddings = (await outputOf(ended, response, dependencies)) as readonly number[][];
     const { prompt } = tokensOf(ended.metrics);
+    await roomFor(response).turn(NUMBER_BYTES * embeddings.length * (embeddings[0]?.length ?? 0));
     response.json({
       object: 'list',
       data: embeddings.map((embedding, index) => ({
@@ -34,6 +33,21 @@ export function embeddingsRouter(dependencies: TextDependencies): Router {
     });
   });
   return router;
+}
+
+/** Of the request only this is kept while the client waits. */
+async function submit(
+  request: Request,
+  response: Response,
+  dependencies: TextDependencies,
+): Promise<{ readonly accepted: Accepted; readonly isBase64: boolean }> {
+  const body = bodyAs(embeddingsSchema, request, ([first]) => first === 'input');
+  requireReader(response, READER_ADVICE);
+  const version = versionFor(dependencies.acceptance, body.model, 'feature-extraction');
+  dependencies.waitLimit.requireRoom(response);
+  const asked = { input: { inputs: listOf(body.input) }, options: {}, request: body };
+  const { accepted } = await order(request, response, version, asked, dependencies);
+  return { accepted, isBase64: body.encoding_format === 'base64' };
 }
 
 /** One text, or the tokens of one, as a list of one. */

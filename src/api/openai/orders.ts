@@ -5,15 +5,13 @@ import type { Json } from '../../contract/payload.ts';
 import { DEFAULT_PRIORITY } from '../../contract/prediction.ts';
 import { Refusal } from '../../contract/refusal.ts';
 import type { ModelVersion } from '../../models/repository.ts';
-import { taskOf } from '../../pipelines/index.ts';
+import { MAX_NEW_TOKENS, taskOf } from '../../pipelines/index.ts';
 import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import { jsonInputs } from '../../submission/order.ts';
-import { INPUT, parseBody } from '../../submission/parse.ts';
+import { INPUT, type IsLarge, parseBody } from '../../submission/parse.ts';
 import { modelRequestSchema } from '../../submission/request-schema.ts';
-import { mayRead } from '../http/access.ts';
 import { type AnswerDependencies, submit } from '../http/answer-accepted.ts';
 import { orderHead } from '../http/order-head.ts';
-import { Problem } from '../http/problems.ts';
 import { requireJson } from '../http/requests.ts';
 import type { ChatRequest, ServiceTier } from './schemas.ts';
 
@@ -36,10 +34,10 @@ const PRIORITIES: Readonly<Partial<Record<ServiceTier, number>>> = { flex: 5, pr
 export const tierOf = (priority: number): string =>
   Object.entries(PRIORITIES).find(([, each]) => each === priority)?.[0] ?? 'default';
 
-/** The body of a request; refuses what is not as the schema says. */
-export function bodyAs<T>(schema: z.ZodType<T>, request: Request): T {
+/** The body of a request; refuses what is not as the schema says. `isLarge` says where the model measures it. */
+export function bodyAs<T>(schema: z.ZodType<T>, request: Request, isLarge?: IsLarge): T {
   requireJson(request);
-  return parseBody(schema, withoutNulls(request.body, NULLS_WITHIN), [], INPUT);
+  return parseBody(schema, withoutNulls(request.body, NULLS_WITHIN), [], isLarge);
 }
 
 /** Members that are null mean the same as absent ones, as deep as any member of ours lies. */
@@ -71,11 +69,8 @@ export function versionFor(acceptance: Acceptance, model: string, task: string):
   );
 }
 
-/** The answer shows outputs, which a key without the scope `read` does not see. */
-export function requireReader(response: Response): void {
-  if (mayRead(response)) return;
-  throw new Problem('forbidden', 'the answer is the output: this needs the scope read too');
-}
+/** For a key without the scope `read`. */
+export const READER_ADVICE = 'this needs the scope read too';
 
 export interface OrderDependencies extends AnswerDependencies {
   readonly acceptance: Acceptance;
@@ -128,7 +123,7 @@ type Knobs = Pick<
 export function optionsFor(knobs: Knobs, maxTokens: number | undefined): Asked['options'] {
   const { temperature, top_p: topP, top_k: topK, repetition_penalty: penalty, seed } = knobs;
   return {
-    max_new_tokens: Math.min(maxTokens ?? MOST_TOKENS, MOST_TOKENS),
+    max_new_tokens: maxTokens ?? MAX_NEW_TOKENS,
     temperature: topP === 0 ? 0 : temperature, // a share of nothing is the most probable token
     top_p: topP === 0 ? undefined : topP,
     top_k: topK,
@@ -136,9 +131,6 @@ export function optionsFor(knobs: Knobs, maxTokens: number | undefined): Asked['
     seed: seed === undefined ? undefined : Math.abs(seed),
   };
 }
-
-/** The most that a text generation may be asked for. */
-const MOST_TOKENS = 32_768;
 
 /** The member of an input that ends a text; empty when nothing does. */
 export const stopOf = ({ stop }: Knobs): object =>

@@ -4,13 +4,15 @@ import { PREDICTION_ID } from '../../contract/ids.ts';
 import type { Accepted, Ended, Prediction } from '../../contract/prediction.ts';
 import { Problem } from '../http/problems.ts';
 import { tierOf } from './orders.ts';
-import { generatedSchema, secondsOf, tokensOf } from './texts.ts';
+import { generatedIn, secondsOf, tokensOf } from './generated.ts';
 
 /** What the request for a response said that its record repeats. */
 export interface AskedResponse {
   readonly background: boolean;
   /** Whether the first message was `instructions`. */
   readonly hasInstructions: boolean;
+  /** Null: none was asked for. */
+  readonly maxOutputTokens: number | null;
 }
 
 const responseId = (predictionId: string): string => predictionId.replace('pred_', 'resp_');
@@ -32,7 +34,7 @@ export interface ResponseState {
   readonly ended: Ended | null;
   /** While it has not ended. */
   readonly status?: Prediction['status'];
-  /** The output, or the text so far; null: there is none. */
+  /** The output, or the text so far; null: there is none, or its beginning cannot be shown. */
   readonly text: string | null;
   readonly instructions: string | null;
 }
@@ -41,7 +43,7 @@ export function responseObject(state: ResponseState, output: Json = null) {
   const { accepted, ended, text, instructions } = state;
   const { options } = accepted;
   const asked = accepted.asked as Partial<AskedResponse> | undefined;
-  const finish = output === null ? null : generatedSchema.parse(output).finish_reason;
+  const finish = output === null ? null : generatedIn(output).finish_reason;
   const status = statusOf(state, finish);
   return {
     id: responseId(accepted.id),
@@ -53,7 +55,7 @@ export function responseObject(state: ResponseState, output: Json = null) {
     error: errorOf(ended),
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     instructions,
-    max_output_tokens: options['max_new_tokens'] ?? null,
+    max_output_tokens: asked?.maxOutputTokens ?? null,
     model: accepted.model,
     output: text === null ? [] : [messageOf(accepted.id, text, status)],
     parallel_tool_calls: true,

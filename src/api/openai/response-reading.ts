@@ -1,14 +1,22 @@
 /* Reads a response: its prediction, and what of it lies in the store. */
 import type { Response } from 'express';
 import type { Json } from '../../contract/payload.ts';
-import { type Accepted, type Ended, isFinal } from '../../contract/prediction.ts';
+import {
+  type Accepted,
+  type Ended,
+  isFinal,
+  type PartialOutput,
+} from '../../contract/prediction.ts';
 import { partialOf } from '../../contract/prediction-record.ts';
 import { readJson } from '../../records/read-json.ts';
+import type { PredictionMemo } from '../../temporal/prediction-memo.ts';
 import { mayRead, tenantOf } from '../http/access.ts';
 import { roomFor } from '../http/answers.ts';
+import { Problem } from '../http/problems.ts';
 import { outputOf } from './ends.ts';
 import { responseObject } from './response-object.ts';
-import { generatedSchema, type TextDependencies } from './texts.ts';
+import { generatedIn } from './generated.ts';
+import type { TextDependencies } from './texts.ts';
 
 /** A response as it is now. */
 export async function shownResponse(
@@ -18,7 +26,7 @@ export async function shownResponse(
 ): Promise<ReturnType<typeof responseObject>> {
   const { reader } = dependencies;
   const tenant = tenantOf(response);
-  const { accepted, ended } = await reader.find(id, tenant);
+  const { accepted, ended } = await findResponse(id, response, dependencies);
   if (!mayRead(response)) {
     return responseObject({ accepted, ended, text: null, instructions: null });
   }
@@ -28,9 +36,26 @@ export async function shownResponse(
   }
   const record = await reader.read(id, tenant, roomFor(response));
   if (isFinal(record)) return await shownResponse(id, response, dependencies); // it has ended meanwhile
-  const text = record.partial_output?.text ?? null;
+  const text = wholeText(record.partial_output);
   return responseObject({ accepted, ended, status: record.status, text, instructions });
 }
+
+/** The prediction that is a response; throws a problem when it is another one. */
+export async function findResponse(
+  id: string,
+  response: Response,
+  { reader }: Pick<TextDependencies, 'reader'>,
+): Promise<PredictionMemo> {
+  const found = await reader.find(id, tenantOf(response));
+  if (found.accepted.asked !== undefined) return found;
+  throw new Problem('not_found', `${id} was not asked for as a response: read it at /v1`, {
+    members: { param: 'response_id' },
+  });
+}
+
+/** Only a text from its beginning on may be shown as the text. */
+const wholeText = (partial: PartialOutput | null): string | null =>
+  partial !== null && partial.offset === 0 ? partial.text : null;
 
 export async function endedResponse(
   accepted: Accepted,
@@ -41,12 +66,12 @@ export async function endedResponse(
 ) {
   if (ended.status === 'succeeded') {
     const output = await outputOf(ended, response, dependencies);
-    const { generated_text: text } = generatedSchema.parse(output);
+    const { generated_text: text } = generatedIn(output);
     return responseObject({ accepted, ended, text, instructions }, output);
   }
   const work = partialOf(ended);
   const record = work && (await dependencies.reader.ended(accepted, ended, roomFor(response)));
-  const text = record?.partial_output?.text ?? null;
+  const text = wholeText(record?.partial_output ?? null);
   return responseObject({ accepted, ended, text, instructions });
 }
 

@@ -1,10 +1,13 @@
 /* A response as server-sent events, from its beginning or from anywhere. */
 import type { Response } from 'express';
 import type { Accepted, Ended } from '../../contract/prediction.ts';
-import { textEvents } from './ends.ts';
+import { partialOf } from '../../contract/prediction-record.ts';
+import { endOf } from '../../contract/work.ts';
+import { EventStream } from '../http/event-stream.ts';
 import { messageId, messageOf, partOf, responseObject } from './response-object.ts';
 import { endedResponse, instructionsOf } from './response-reading.ts';
-import { EventStream } from './sse.ts';
+import { failStream } from './stream-error.ts';
+import { textEvents } from './text-events.ts';
 import type { TextDependencies } from './texts.ts';
 
 /**
@@ -24,21 +27,21 @@ export async function streamResponse(
   try {
     const instructions = await instructionsOf(accepted, response, dependencies);
     const events = new ResponseEvents(stream, accepted, instructions, after);
-    await events.created();
+    events.created();
     const offset = Math.max(0, after - NUMBERS.part_added);
     for await (const event of textEvents(response, accepted, offset, dependencies)) {
-      if (event.type === 'started') await events.started();
-      else if (event.type === 'piece') await events.piece(event.text, event.end);
+      if (event.type === 'started') events.started();
+      else if (event.type === 'piece') events.piece(event.text, event.end);
       else {
         const { ended } = event;
         const object = await endedResponse(accepted, ended, instructions, response, dependencies);
-        await events.ended(ended, object);
+        events.ended(ended, object);
       }
+      await stream.drained();
     }
     stream.end();
   } catch (error) {
-    if (!stream.isBegun) throw error; // it is answered with a status
-    await stream.fail(error, dependencies.logger);
+    failStream(stream, error, dependencies.logger);
   }
 }
 
@@ -59,40 +62,42 @@ class ResponseEvents {
     this.#at = { item_id: messageId(accepted.id), output_index: 0, content_index: 0 };
   }
 
-  async created(): Promise<void> {
-    await this.#send('created', NUMBERS.created, { response: this.#running('queued') });
+  created(): void {
+    this.#send('created', NUMBERS.created, { response: this.#running('queued') });
   }
 
-  async started(): Promise<void> {
-    await this.#send('in_progress', NUMBERS.in_progress, { response: this.#running('processing') });
+  started(): void {
+    this.#send('in_progress', NUMBERS.in_progress, { response: this.#running('processing') });
   }
 
-  async piece(delta: string, end: number): Promise<void> {
-    await this.#beginItem();
+  piece(delta: string, end: number): void {
+    this.#beginItem();
     const members = { ...this.#at, delta, logprobs: [] };
-    await this.#send('output_text.delta', NUMBERS.part_added + end, members);
+    this.#send('output_text.delta', NUMBERS.part_added + end, members);
   }
 
-  async ended(ended: Ended, object: ReturnType<typeof responseObject>): Promise<void> {
+  ended(ended: Ended, object: ReturnType<typeof responseObject>): void {
     const [item] = object.output;
     const text = item?.content[0]?.text ?? '';
-    const last = NUMBERS.part_added + text.length;
+    const work = partialOf(ended);
+    const length = work === null ? text.length : endOf(work); // its beginning may be lost
+    const last = NUMBERS.part_added + length;
     if (ended.status === 'succeeded' && item !== undefined) {
-      await this.#beginItem();
-      await this.#send('output_text.done', last + 1, { ...this.#at, text, logprobs: [] });
-      await this.#send('content_part.done', last + 2, { ...this.#at, part: partOf(text) });
-      await this.#send('output_item.done', last + 3, { output_index: 0, item });
+      this.#beginItem();
+      this.#send('output_text.done', last + 1, { ...this.#at, text, logprobs: [] });
+      this.#send('content_part.done', last + 2, { ...this.#at, part: partOf(text) });
+      this.#send('output_item.done', last + 3, { output_index: 0, item });
     }
-    await this.#send(lastType(object.status), last + 4, { response: object });
+    this.#send(lastType(object.status), last + 4, { response: object });
   }
 
-  async #beginItem(): Promise<void> {
+  #beginItem(): void {
     if (this.#hasItem) return;
     this.#hasItem = true;
     const item = { ...messageOf(this.#accepted.id, '', 'in_progress'), content: [] };
-    await this.#send('output_item.added', NUMBERS.item_added, { output_index: 0, item });
+    this.#send('output_item.added', NUMBERS.item_added, { output_index: 0, item });
     const part = partOf('');
-    await this.#send('content_part.added', NUMBERS.part_added, { ...this.#at, part });
+    this.#send('content_part.added', NUMBERS.part_added, { ...this.#at, part });
   }
 
   #running(status: 'queued' | 'processing') {
@@ -100,10 +105,10 @@ class ResponseEvents {
     return responseObject({ accepted, ended: null, status, text: null, instructions });
   }
 
-  async #send(name: string, number: number, members: object): Promise<void> {
+  #send(name: string, number: number, members: object): void {
     if (number <= this.#after) return;
     const type = `response.${name}`;
-    await this.#stream.send({ type, sequence_number: number, ...members }, type);
+    this.#stream.send({ type, sequence_number: number, ...members }, { event: type });
   }
 }
 

@@ -5,7 +5,7 @@ import { modelsRouter } from './models.ts';
 import { responsesRouter } from './responses.ts';
 import { type TextDependencies, textsRouter } from './texts.ts';
 
-export type OpenAiDependencies = TextDependencies;
+export type OpenAiDependencies = TextDependencies & Parameters<typeof modelsRouter>[0];
 
 export function openAiRouter(dependencies: OpenAiDependencies): Router {
   const router = Router();

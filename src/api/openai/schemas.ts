@@ -1,8 +1,9 @@
 /*
- * What OpenAI's clients send, as far as it can be done here. What cannot is refused with the name of the parameter,
- * never left out in silence. Null means absent, as it does there.
+ * What OpenAI's clients send, as far as it can be done here. What cannot is refused with the name of the parameter.
+ * docs/openai.md lists the few that are taken and change nothing. Null means absent, as it does there.
  */
 import { z } from 'zod';
+import { MAX_NEW_TOKENS } from '../../pipelines/index.ts';
 import { MAX_MODEL_CHARS } from '../../submission/request-schema.ts';
 
 const MAX_TEXT_CHARS = 1_000_000;
@@ -20,7 +21,7 @@ const text = z.string().max(MAX_TEXT_CHARS);
 const prompt = text.min(1, 'must not be empty');
 const model = z.string().max(MAX_MODEL_CHARS);
 const user = z.string().max(MAX_USER_CHARS);
-const count = z.int().min(1);
+const count = z.int().min(1).max(MAX_NEW_TOKENS);
 const temperature = z.number().min(0).max(2);
 const topP = z.number().min(0).max(1);
 const metadata = z.record(z.string().max(64), z.string().max(512));

@@ -1,41 +1,32 @@
 /* /openai/v1/chat/completions and /openai/v1/completions: a text, whole or as it is written. */
 import { type Request, type Response, Router } from 'express';
-import { z } from 'zod';
-import type { Accepted, TokenCount } from '../../contract/prediction.ts';
+import type { Accepted, Metrics } from '../../contract/prediction.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { requireReader } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
-import {
-  type EndDependencies,
-  failure,
-  outputOf,
-  type Succeeded,
-  succeededEnd,
-  textEvents,
-} from './ends.ts';
+import { EventStream } from '../http/event-stream.ts';
+import { failure, outputOf, succeededEnd } from './ends.ts';
+import { generatedIn, secondsOf, tokensOf } from './generated.ts';
+import { cancelOnHangUp } from './hang-up.ts';
 import {
   type Asked,
   bodyAs,
   optionsFor,
   order,
   type OrderDependencies,
-  requireReader,
+  READER_ADVICE,
   stopOf,
   tierOf,
   versionFor,
 } from './orders.ts';
-import { chatSchema, completionSchema } from './schemas.ts';
-import { EventStream } from './sse.ts';
+import { type ChatRequest, chatSchema, completionSchema } from './schemas.ts';
+import { failStream } from './stream-error.ts';
+import { type FollowDependencies, textEvents } from './text-events.ts';
 
-export interface TextDependencies extends OrderDependencies, EndDependencies {
+export interface TextDependencies extends OrderDependencies, FollowDependencies {
   readonly bodies: Bodies;
   readonly logger: Logger;
 }
-
-/** The output of a text generation, as far as it is read here. */
-export const generatedSchema = z.object({
-  generated_text: z.string(),
-  finish_reason: z.enum(['stop', 'length']),
-});
 
 /** How an endpoint asks and answers. */
 interface TextForm {
@@ -50,10 +41,15 @@ interface TextForm {
   lastChunk(finishReason: string): object;
 }
 
+/** What is left of a request when its prediction was accepted: the rest is not kept while the client waits. */
+interface WantedText {
+  readonly isStream: boolean;
+  readonly withUsage: boolean;
+}
+
 interface TextRequest extends Asked {
   readonly model: string;
-  readonly stream: boolean;
-  readonly withUsage: boolean;
+  readonly wanted: WantedText;
 }
 
 const chat: TextForm = {
@@ -91,10 +87,17 @@ function chatRequest(request: Request): TextRequest {
     input: { messages: body.messages.map(plainMessage), ...stopOf(body) },
     options: optionsFor(body, body.max_completion_tokens ?? body.max_tokens),
     request: body,
-    stream: body.stream ?? false,
-    withUsage: body.stream_options?.include_usage ?? false,
+    wanted: wantedOf(body),
   };
 }
+
+const wantedOf = ({
+  stream = false,
+  stream_options: options,
+}: Pick<ChatRequest, 'stream' | 'stream_options'>): WantedText => ({
+  isStream: stream,
+  withUsage: options?.include_usage ?? false,
+});
 
 const plainMessage = ({ role, content }: { role: string; content: string }) => ({ role, content });
 
@@ -108,8 +111,7 @@ function completionRequest(request: Request): TextRequest {
     input: { inputs: body.prompt, ...stopOf(body) },
     options: optionsFor(body, body.max_tokens ?? COMPLETION_TOKENS),
     request: body,
-    stream: body.stream ?? false,
-    withUsage: body.stream_options?.include_usage ?? false,
+    wanted: wantedOf(body),
   };
 }
 
@@ -119,17 +121,27 @@ export function textsRouter(dependencies: TextDependencies): Router {
   const endpoint =
     (form: TextForm, read: (request: Request) => TextRequest) =>
     async (request: Request, response: Response) => {
-      const asked = read(request);
-      requireReader(response);
-      const version = versionFor(dependencies.acceptance, asked.model, 'text-generation');
-      dependencies.waitLimit.requireRoom(response); // before it is accepted
-      const { accepted } = await order(request, response, version, asked, dependencies);
-      if (asked.stream) await streamText(response, accepted, form, asked.withUsage, dependencies);
+      const { accepted, wanted } = await submit(request, response, read, dependencies);
+      if (wanted.isStream) await streamText(response, accepted, form, wanted, dependencies);
       else await answerText(response, accepted, form, dependencies);
     };
   router.post('/chat/completions', json, endpoint(chat, chatRequest));
   router.post('/completions', json, endpoint(completion, completionRequest));
   return router;
+}
+
+async function submit(
+  request: Request,
+  response: Response,
+  read: (request: Request) => TextRequest,
+  dependencies: TextDependencies,
+): Promise<{ readonly accepted: Accepted; readonly wanted: WantedText }> {
+  const { wanted, model, ...asked } = read(request);
+  requireReader(response, READER_ADVICE);
+  const version = versionFor(dependencies.acceptance, model, 'text-generation');
+  dependencies.waitLimit.requireRoom(response); // before it is accepted
+  const { accepted } = await order(request, response, version, asked, dependencies);
+  return { accepted, wanted };
 }
 
 async function answerText(
@@ -139,11 +151,11 @@ async function answerText(
   dependencies: TextDependencies,
 ): Promise<void> {
   const ended = await succeededEnd(response, accepted, dependencies);
-  const output = generatedSchema.parse(await outputOf(ended, response, dependencies));
+  const output = generatedIn(await outputOf(ended, response, dependencies));
   response.json({
     ...head(accepted, form, form.object),
     choices: [form.choice(output.generated_text, output.finish_reason)],
-    usage: usageOf(ended),
+    usage: usageOf(ended.metrics),
   });
 }
 
@@ -152,51 +164,34 @@ async function streamText(
   response: Response,
   accepted: Accepted,
   form: TextForm,
-  withUsage: boolean,
+  { withUsage }: WantedText,
   dependencies: TextDependencies,
 ): Promise<void> {
   cancelOnHangUp(response, accepted, dependencies);
   const stream = new EventStream(response);
   const base = head(accepted, form, form.chunkObject);
   const usage = withUsage ? { usage: null } : {};
-  const sendChoice = async (choice: object) =>
-    await stream.send({ ...base, choices: [choice], ...usage });
+  const sendChoice = (choice: object) => stream.send({ ...base, choices: [choice], ...usage });
   try {
     let isFirst = true;
     for await (const event of textEvents(response, accepted, 0, dependencies)) {
       if (event.type === 'piece') {
-        await sendChoice(form.chunk(event.text, isFirst));
+        sendChoice(form.chunk(event.text, isFirst));
         isFirst = false;
+        await stream.drained();
       }
       if (event.type !== 'ended') continue;
       if (event.ended.status !== 'succeeded') throw failure(accepted, event.ended);
       const output = await outputOf(event.ended, response, dependencies);
-      if (isFirst) await sendChoice(form.chunk('', true));
-      await sendChoice(form.lastChunk(generatedSchema.parse(output).finish_reason));
-      if (withUsage) await stream.send({ ...base, choices: [], usage: usageOf(event.ended) });
-      await stream.done();
+      if (isFirst) sendChoice(form.chunk('', true));
+      sendChoice(form.lastChunk(generatedIn(output).finish_reason));
+      if (withUsage) stream.send({ ...base, choices: [], usage: usageOf(event.ended.metrics) });
+      stream.sendText('[DONE]');
     }
     stream.end();
   } catch (error) {
-    if (!stream.isBegun) throw error; // it is answered with a status
-    await stream.fail(error, dependencies.logger);
+    failStream(stream, error, dependencies.logger);
   }
-}
-
-/** Cancels a prediction when its client hangs up before it has been answered. */
-export function cancelOnHangUp(
-  response: Response,
-  { id }: Accepted,
-  { predictions, logger, stop }: TextDependencies,
-): void {
-  const cancel = () => {
-    if (response.writableFinished || stop.aborted) return;
-    predictions.cancel(id).catch((error: unknown) => {
-      logger.warn({ err: error, prediction: id }, 'a prediction whose client hung up goes on');
-    });
-  };
-  if (response.destroyed) cancel();
-  else response.once('close', cancel);
 }
 
 const head = (accepted: Accepted, { prefix }: TextForm, object: string) => ({
@@ -208,10 +203,7 @@ const head = (accepted: Accepted, { prefix }: TextForm, object: string) => ({
   system_fingerprint: null,
 });
 
-/** OpenAI's times are whole seconds. */
-export const secondsOf = (time: string): number => Math.floor(Date.parse(time) / 1000);
-
-function usageOf({ metrics }: Succeeded) {
+function usageOf(metrics: Metrics) {
   const { prompt, completion: written } = tokensOf(metrics);
   return {
     prompt_tokens: prompt,
@@ -219,7 +211,3 @@ function usageOf({ metrics }: Succeeded) {
     total_tokens: prompt + written,
   };
 }
-
-/** How many tokens a prediction has taken. */
-export const tokensOf = ({ tokens }: Succeeded['metrics']): TokenCount =>
-  tokens ?? { prompt: 0, completion: 0, per_second: null };

@@ -9,6 +9,7 @@ import { isFinal, type Prediction, type Progress } from '../../contract/predicti
 import type { ModelRepository } from '../../models/repository.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { roomFor } from '../http/answers.ts';
+import { EventStream } from '../http/event-stream.ts';
 import { onRevoked, tenantOf } from '../http/access.ts';
 import type { Observation, PredictionReader } from '../../records/prediction-reader.ts';
 import { TextPieces, type TextPiece, type TextPosition } from '../../records/text-pieces.ts';
@@ -18,9 +19,6 @@ import { parseQuery } from '../http/queries.ts';
 import { abridged } from '../../records/shown-record.ts';
 import type { WaitLimit } from '../http/wait-limit.ts';
 import type { Follower } from '../../records/follower.ts';
-
-/** Proxies cut a connection that is silent for about a minute. */
-const KEEP_ALIVE_MS = 15_000;
 
 export interface EventsDependencies {
   readonly reader: PredictionReader;
@@ -49,22 +47,22 @@ export function eventsRouter(dependencies: EventsDependencies): Router {
     const position = positionIn(request.get('Last-Event-ID'));
     const pieces = piecesOf(seen.record, position, response, dependencies);
     waitLimit.enter(response);
-    response.writeHead(200, {
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-cache, no-transform',
-      'X-Accel-Buffering': 'no',
-    });
-    if (!isFinal(seen.record)) sendEvent(response, 'prediction', first);
-    if (request.method !== 'HEAD') await sendPiece(response, pieces, seen);
-    if (isFinal(seen.record)) sendEvent(response, 'prediction', first);
+    const stream = new EventStream(response);
+    stream.begin();
+    if (!isFinal(seen.record)) stream.send(first, RECORD);
+    if (request.method !== 'HEAD') await sendPiece(stream, pieces, seen);
+    if (isFinal(seen.record)) stream.send(first, RECORD);
     if (isFinal(seen.record) || stop.aborted || request.method === 'HEAD') {
-      response.end();
+      stream.end();
       return;
     }
-    follow(seen.record, response, { ...dependencies, show, pieces });
+    follow(seen.record, response, { ...dependencies, stream, show, pieces });
   });
   return router;
 }
+
+/** The name of an event that is the whole record. */
+const RECORD = { event: 'prediction' } as const;
 
 /** Where the client's last event has ended: `<attempt>:<end offset>`; null when it has had none. */
 function positionIn(lastEventId: string | undefined): TextPosition | null {
@@ -86,6 +84,7 @@ function piecesOf(
 }
 
 interface Follow extends Pick<EventsDependencies, 'follower' | 'stop'> {
+  readonly stream: EventStream;
   /** A record as this client wants to see it. */
   readonly show: (record: Prediction) => Promise<Prediction>;
   readonly pieces: TextPieces | null;
@@ -94,21 +93,19 @@ interface Follow extends Pick<EventsDependencies, 'follower' | 'stop'> {
 function follow(
   first: Prediction,
   response: Response,
-  { follower, stop, show, pieces }: Follow,
+  { follower, stop, stream, show, pieces }: Follow,
 ): void {
   const { id } = first;
   let latest = first;
   let stopListening = () => {};
   let stopWatching = () => {};
   let sending = Promise.resolve(); // one event after the other
-  const keepAlive = setInterval(() => response.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
   const close = () => {
-    clearInterval(keepAlive);
     stop.removeEventListener('abort', close);
     response.off('close', close);
     stopListening();
     stopWatching();
-    response.end();
+    stream.end();
   };
   const send = async (seen: Observation) => {
     const { record } = seen;
@@ -116,12 +113,12 @@ function follow(
     const hasProgressed = !isSame(record.progress, latest.progress);
     latest = record;
     // What grows is left out while a client does not read: it gets the latest state when it does.
-    const isReading = !response.writableNeedDrain;
-    if (isReading || isFinal(record)) await sendPiece(response, pieces, seen);
-    if (!isNews && hasProgressed && isReading) sendEvent(response, 'progress', record.progress);
+    const isReading = stream.isRead;
+    if (isReading || isFinal(record)) await sendPiece(stream, pieces, seen);
+    if (!isNews && hasProgressed && isReading) stream.send(record.progress, { event: 'progress' });
     if (!isNews) return;
     // When the output cannot be read, the record goes out without it; a GET of it says why.
-    sendEvent(response, 'prediction', await show(record).catch(() => record));
+    stream.send(await show(record).catch(() => record), RECORD);
     if (isFinal(record)) close();
   };
   stop.addEventListener('abort', close, { once: true });
@@ -149,18 +146,12 @@ const isSame = (a: Progress | null, b: Progress | null): boolean =>
 
 /** Sends what is new of the text. When that cannot be read now, it comes with a later piece, or in the output. */
 async function sendPiece(
-  response: Response,
+  stream: EventStream,
   pieces: TextPieces | null,
   seen: Observation,
 ): Promise<void> {
   const piece = (await pieces?.next(seen).catch(() => null)) ?? null;
-  if (piece !== null) sendEvent(response, 'output', piece, idOf(piece));
+  if (piece !== null) stream.send(piece, { event: 'output', id: idOf(piece) });
 }
 
 const idOf = ({ attempt, offset, text }: TextPiece): string => `${attempt}:${offset + text.length}`;
-
-function sendEvent(response: Response, event: string, data: unknown, id?: string): void {
-  if (response.writableEnded) return;
-  const idLine = id === undefined ? '' : `id: ${id}\n`;
-  response.write(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-}

@@ -11,7 +11,7 @@ import type { PayloadStore } from '../../storage/payload-store.ts';
 import type { Acceptance, AcceptedOrder } from '../../submission/acceptance.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
 import { roomFor } from '../http/answers.ts';
-import { mayRead } from '../http/access.ts';
+import { requireReader } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
 import { orderHead } from '../http/order-head.ts';
 import { jsonInputs, type OrderHead, withEncoded } from '../../submission/order.ts';
@@ -105,7 +105,7 @@ async function submitInfer(
     throw new Problem('malformed_request', 'Idempotency-Key is not read here: submit to /v1');
   }
   if (!isAsync) {
-    requireReader(response);
+    requireReader(response, 'this needs the scope read too, or Prefer: respond-async');
     waitLimit.requireRoom(response); // before it is accepted
   }
   const head = orderHead(request, response, version);
@@ -114,14 +114,6 @@ async function submitInfer(
   });
   const { id, outputs, waitS } = infer;
   return { order, wanted: { id, outputs, waitS, isAsync } };
-}
-
-/** The answer is the output, which a key without the scope `read` is not shown. */
-function requireReader(response: Response): void {
-  if (mayRead(response)) return;
-  const detail =
-    'the answer is the output: this needs the scope read too, or Prefer: respond-async';
-  throw new Problem('forbidden', detail);
 }
 
 /** Clients name all kinds of media types, or none: the body is what its header says. */

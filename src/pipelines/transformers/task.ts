@@ -43,6 +43,8 @@ export interface TransformersTask {
 export const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'] as const;
 
 const MAX_TEXT_CHARS = 100_000;
+/** The most that a text generation may be asked for. */
+export const MAX_NEW_TOKENS = 32_768;
 
 /** Text as a tokenizer takes it. It would take a NUL and halves of characters too, and answer something. */
 export const textSchema = (maxChars = MAX_TEXT_CHARS) =>

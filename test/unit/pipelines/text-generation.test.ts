@@ -24,6 +24,10 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
   await addLanguageModel(folder, 'fast');
   await addLanguageModel(folder, 'slow', { tokenDelayMs: 5 });
+  await addLanguageModel(folder, 'long', {
+    context: 16_384,
+    manifest: { resources: { memory_mb: 500 } },
+  });
   await addLanguageModel(folder, 'short', { context: 32, hasChatTemplate: false });
   const observer = {
     batchDone: () => {},
@@ -130,6 +134,33 @@ describe.each<[string, object]>([
       expect(tokens?.completion).toBe(80);
     },
   );
+});
+
+test('a long text is gone on with in no more memory than it was written in', async () => {
+  const ids = Array.from({ length: 6000 }, (_, index) => 99 + (index % 100));
+  const before = { text: '', ids };
+  const options = { max_new_tokens: 6010, seed: 1 };
+  const { tokens, finish_reason: reason } = await generate(PROMPT, options, 'long', { before });
+
+  expect([tokens?.completion, reason]).toEqual([6010, 'length']);
+  expect(replaced).toEqual([]);
+});
+
+test('asked to stop while it reads, it stops between two pieces', async () => {
+  const stop = new AbortController();
+  const running = inferOn(
+    runtime,
+    'long',
+    { inputs: 'x'.repeat(16_000) },
+    {
+      options: { max_new_tokens: 300 },
+      signal: stop.signal,
+    },
+  ).catch((error: unknown) => error);
+  setTimeout(() => stop.abort(new Error('enough')), 100);
+
+  expect(await running).toEqual(new Error('enough'));
+  expect(replaced).toEqual([]);
 });
 
 test('asked to stop, it stops at the next token and keeps its process', async () => {

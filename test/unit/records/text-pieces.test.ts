@@ -18,7 +18,7 @@ const pieces = (seen: TextPosition | null) =>
   new TextPieces(seen, {
     store,
     streamedText: (output) => (output as { text: string }).text,
-    room: { take: () => {}, turn: async () => await Promise.resolve() },
+    room: { take: () => () => {}, turn: async () => await Promise.resolve() },
   });
 const head = async (text: string): Promise<Claim> =>
   await store.put(`predictions/t/p/${text}`, Buffer.from(JSON.stringify({ text, ids: [] })), {

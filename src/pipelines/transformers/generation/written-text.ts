@@ -20,14 +20,19 @@ export class WrittenText {
     return this.#stops.isFound;
   }
 
-  /** Adds a token. */
-  push(id: number): void {
+  /** Adds a token; returns the text that has become certain. */
+  push(id: number): string {
     this.ids.push(id);
-    this.text += this.#stops.push(this.#tokens.push(id));
+    return this.#add(this.#stops.push(this.#tokens.push(id)));
   }
 
-  /** No more tokens come: the rest of the text is certain too. */
-  end(): void {
-    this.text += this.#stops.push(this.#tokens.flush()) + this.#stops.flush();
+  /** No more tokens come; returns the rest of the text, which is certain too. */
+  end(): string {
+    return this.#add(this.#stops.push(this.#tokens.flush()) + this.#stops.flush());
+  }
+
+  #add(piece: string): string {
+    this.text += piece;
+    return piece;
   }
 }

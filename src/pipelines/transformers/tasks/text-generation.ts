@@ -2,11 +2,24 @@ import { z } from 'zod';
 import { textOf } from '../../../contract/work.ts';
 import { type InferenceContext, InvalidInputError, type PipelineInput } from '../../definition.ts';
 import { sampleToken } from '../generation/sampling.ts';
+import {
+  endsOf,
+  type Network,
+  roomFor,
+  slowed,
+  streamerOf,
+  writeTokens,
+} from '../generation/network.ts';
 import { WrittenText } from '../generation/written-text.ts';
-import { textSchema, TOKENIZER_FILES, type Tools, type TransformersTask } from '../task.ts';
+import {
+  MAX_NEW_TOKENS,
+  textSchema,
+  TOKENIZER_FILES,
+  type Tools,
+  type TransformersTask,
+} from '../task.ts';
 
 const MAX_PROMPT_CHARS = 1_000_000;
-const MAX_NEW_TOKENS = 32_768;
 const MAX_STOPS = 16;
 
 const promptSchema = textSchema(MAX_PROMPT_CHARS);
@@ -126,59 +139,46 @@ interface Library {
   readonly model: Network;
 }
 
-interface Network {
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly generation_config?: Readonly<Record<string, unknown>> | null;
-  forward(inputs: unknown): Promise<unknown>;
-  generate(options: object): Promise<unknown>;
-}
-
 async function generate(
   item: PipelineInput,
-  { pipe, toTokens, settings }: Tools,
+  tools: Tools,
   context: InferenceContext,
 ): Promise<z.infer<typeof outputSchema>> {
-  const { tokenizer, model } = pipe as unknown as Library;
+  const { tokenizer, model: network } = tools.pipe as unknown as Library;
   const input = item.input as z.infer<typeof inputSchema>;
   const options = item.options as z.infer<typeof optionsSchema>;
+  const model = slowed(network, Number(tools.settings['token_delay_ms']));
   const prompt = promptIds(input, tokenizer);
   const most = Math.min(options.max_new_tokens, roomFor(prompt.length, model.config));
   const ends = endsOf(model);
   const written = new WrittenText((ids) => tokenizer.decode(ids, DECODING), input.stop ?? []);
   for (const id of idsOf(context.before?.['ids'])) written.push(id);
-  let told = textOf(context.before).length;
-  const tell = (ids: readonly number[]) => {
-    context.emit({ text: written.text.slice(told), ids });
-    told = Math.max(told, written.text.length);
-  };
   const clock = new TokenClock();
-  const isDone = () => written.isStopped || ends.has(written.ids.at(-1) ?? -1);
-  if (!isDone() && written.ids.length < most) {
-    await slowed(model, Number(settings['token_delay_ms'])).generate({
-      ...toTokens([...prompt, ...written.ids]),
+  const isEnded = () => written.isStopped || ends.has(written.ids.at(-1) ?? -1);
+  const isDone = () => isEnded() || written.ids.length >= most;
+  if (!isDone()) {
+    await writeTokens([...prompt, ...written.ids], model, tools, {
       ...knobsOf(options, model, prompt.length),
       max_new_tokens: most - written.ids.length,
-      streamer: {
-        put: skipFirst((id) => {
-          clock.tick();
-          written.push(id);
-          tell([id]);
-        }),
-        end: () => {},
-      },
+      streamer: streamerOf((id) => {
+        clock.tick();
+        context.emit({ text: written.push(id), ids: [id] });
+      }),
       stopping_criteria: [() => [context.signal.aborted || isDone()]],
+      signal: context.signal,
     });
   }
+  if (!isDone()) context.signal.throwIfAborted();
   context.count({
     prompt: prompt.length,
     completion: written.ids.length,
     per_second: clock.perSecond(),
   });
-  if (!isDone() && written.ids.length < most) context.signal.throwIfAborted();
-  const wasStopped = isDone();
-  written.end();
-  if (written.text.length > told) tell([]);
-  return { generated_text: written.text, finish_reason: wasStopped ? 'stop' : 'length' };
+  const isStopped = isEnded();
+  const rest = written.end();
+  const isTold = textOf(context.before).length >= written.text.length; // by an attempt that died at its very end
+  if (rest !== '' && !isTold) context.emit({ text: rest, ids: [] });
+  return { generated_text: written.text, finish_reason: isStopped ? 'stop' : 'length' };
 }
 
 /** The text as the tokens say it: the library's corrections of spaces depend on what comes later. */
@@ -212,27 +212,6 @@ function chatText(messages: unknown, tokenizer: Library['tokenizer']): string {
   }
 }
 
-/** The names under which models of different kinds keep the length of their context. */
-const CONTEXTS = ['max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len', 'seq_length'];
-
-/** How many tokens may follow the prompt. */
-function roomFor(promptLength: number, config: Network['config']): number {
-  const text = (config['text_config'] ?? {}) as Network['config'];
-  const lengths = CONTEXTS.map((name) => Number(config[name] ?? text[name]));
-  const length = lengths.find((each) => each > 0) ?? Infinity;
-  if (promptLength < length) return length - promptLength;
-  throw new InvalidInputError(
-    `the prompt has ${promptLength} tokens, which fill the model's context of ${length} tokens`,
-    { reason: 'context_length_exceeded' },
-  );
-}
-
-/** The tokens that end a text. */
-function endsOf({ generation_config: own, config }: Network): ReadonlySet<number> {
-  const ends = own?.['eos_token_id'] ?? config['eos_token_id'] ?? [];
-  return new Set([ends].flat().map(Number));
-}
-
 const idsOf = (ids: unknown): readonly number[] => (Array.isArray(ids) ? ids.map(Number) : []);
 
 /** What the library is told beside the tokens: it takes the token that `sampleToken` leaves. */
@@ -262,27 +241,6 @@ function knobsOf(
     repetition_penalty: Number(options.repetition_penalty ?? own?.['repetition_penalty'] ?? 1),
     logits_processor: sampling.temperature === 0 ? [] : [choose],
   };
-}
-
-/** Passes on each token but the first call, with which the library tells the prompt. */
-function skipFirst(take: (id: number) => void): (ids: readonly bigint[][]) => void {
-  let isFirst = true;
-  return (ids) => {
-    if (!isFirst) take(Number(ids[0]?.[0]));
-    isFirst = false;
-  };
-}
-
-/** The same network, which waits before each token. */
-function slowed(model: Network, delayMs: number): Network {
-  if (delayMs === 0) return model;
-  const forward = async (inputs: unknown) => {
-    await new Promise((resolve) => {
-      setTimeout(resolve, delayMs);
-    });
-    return await model.forward(inputs);
-  };
-  return Object.create(model, { forward: { value: forward } }) as Network;
 }
 
 /** How fast tokens come. */
