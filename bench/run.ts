@@ -9,6 +9,7 @@ import { measureDrain } from './drain.ts';
 import { measureGeneration } from './generation.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
+import { measureObjectStore } from './object-store.ts';
 import { measureOcrAgainstPeer } from './ocr-peer.ts';
 import { measureRecovery } from './recovery.ts';
 import {
@@ -38,6 +39,7 @@ const PARTS = {
   drain: measureDrain,
   sentiment: measureSentiment,
   generation: measureGeneration,
+  objects: measureObjectStore,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DAY_MS, formatDuration, parseDurationMs } from './contract/duration.ts';
+import { isPlainPath } from './contract/model.ts';
 import { messageOf } from './contract/failure.ts';
 import { MAX_KEPT_ATTEMPTS } from './contract/webhook.ts';
 import { AddressPolicy, parseOutboundAllow } from './outbound/address-policy.ts';
@@ -78,11 +79,27 @@ export const port = (fallback: number) => z.string().default(String(fallback)).p
 /** The same, with whether somebody has chosen it. */
 export const optionalPort = portNumber.optional();
 
+const truth = z.enum(['true', 'false'], 'must be true or false');
+
 /** `true` or `false`. */
-export const flag = z
-  .enum(['true', 'false'], 'must be true or false')
-  .default('false')
-  .transform((text) => text === 'true');
+export const flag = truth.default('false').transform((text) => text === 'true');
+
+/** The same, for a setting whose default is another setting. */
+export const optionalFlag = truth.transform((text) => text === 'true').optional();
+
+/** `s3://bucket` or `s3://bucket/prefix`. */
+export const payloadStore = z
+  .string()
+  .transform((text, context) => {
+    const [, bucket, prefix = ''] =
+      /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(text) ?? [];
+    const trimmed = prefix.replace(/\/+$/, '');
+    const isPlain = trimmed === '' || isPlainPath(trimmed);
+    if (bucket !== undefined && isPlain) return { bucket, prefix: trimmed };
+    context.addIssue('must be s3://bucket or s3://bucket/prefix');
+    return z.NEVER;
+  })
+  .optional();
 
 const wholeNumber = z
   .string()

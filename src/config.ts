@@ -19,16 +19,19 @@ import {
   oneOf,
   optionalBytes,
   optionalDuration,
+  optionalFlag,
   optionalInteger,
   optionalPort,
   optionalUrl,
   origins,
   outboundAllow,
   path,
+  payloadStore,
   port,
   schedule,
   secretKeys,
 } from './config-values.ts';
+import type { PayloadPlace } from './storage/open-payload-store.ts';
 import { LOG_LEVELS } from './telemetry/logger.ts';
 
 /** `ended`, which holds the output, has 8 KiB; `accepted`, which holds the input, 24 KiB. */
@@ -69,6 +72,9 @@ const SETTINGS = {
   maxWaiting: setting('BUZZER_MAX_WAITING', integer(1000)),
   maxBufferedBytes: setting('BUZZER_MAX_BUFFERED', bytes('256MiB')),
   tenantStorageBytes: setting('BUZZER_TENANT_STORAGE', optionalBytes),
+  payloadStore: setting('BUZZER_PAYLOAD_STORE', payloadStore),
+  s3PathStyle: setting('BUZZER_S3_PATH_STYLE', optionalFlag),
+  s3Encryption: setting('BUZZER_S3_ENCRYPTION', oneOf(['AES256', 'aws:kms']).optional()),
   storageReserveBytes: setting('BUZZER_STORAGE_RESERVE', bytes('256MiB')),
   temporalPort: setting('BUZZER_TEMPORAL_PORT', port(7233)),
   uiPort: setting('BUZZER_UI_PORT', port(8233)),
@@ -110,7 +116,7 @@ export type Config = ReturnType<typeof readConfig>;
 /** Reads the environment; throws `ConfigError`. Paths come back absolute. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   const settings = readSettings(environment);
-  const { host, port: ownPort, dataDir, keysFile } = settings;
+  const { host, port: ownPort, keysFile } = settings;
   const isLoopback = LOOPBACK.test(host);
   const urlHost = host.includes(':') ? `[${host}]` : host;
   return Object.freeze({
@@ -120,7 +126,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     publicUrl: settings.givenPublicUrl ?? `http://${urlHost}:${ownPort}`,
     /** Null: there are no keys, and every client is the same tenant. */
     keysFile: keysFile ?? null,
-    payloadDir: join(dataDir, 'payloads'),
+    payloadPlace: payloadPlaceOf(settings, environment),
     modelFolders: (settings.models ?? (isLoopback ? 'models,examples/models' : 'models'))
       .split(',')
       .map((folder) => resolve(folder)),
@@ -172,6 +178,21 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
   if (wrong.length === 0) refuseExposure(settings, refuse);
   if (wrong.length > 0) throw new ConfigError(wrong.join('; '));
   return settings;
+}
+
+/** A bucket's name is part of the path where another server than AWS's own is named, unless a setting says otherwise. */
+function payloadPlaceOf(
+  { payloadStore: url, s3PathStyle, s3Encryption, dataDir }: Settings,
+  environment: NodeJS.ProcessEnv,
+): PayloadPlace {
+  if (url === undefined) return { kind: 'folder', folder: join(dataDir, 'payloads') };
+  const endpoint = environment['AWS_ENDPOINT_URL_S3'] ?? environment['AWS_ENDPOINT_URL'];
+  return {
+    kind: 's3',
+    ...url,
+    isPathStyle: s3PathStyle ?? endpoint !== undefined,
+    encryption: s3Encryption ?? null,
+  };
 }
 
 /** Refuses an address that anybody could use, unless the operator has said that it is meant. */

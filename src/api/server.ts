@@ -9,7 +9,7 @@ import { type Config, ConfigError, readConfig } from '../config.ts';
 import { messageOf } from '../contract/failure.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { ModelRepository } from '../models/repository.ts';
-import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
@@ -54,7 +54,7 @@ async function serve(): Promise<void> {
   const config = readConfig();
   logger = createLogger('api', config.logLevel);
   const repository = await ModelRepository.open(config.modelFolders);
-  const files = await FilePayloadStore.open(config.payloadDir);
+  const files = await openPayloadStore(config.payloadPlace);
   const store = new LimitedPayloadStore(files, config.storage);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   const engine = new Engine(client);

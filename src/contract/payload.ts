@@ -51,6 +51,7 @@ export const payloadKeys = {
   /** The run and the attempt are part of the key: neither a zombie nor a reset overwrites. */
   output: ({ tenant, id }: Owner, runId: string, attempt: number) =>
     `predictions/${tenant}/${id}/output.${runId}.${attempt}`,
+  tenants: 'tenants',
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
   /** What was done of an inference when its attempt stored it for the `count`th time. */

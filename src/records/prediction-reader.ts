@@ -5,7 +5,7 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { HistoryEntry } from '../contract/history.ts';
 import { modelRefOf } from '../contract/model.ts';
-import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted, Ended, PartialOutput, Prediction } from '../contract/prediction.ts';
 import {
   expiresAtMs,
@@ -126,6 +126,12 @@ export class PredictionReader {
     const isLater = accepted.start_after !== undefined;
     const state = isLater ? ({ ...NOT_STARTED, reason: 'scheduled' } as const) : NOT_STARTED;
     return await this.#activeRecord(accepted, state, null);
+  }
+
+  /** Says that these rows are going to be read. */
+  async prepareListed(rows: readonly ListedPrediction[]): Promise<void> {
+    const keys = rows.map(({ id }) => payloadKeys.tombstone(id));
+    await this.#dependencies.store.prefetch(keys);
   }
 
   /**

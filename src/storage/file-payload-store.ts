@@ -23,6 +23,8 @@ import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import {
+  isInRange,
+  type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
   PayloadTooLargeError,
@@ -119,7 +121,7 @@ export class FilePayloadStore implements PayloadStore {
   }
 
   /** Reads each folder piece by piece: a stranger may have put very many files there. */
-  async *list(folder: string): AsyncGenerator<string> {
+  async *list(folder: string, range?: KeyRange): AsyncGenerator<string> {
     if (!(await this.#isWithin(this.#path(folder)))) return;
     const left = [folder];
     for (let parent = left.pop(); parent !== undefined; parent = left.pop()) {
@@ -127,10 +129,13 @@ export class FilePayloadStore implements PayloadStore {
         const key = `${parent}/${entry.name}`;
         if (!SAFE_KEY.test(key)) continue; // somebody else has put it there
         if (entry.isDirectory()) left.push(key);
-        else if (entry.isFile()) yield key;
+        else if (entry.isFile() && isInRange(key, range)) yield key;
       }
     }
   }
+
+  /** Opening a file is cheap. */
+  async prefetch(): Promise<void> {}
 
   async delete(key: string): Promise<void> {
     if (!(await this.#isWithin(dirname(this.#path(key))))) return;

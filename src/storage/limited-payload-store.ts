@@ -9,6 +9,7 @@
 import type { Readable } from 'node:stream';
 import { type Claim, payloadKeys, tenantOfKey } from '../contract/payload.ts';
 import {
+  type KeyRange,
   type PayloadStore,
   type PutOptions,
   StorageError,
@@ -83,8 +84,12 @@ export class LimitedPayloadStore implements PayloadStore {
     return await this.#store.open(key);
   }
 
-  list(folder: string): AsyncIterable<string> {
-    return this.#store.list(folder);
+  list(folder: string, range?: KeyRange): AsyncIterable<string> {
+    return this.#store.list(folder, range);
+  }
+
+  async prefetch(keys: readonly string[]): Promise<void> {
+    await this.#store.prefetch(keys);
   }
 
   async delete(key: string): Promise<void> {

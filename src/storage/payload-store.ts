@@ -7,6 +7,16 @@ export interface PutOptions {
   readonly maxBytes?: number;
 }
 
+/** Keys from one to another, both included, by the order of their characters. */
+export interface KeyRange {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Whether a key lies in a range; without one, it does. */
+export const isInRange = (key: string, range: KeyRange | undefined): boolean =>
+  range === undefined || (key >= range.from && key <= range.to);
+
 /**
  * Keeps the bytes that do not belong into a workflow history. Keys are relative paths of safe
  * characters. A payload is there whole or not at all, also when the process dies while writing.
@@ -25,8 +35,13 @@ export interface PayloadStore {
   create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
   /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
   open(key: string): Promise<Readable>;
-  /** The keys below a key that is a folder, in no order; none when there is no such folder. */
-  list(folder: string): AsyncIterable<string>;
+  /**
+   * The keys below a key that is a folder, in no order; none when there is no such folder. With a range, only those
+   * in it.
+   */
+  list(folder: string, range?: KeyRange): AsyncIterable<string>;
+  /** Says that these keys of one folder are going to be opened, for a store that is far away. */
+  prefetch(keys: readonly string[]): Promise<void>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
   /** How many bytes one payload has, or everything below a key; 0 when there is nothing. */

@@ -19,6 +19,8 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
 import {
+  isInRange,
+  type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
   PayloadTooLargeError,
@@ -138,9 +140,15 @@ export class S3PayloadStore implements PayloadStore {
     return Readable.from(readable(body as Readable, key), { objectMode: false });
   }
 
-  async *list(folder: string): AsyncGenerator<string> {
-    for await (const { key } of this.#below(`${folder}/`)) if (SAFE_KEY.test(key)) yield key;
+  async *list(folder: string, range?: KeyRange): AsyncGenerator<string> {
+    for await (const { key } of this.#below(`${folder}/`, range?.from)) {
+      if (range !== undefined && key > range.to) return;
+      if (SAFE_KEY.test(key) && isInRange(key, range)) yield key;
+    }
   }
+
+  /** What is far away is remembered by RememberingPayloadStore. */
+  async prefetch(): Promise<void> {}
 
   async delete(key: string): Promise<void> {
     await this.#orThrow(`cannot delete ${key}`, async () => {
@@ -178,8 +186,11 @@ export class S3PayloadStore implements PayloadStore {
     });
   }
 
-  /** Every object whose key begins so, in S3's order. */
-  async *#below(start: string): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
+  /** Every object whose key begins so, in S3's order, from about `from` on. */
+  async *#below(
+    start: string,
+    from?: string,
+  ): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
     const { bucket, prefix } = this.#settings;
     const own = prefix === '' ? '' : `${prefix}/`;
     let token: string | undefined;
@@ -189,6 +200,8 @@ export class S3PayloadStore implements PayloadStore {
           new ListObjectsV2Command({
             Bucket: bucket,
             Prefix: own + start,
+            // The object at `from` itself comes too when S3 begins behind a key that is a little smaller.
+            ...(from === undefined ? {} : { StartAfter: own + from.slice(0, -1) }),
             ...(token === undefined ? {} : { ContinuationToken: token }),
           }),
         );

@@ -12,7 +12,7 @@ import { removeDeadCgroups } from '../runtime/memory-limit.ts';
 import { slotsOf } from '../runtime/model-pool.ts';
 import { ProcessModelRuntime } from '../runtime/process-runtime.ts';
 import { ModelRepository, type ModelVersion } from '../models/repository.ts';
-import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { machineLimits, overBudget } from './budget.ts';
 import { chooseDevice } from './device-check.ts';
@@ -43,7 +43,7 @@ const KEPT_ENVIRONMENT = new RegExp(
 await runWorkerProcess('inference', hostname(), async (context) => {
   const { config, logger, identity, stop } = context;
   const repository = await openRepository(context);
-  const store = await FilePayloadStore.open(config.payloadDir);
+  const store = await openPayloadStore(config.payloadPlace);
   const client = createClient({ ...config.temporal, identity });
   const { runtime, metrics } = await openRuntime(context);
   const inFlight = await openInFlight({

@@ -12,7 +12,7 @@ import { createWebhookActivities } from '../activities/webhooks.ts';
 import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
 import { createGuardedClient } from '../outbound/guarded-client.ts';
 import { sweepUntil } from '../retention/sweep.ts';
-import { FilePayloadStore } from '../storage/file-payload-store.ts';
+import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
@@ -45,7 +45,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
-  const store = await FilePayloadStore.open(config.payloadDir);
+  const store = await openPayloadStore(config.payloadPlace);
   const temporal = createClient({ ...config.temporal, identity });
   const engine = new Engine(temporal);
   const predictions = new PredictionEngine(engine);

@@ -56,6 +56,7 @@ async function readRows(
   reader: PredictionReader,
   room: OutputRoom,
 ): Promise<readonly (Prediction | null)[]> {
+  await reader.prepareListed(rows);
   if (!include.includes('output')) {
     const reading = rows.map(async (row) => await reader.readListed(row, null));
     return (await Promise.all(reading)).map((record) => record && abridged(record, include));

@@ -88,6 +88,23 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     expect(await keysOf(store, 'd')).toEqual(['d/two']);
   });
 
+  test('of a folder, those in a range can be listed', async () => {
+    for (const name of ['a', 'b', 'c', 'd']) await store.put(`r/${name}`, Buffer.from(name), text);
+    const found: string[] = [];
+    for await (const key of store.list('r', { from: 'r/b', to: 'r/c' })) found.push(key);
+
+    expect(found.toSorted()).toEqual(['r/b', 'r/c']);
+  });
+
+  test('what is said to be opened can be opened, and what is not there is not', async () => {
+    const keys = ['a', 'b', 'c'].map((name) => `tombstones/${name}`);
+    await store.put('tombstones/b', Buffer.from('b'), text);
+    await store.prefetch(keys);
+
+    expect(await read('tombstones/b')).toEqual(Buffer.from('b'));
+    await expect(store.open('tombstones/c')).rejects.toThrow(PayloadNotFoundError);
+  });
+
   test.each(['../escape', '/absolute', 'a/../../b', 'a//b', '', 'a/.hidden/', 'a\0b'])(
     'the key %j is refused',
     async (key) => {

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { Readable } from 'node:stream';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { PayloadNotFoundError, StorageError } from '../../../src/storage/payload-store.ts';
+import { RememberingPayloadStore } from '../../../src/storage/remembering-payload-store.ts';
 import { S3PayloadStore, type S3Settings } from '../../../src/storage/s3-payload-store.ts';
 import { keysOf } from '../../support/payloads.ts';
 import { type S3Server, startS3 } from '../../support/seaweed.ts';
@@ -39,6 +40,10 @@ const open = async (settings: Partial<S3Settings> = {}, more: S3ClientConfig = {
 const text = { mediaType: 'text/plain' };
 
 payloadStoreSuite(async () => await open());
+
+describe('remembered', () => {
+  payloadStoreSuite(async () => new RememberingPayloadStore(await open(), 2000));
+});
 
 test('a large stream takes several parts, and comes back as it was', async () => {
   const store = await open();

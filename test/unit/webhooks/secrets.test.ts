@@ -82,6 +82,7 @@ test('a writer that slept through many changes does not undo them', async () => 
     put: async (...args) => await store.put(...args),
     open: async (key) => await store.open(key),
     list: (key) => store.list(key),
+    prefetch: async () => {},
     delete: async (key) => await store.delete(key),
     measure: async (key) => await store.measure(key),
     freeBytes: async () => await store.freeBytes(),

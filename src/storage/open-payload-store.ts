@@ -1,0 +1,28 @@
+import { FilePayloadStore } from './file-payload-store.ts';
+import type { PayloadStore } from './payload-store.ts';
+
+/** Where payloads lie: in a folder, or in a bucket of S3. */
+export type PayloadPlace =
+  | { readonly kind: 'folder'; readonly folder: string }
+  | {
+      readonly kind: 's3';
+      readonly bucket: string;
+      readonly prefix: string;
+      readonly isPathStyle: boolean;
+      readonly encryption: 'AES256' | 'aws:kms' | null;
+    };
+
+/** What is read all the time from a bucket may be so old. */
+const FRESH_MS = 2000;
+
+/** Opens the payload store; throws `StorageError` when it cannot be used. */
+export async function openPayloadStore(place: PayloadPlace): Promise<PayloadStore> {
+  if (place.kind === 'folder') return await FilePayloadStore.open(place.folder);
+  // Which versions of Node its client is going to support is for whoever updates it, not for a log.
+  // oxlint-disable-next-line no-process-env -- its client is told in no other way
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+  // Its client takes 100 ms to be loaded, which others need not wait for.
+  const { S3PayloadStore } = await import('./s3-payload-store.ts');
+  const { RememberingPayloadStore } = await import('./remembering-payload-store.ts');
+  return new RememberingPayloadStore(await S3PayloadStore.open(place), FRESH_MS);
+}

@@ -1,0 +1,97 @@
+/* The whole service with its payloads in a bucket of a real S3 server, which goes away and comes back. */
+import { readFile } from 'node:fs/promises';
+import type { Prediction } from '../../src/contract/prediction.ts';
+import { until } from '../support/conditions.ts';
+import { type S3Server, startS3 } from '../support/seaweed.ts';
+import { affine, burn, Service } from '../support/service.ts';
+
+let s3: S3Server;
+let service: Service;
+
+beforeAll(async () => {
+  s3 = await startS3();
+  service = await Service.start({
+    ...s3.environment,
+    BUZZER_PAYLOAD_STORE: `s3://${s3.bucket}/some/prefix`,
+    BUZZER_ENGINE_INLINE_LIMIT: '0',
+  });
+}, 60_000);
+afterAll(async () => {
+  await service.close();
+  await s3.close();
+});
+
+const read = async (id: string, path = '') =>
+  await fetch(`${service.url}/v1/predictions/${id}${path}`);
+
+test('an image goes up, its text comes down, and both are gone when they are deleted', async () => {
+  const page = await readFile('examples/page.png');
+  const response = await fetch(`${service.url}/v1/models/ocr/predictions?wait=60`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'image/png' },
+    body: page,
+  });
+  const record = (await response.json()) as Prediction;
+  expect(record).toMatchObject({ status: 'succeeded' });
+  const input = Buffer.from(await (await read(record.id, '/input/image')).arrayBuffer());
+  expect(input.equals(page)).toBe(true);
+  expect(await (await read(record.id, '/output')).json()).toEqual(record.output);
+
+  expect((await read(record.id)).status).toBe(200);
+  const deleted = await fetch(record.urls.get, { method: 'DELETE' });
+  expect(deleted.status).toBe(204);
+  for (const path of ['', '/output', '/input/image']) {
+    expect([path, (await read(record.id, path)).status]).toEqual([path, 410]);
+  }
+});
+
+test('a list shows what is there, and not what was deleted', async () => {
+  const all = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      return await service.ended((await service.submit('affine', affine())).id);
+    }),
+  );
+  const [gone] = all;
+  await fetch(gone?.urls.get ?? '', { method: 'DELETE' });
+  const left = all.slice(1).map(({ id }) => id);
+  const ids = await until('the list', async () => {
+    const response = await fetch(`${service.url}/v1/predictions?model=affine&limit=100`);
+    const found = ((await response.json()) as { data: Prediction[] }).data.map(({ id }) => id);
+    return left.every((id) => found.includes(id)) ? found : undefined;
+  });
+
+  expect(ids).not.toContain(gone?.id);
+});
+
+test('workers are known by what they write into the bucket', async () => {
+  expect(await service.model('affine')).toMatchObject({ state: 'ready' });
+});
+
+test('secrets of tenants are created once, by whoever is first', async () => {
+  const rotate = async () =>
+    await fetch(`${service.url}/v1/webhook_secret/rotate`, { method: 'POST' });
+  const answers = await Promise.all(Array.from({ length: 5 }, rotate));
+
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  const secret = await fetch(`${service.url}/v1/webhook_secret`);
+  expect((await secret.json()) as object).toMatchObject({ object: 'webhook_secret' });
+});
+
+test('a store that is away refuses inputs and costs no prediction', async () => {
+  const { id } = await service.submit('burn', burn(1));
+  await service.processing(id);
+  s3.signal('SIGSTOP');
+  const refused = fetch(`${service.url}/v1/predictions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model: 'affine', input: affine() }),
+  });
+  const answer = await refused;
+  expect([answer.status, await answer.json()]).toMatchObject([
+    503,
+    { code: 'storage_unavailable' },
+  ]);
+  s3.signal('SIGCONT');
+
+  expect(await service.ended(id, 90_000)).toMatchObject({ status: 'succeeded' });
+}, 180_000);
