@@ -1,9 +1,11 @@
 /* The OpenAPI document: valid, whole, and what the API really does. */
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { OPERATIONS } from '../../src/api/operations.ts';
+import { addLanguageModel } from '../support/language-model.ts';
 import { TestKeys } from '../support/keys.ts';
 import { pythonWith } from '../support/python.ts';
 import { affine, Service } from '../support/service.ts';
@@ -14,6 +16,7 @@ interface Document {
 }
 
 let keys: TestKeys;
+let models: string;
 let service: Service;
 let authorization: string;
 
@@ -21,11 +24,20 @@ beforeAll(async () => {
   keys = await TestKeys.create();
   const { headers } = await keys.add('acme', ['predict', 'read', 'admin']);
   authorization = headers.Authorization;
-  service = await Service.start({ BUZZER_KEYS_FILE: keys.path });
+  models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  for (const name of ['affine', 'burn', 'mlp']) {
+    await symlink(resolve('examples/models', name), join(models, name));
+  }
+  await addLanguageModel(models, 'babble', { context: 64 }); // which ends soon, whatever is asked for
+  service = await Service.start({
+    BUZZER_KEYS_FILE: keys.path,
+    BUZZER_MODELS: `models,${models}`,
+  });
 });
 afterAll(async () => {
   await service.close();
   await keys.close();
+  await rm(models, { recursive: true });
 });
 
 const read = async (): Promise<Document> =>

@@ -182,6 +182,7 @@ test('models are documented with schemas, signatures and their workers', async (
 
   expect(list.data.map(({ name }) => name)).toEqual([
     'affine',
+    'babble',
     'burn',
     'mlp',
     'ocr',

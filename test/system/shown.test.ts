@@ -363,8 +363,9 @@ test('examples of the reference can be sent as they are', async () => {
   for (const [path, { post }] of Object.entries(paths)) {
     const example = post?.requestBody?.content['application/json']?.example;
     if (example === undefined || path.includes('webhook') || path.startsWith('/v2')) continue;
+    if (path === '/openai/v1/embeddings') continue; // no model of this kind is shipped
     const { status } = await send(path.replace('{model}', 'affine'), JSON.stringify(example));
-    expect([path, status]).toEqual([path, 202]);
+    expect([path, status]).toEqual([path, path.startsWith('/openai') ? 200 : 202]);
     sent.push(path);
   }
   expect(sent).toEqual(

@@ -97,7 +97,7 @@ const openAi = (own: Parameters<typeof answers>[0], ...more: readonly number[]) 
 /** An answer that is a whole object, or its parts as server-sent events. */
 const streamed = (description: string, schema: z.ZodType) => ({
   description,
-  content: { 'application/json': { schema }, 'text/event-stream': { schema: z.string() } },
+  content: { 'application/json': { schema }, 'text/event-stream': {} },
 });
 
 const SUBMITTED = [404, 409, 413, 415, 429] as const;
@@ -106,7 +106,10 @@ const messages = [{ role: 'user', content: 'Hello' }];
 export const openai = {
   openaiChat: {
     summary: 'Continue a conversation',
-    requestBody: { required: true, ...bodyOf(chatSchema, { model: 'babble', messages }) },
+    requestBody: {
+      required: true,
+      ...bodyOf(chatSchema, { model: 'babble', messages, max_tokens: 20 }),
+    },
     responses: openAi({ '200': streamed('The answer', chatAnswer) }, ...SUBMITTED),
   },
   openaiCompletion: {
@@ -129,7 +132,12 @@ export const openai = {
     summary: 'Create a response, in the background if asked to',
     requestBody: {
       required: true,
-      ...bodyOf(responseSchema, { model: 'babble', input: 'Hello', background: true }),
+      ...bodyOf(responseSchema, {
+        model: 'babble',
+        input: 'Hello',
+        background: true,
+        max_output_tokens: 20,
+      }),
     },
     responses: openAi({ '200': streamed('The response', responseAnswer) }, ...SUBMITTED),
   },

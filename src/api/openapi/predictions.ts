@@ -185,11 +185,21 @@ export const predictions = {
   },
   watchPrediction: {
     summary: 'Follow a prediction: server-sent events',
-    requestParams: { ...ofPrediction, query: eventsQuerySchema },
+    requestParams: {
+      ...ofPrediction,
+      query: eventsQuerySchema,
+      header: z.object({
+        'Last-Event-ID': z
+          .string()
+          .optional()
+          .describe('`id` of the last `output` event that was had: its text goes on behind it.'),
+      }),
+    },
     responses: answers(
       {
         '200': {
-          description: '`prediction` (the record), `progress`, and last `prediction` again',
+          description:
+            '`prediction` (the record), `progress`, `output` (a piece of text), and last `prediction` again',
           content: { 'text/event-stream': {} },
         },
       },
