@@ -41,9 +41,9 @@ export interface S3Settings {
 }
 
 const CONNECT_TIMEOUT_MS = 3000;
-/** A server that says nothing for so long does not answer. */
-const SILENCE_MS = 15_000;
-const ATTEMPTS = 3;
+/** A server does not answer when nothing moves on the connection for so long. */
+const SILENCE_MS = 5000;
+const ATTEMPTS = 2;
 const SOCKETS = 64;
 const PART_BYTES = 8 * 1024 ** 2;
 const PARTS_AT_ONCE = 2;
@@ -69,8 +69,7 @@ export class S3PayloadStore implements PayloadStore {
       maxAttempts: ATTEMPTS,
       requestHandler: {
         connectionTimeout: CONNECT_TIMEOUT_MS,
-        requestTimeout: SILENCE_MS,
-        throwOnRequestTimeout: true,
+        socketTimeout: SILENCE_MS,
         httpAgent: { maxSockets: SOCKETS },
         httpsAgent: { maxSockets: SOCKETS },
       },

@@ -122,7 +122,7 @@ test('a server that does not answer is given up', async () => {
   const silent = createServer(() => {});
   const port = await freePort();
   await new Promise<void>((resolve) => silent.listen(port, '127.0.0.1', resolve));
-  const requestHandler = { requestTimeout: 300, throwOnRequestTimeout: true };
+  const requestHandler = { socketTimeout: 300 };
   const endpoint = `http://127.0.0.1:${port}`;
   const error = await open({}, { endpoint, maxAttempts: 1, requestHandler }).catch(
     (thrown: unknown) => thrown,
