@@ -32,7 +32,6 @@ export class Attempt {
   readonly #earlier: WorkSoFar | null;
   #report: AttemptReport;
   #work: WorkKeeper | null = null;
-  #hasAdded = false;
   #timer: NodeJS.Timeout;
 
   /** Heartbeats on a timer until `stop`, so that a busy device is never mistaken for a dead worker. */
@@ -74,12 +73,12 @@ export class Attempt {
 
   /** The attempt that began with nothing; null: this model does not tell its work. */
   get since(): number | null {
-    return this.#hasAdded || this.partial !== null ? (this.#work?.since ?? null) : null;
+    return this.hasAdded || this.partial !== null ? (this.#work?.since ?? null) : null;
   }
 
   /** Whether this attempt has done a part of the work. */
   get hasAdded(): boolean {
-    return this.#hasAdded;
+    return this.#work?.hasAdded ?? false;
   }
 
   /** Opens what is done, to go on with it. */
@@ -108,7 +107,6 @@ export class Attempt {
   /** Adds a part to the work. */
   add(part: Part): void {
     const isFirst = this.#work?.all === null;
-    this.#hasAdded = true;
     this.#work?.add(part);
     if (!isFirst) return;
     const ms = Math.max(0, Date.now() - Date.parse(this.#request.created_at));

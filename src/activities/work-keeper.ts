@@ -92,6 +92,11 @@ export class WorkKeeper {
     return this.#told;
   }
 
+  /** Whether this attempt has added a part. */
+  get hasAdded(): boolean {
+    return this.#hasAdded;
+  }
+
   /** The attempt that began with nothing. */
   get since(): number {
     return this.#since;

@@ -79,6 +79,11 @@ export class ModelRepository {
     return this.#everything().filter(isWhole);
   }
 
+  /** Of each model the version that is meant when none is said. */
+  defaults(): readonly ModelVersion[] {
+    return this.all().filter((version) => this.find(version.ref.name, null) === version);
+  }
+
   /** Every version that cannot. */
   broken(): readonly BrokenVersion[] {
     return this.#everything().filter(isBroken);

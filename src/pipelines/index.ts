@@ -24,6 +24,7 @@ export {
 export { toJson, toPacked } from './tensor/codec.ts';
 export { TENSOR_FILE } from './tensor/schema.ts';
 export { MAX_NEW_TOKENS } from './transformers/task.ts';
+export { generatedSchema } from './transformers/tasks/text-generation.ts';
 export { type Dtype, DTYPES, neededFiles, TASK_NAMES, taskOf } from './transformers/schema.ts';
 
 interface PipelineEntry {

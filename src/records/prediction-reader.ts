@@ -51,6 +51,7 @@ export interface ReaderDependencies extends RecordSettings {
 
 /** A record, and what is done of it while it has no output. */
 export interface Observation {
+  readonly accepted: Accepted;
   /** An output that lies in the store is a reference, and of what is done only the end is shown. */
   readonly record: Prediction;
   readonly work: WorkSoFar | null;
@@ -93,11 +94,11 @@ export class PredictionReader {
     const { description, accepted, ended } = await this.#describe(id, tenant);
     if (ended !== null) {
       const record = await this.#finalRecord(accepted, ended, null);
-      return { record, work: partialOf(ended), ended };
+      return { accepted, record, work: partialOf(ended), ended };
     }
     const state = this.#runningState(accepted, description);
     const record = await this.#activeRecord(accepted, state, null);
-    return { record, work: state.partial, ended };
+    return { accepted, record, work: state.partial, ended };
   }
 
   /** The two halves of a record, for what needs its payloads. */
@@ -191,7 +192,7 @@ export class PredictionReader {
     const { status, report, attempt } = state;
     const base = {
       ...recordBase(accepted, null, this.#dependencies.publicUrl),
-      partial_output: await this.#partialOutput(state.partial, room),
+      partial_output: await this.partialOutput(state.partial, room),
       attempt,
       started_at: report?.started_at ?? null,
       ...NOT_FINAL,
@@ -224,12 +225,12 @@ export class PredictionReader {
         output = { output: await readJson(ended.output, { store, room }), output_url: null };
       }
     }
-    const partial = await this.#partialOutput(partialOf(ended), room);
+    const partial = await this.partialOutput(partialOf(ended), room);
     return finalRecord(accepted, ended, output, this.#dependencies, partial);
   }
 
   /** All text so far; without a room, or when that is too large or lost, its end. */
-  async #partialOutput(
+  async partialOutput(
     work: WorkSoFar | null,
     room: OutputRoom | null,
   ): Promise<PartialOutput | null> {

@@ -37,11 +37,17 @@ const TEXTS = new WeakMap<WorkSoFar, Promise<string>>();
 export class TextPieces {
   readonly #options: TextPiecesOptions;
   #seen: TextPosition;
+  #output: Json | null = null;
 
   /** `seen` is where the client goes on; null: it has seen nothing. */
   constructor(seen: TextPosition | null, options: TextPiecesOptions) {
     this.#options = options;
     this.#seen = seen ?? { attempt: 0, offset: 0 };
+  }
+
+  /** The output, once a piece has been made of it; null before, and when there is none. */
+  get output(): Json | null {
+    return this.#output;
   }
 
   /** The next piece; null when there is nothing new, or what was done is no longer in the store. */
@@ -62,8 +68,8 @@ export class TextPieces {
 
   async #rest(ended: Extract<Ended, { status: 'succeeded' }>): Promise<TextPiece | null> {
     const from = this.#fromIn(ended.since ?? 1);
-    const output = await readJson(ended.output, this.#options);
-    const text = this.#options.streamedText(output).slice(from.offset);
+    this.#output = await readJson(ended.output, this.#options);
+    const text = this.#options.streamedText(this.#output).slice(from.offset);
     return text === '' ? null : this.#piece(ended.attempt, from, text);
   }
 

@@ -3,7 +3,7 @@
  * so that a reader or a crash sees it whole or not at all. Temporary files of a crashed process
  * are hidden from `list` and removed when the store is opened.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { constants, createReadStream, type Dirent } from 'node:fs';
 import {
   link,
@@ -21,13 +21,13 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
+import { BodyCounter } from './body-counter.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import {
   isInRange,
   type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
-  PayloadTooLargeError,
   type PutOptions,
   requireKey,
   SAFE_KEY,
@@ -42,10 +42,7 @@ const ENTRIES_AT_ONCE = 512;
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 const STALE_TEMPORARY_MS = 24 * 3_600_000; // longer than any upload takes
 
-interface Written {
-  readonly bytes: number;
-  readonly sha256: string;
-}
+type Written = Pick<Claim, 'bytes' | 'sha256'>;
 
 export class FilePayloadStore implements PayloadStore {
   readonly #folder: string;
@@ -216,16 +213,13 @@ async function writeSynced(
   body: Uint8Array | AsyncIterable<Uint8Array>,
   maxBytes: number | undefined,
 ): Promise<Written> {
-  const hash = createHash('sha256');
-  let bytes = 0;
+  const counter = new BodyCounter(maxBytes);
   const file = await open(path, 'wx', 0o600);
   try {
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-      bytes += chunk.length;
-      if (maxBytes !== undefined && bytes > maxBytes) throw new PayloadTooLargeError(maxBytes);
       for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
         const piece = chunk.subarray(start, start + PIECE_BYTES);
-        hash.update(piece);
+        counter.add(piece);
         await file.writeFile(piece);
       }
     }
@@ -233,7 +227,7 @@ async function writeSynced(
   } finally {
     await file.close();
   }
-  return { bytes, sha256: hash.digest('hex') };
+  return counter.facts();
 }
 
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>

@@ -1,16 +1,10 @@
 import { FilePayloadStore } from './file-payload-store.ts';
 import type { PayloadStore } from './payload-store.ts';
+import type { S3Settings } from './s3-payload-store.ts';
 
 /** Where payloads lie: in a folder, or in a bucket of S3. */
 export type PayloadPlace =
-  | { readonly kind: 'folder'; readonly folder: string }
-  | {
-      readonly kind: 's3';
-      readonly bucket: string;
-      readonly prefix: string;
-      readonly isPathStyle: boolean;
-      readonly encryption: 'AES256' | 'aws:kms' | null;
-    };
+  { readonly kind: 'folder'; readonly folder: string } | ({ readonly kind: 's3' } & S3Settings);
 
 /** What is read all the time from a bucket may be so old. */
 const FRESH_MS = 2000;

@@ -2,7 +2,6 @@
  * Payloads as objects of an S3 bucket, below a prefix. An object is there whole or not at all; an upload that breaks off
  * is aborted, and what a crashed process leaves of one is removed by the bucket's lifecycle rule or the sweep.
  */
-import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
   DeleteObjectCommand,
@@ -18,6 +17,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
+import { BodyCounter } from './body-counter.ts';
 import {
   isInRange,
   type KeyRange,
@@ -86,25 +86,37 @@ export class S3PayloadStore implements PayloadStore {
     { mediaType, maxBytes }: PutOptions,
   ): Promise<Claim> {
     requireKey(key);
-    const counted = new Counted(maxBytes);
+    const counter = new BodyCounter(maxBytes);
+    let bodyError: unknown; // the SDK wraps what the body has thrown
+    const counted = async function* (chunks: AsyncIterable<Uint8Array>) {
+      try {
+        for await (const chunk of chunks) {
+          counter.add(chunk);
+          yield chunk;
+        }
+      } catch (error) {
+        bodyError = error;
+        throw error;
+      }
+    };
     const object = { ...this.#object(key), ContentType: mediaType };
     await this.#orThrow(`cannot store ${key}`, async () => {
       if (body instanceof Uint8Array) {
-        counted.add(body);
+        counter.add(body);
         await this.#client.send(new PutObjectCommand({ ...object, Body: body }));
         return;
       }
       const upload = new Upload({
         client: this.#client,
-        params: { ...object, Body: Readable.from(counted.all(body), { objectMode: false }) },
+        params: { ...object, Body: Readable.from(counted(body), { objectMode: false }) },
         partSize: PART_BYTES,
         queueSize: PARTS_AT_ONCE,
       });
       await upload.done();
     }).catch((error: unknown) => {
-      throw counted.error ?? error; // the SDK wraps what the body has thrown
+      throw bodyError ?? error;
     });
-    return { key, ...counted.facts(), media_type: mediaType };
+    return { key, ...counter.facts(), media_type: mediaType };
   }
 
   async create(key: string, body: Uint8Array, { mediaType }: PutOptions): Promise<boolean> {
@@ -243,41 +255,6 @@ export class S3PayloadStore implements PayloadStore {
       const isOurs = error instanceof PayloadNotFoundError || error instanceof PayloadTooLargeError;
       throw isOurs ? error : storageError(what, error);
     }
-  }
-}
-
-/** Counts and hashes a body on its way. */
-class Counted {
-  readonly #hash: Hash = createHash('sha256');
-  readonly #maxBytes: number;
-  #bytes = 0;
-  /** What the body has thrown; undefined: nothing. */
-  error: unknown;
-
-  constructor(maxBytes = Number.POSITIVE_INFINITY) {
-    this.#maxBytes = maxBytes;
-  }
-
-  add(chunk: Uint8Array): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes > this.#maxBytes) throw new PayloadTooLargeError(this.#maxBytes);
-    this.#hash.update(chunk);
-  }
-
-  async *all(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    try {
-      for await (const chunk of body) {
-        this.add(chunk);
-        yield chunk;
-      }
-    } catch (error) {
-      this.error = error;
-      throw error;
-    }
-  }
-
-  facts(): Pick<Claim, 'bytes' | 'sha256'> {
-    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 }
 

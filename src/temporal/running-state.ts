@@ -3,7 +3,7 @@
  * of the questions matters: see "Reading a running prediction" in ARCHITECTURE.md.
  */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
+import type { AttemptReport } from '../contract/failure.ts';
 import { MEMO_ATTEMPTS } from '../contract/messages.ts';
 import type { Accepted, QueueReason } from '../contract/prediction.ts';
 import type { WorkSoFar } from '../contract/work.ts';
@@ -13,6 +13,8 @@ import {
   ACTIVITY_SCHEDULED,
   FETCH_ACTIVITY,
   isWaiting,
+  type PendingActivity,
+  pendingIn,
 } from './pending-activity.ts';
 
 /** Before its first inference is scheduled a workflow has at most this much history … */
@@ -62,19 +64,6 @@ export interface RunningFacts {
   readonly pending: PendingActivity | null;
 }
 
-export interface PendingActivity {
-  readonly type: string;
-  /** temporal.api.enums.v1.PendingActivityState */
-  readonly state: number;
-  /** The number of the attempt by Temporal's count; 0 when Temporal does not say. */
-  readonly attempt: number;
-  /** When it is tried again; 0 when it does not have to wait. */
-  readonly nextAttemptAtMs: number;
-  /** The details of the latest heartbeat, which may be of the attempt before. */
-  readonly report: AttemptReport | null;
-  readonly partial: WorkSoFar | null;
-}
-
 export function runningState(facts: RunningFacts, nowMs: number): RunningState {
   const { pending, earlierAttempts } = facts;
   const isFetching = pending?.type === FETCH_ACTIVITY;
@@ -121,24 +110,12 @@ export function runningFacts(
   { raw, executionTime, historyLength, memo }: WorkflowExecutionDescription,
   engine: Pick<Engine, 'decode'>,
 ): RunningFacts {
-  const [pending] = raw.pendingActivities ?? [];
-  const details = engine.decode(pending?.heartbeatDetails?.payloads?.[0]);
-  const heartbeat = details as InferHeartbeat | undefined; // the details of fetchInput are a number
   return {
     isCancelRequested: raw.workflowExtendedInfo?.cancelRequested === true,
     startsAtMs: executionTime?.getTime() ?? null,
     historyLength,
     fetches: Object.values(accepted.input).filter(({ kind }) => kind === 'url').length,
     earlierAttempts: (memo?.[MEMO_ATTEMPTS] ?? 0) as number,
-    pending: pending
-      ? {
-          type: pending.activityType?.name ?? '',
-          state: Number(pending.state),
-          attempt: pending.attempt ?? 0,
-          nextAttemptAtMs: Number(pending.nextAttemptScheduleTime?.seconds ?? 0) * 1000,
-          report: heartbeat?.report ?? null,
-          partial: heartbeat?.partial ?? null,
-        }
-      : null,
+    pending: pendingIn(raw, (payload) => engine.decode(payload)),
   };
 }

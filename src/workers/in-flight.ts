@@ -22,18 +22,13 @@ import { join } from 'node:path';
 import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
 import type { InFlightAttempts } from '../activities/inference.ts';
-import {
-  type FailureCode,
-  type FailureDetail,
-  type InferHeartbeat,
-  messageOf,
-} from '../contract/failure.ts';
+import { type FailureCode, type FailureDetail, messageOf } from '../contract/failure.ts';
 import { withSmallTail } from '../contract/work.ts';
 import { makeFolder } from '../files/make-folder.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { INFER_ACTIVITY } from '../temporal/pending-activity.ts';
+import { INFER_ACTIVITY, pendingIn } from '../temporal/pending-activity.ts';
 import { GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND } from '../temporal/timely-calls.ts';
 
 const OWNER_FILE = 'owner.json';
@@ -216,13 +211,11 @@ async function reportLost(
 async function lastTold(prediction: string, client: Client): Promise<unknown[]> {
   const describe = async () => await client.workflow.getHandle(prediction).describe();
   const { raw } = await client.withDeadline(Date.now() + REPORT_DEADLINE_MS, describe);
-  const [pending] = raw.pendingActivities ?? [];
-  const [payload] = pending?.heartbeatDetails?.payloads ?? [];
-  if (pending?.activityType?.name !== INFER_ACTIVITY || !payload) return [];
   const { payloadConverter } = client.options.loadedDataConverter;
-  const { report, partial } = payloadConverter.fromPayload<InferHeartbeat>(payload);
+  const pending = pendingIn(raw, (payload) => payload && payloadConverter.fromPayload(payload));
+  const { type, attempt, report = null, partial = null } = pending ?? {};
   // Those of the attempt before it stay until the first heartbeat.
-  if (report.activity_attempt !== pending.attempt) return [];
+  if (type !== INFER_ACTIVITY || report?.activity_attempt !== attempt) return [];
   return [report, { partial: withSmallTail(partial), reason: null } satisfies FailureDetail];
 }
 

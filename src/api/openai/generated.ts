@@ -1,12 +1,8 @@
 /* What OpenAI's dialect reads of a text generation and its prediction. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Json } from '../../contract/payload.ts';
 import type { Metrics, TokenCount } from '../../contract/prediction.ts';
-
-const generatedSchema = z.object({
-  generated_text: z.string(),
-  finish_reason: z.enum(['stop', 'length']),
-});
+import { generatedSchema } from '../../pipelines/index.ts';
 
 /** The output of a text generation. */
 export const generatedIn = (output: Json): z.infer<typeof generatedSchema> =>

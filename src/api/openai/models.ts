@@ -19,9 +19,8 @@ export function modelsRouter({
   const router = Router();
   router.get('/models', async (_request, response: Response) => {
     const versions = repository
-      .all()
-      .filter(({ manifest }) => TASKS.includes(taskOf(manifest)))
-      .filter(({ ref }) => repository.find(ref.name, null)?.ref.version === ref.version);
+      .defaults()
+      .filter(({ manifest }) => TASKS.includes(taskOf(manifest)));
     response.json({ object: 'list', data: await Promise.all(versions.map(modelOf)) });
   });
   router.get('/models/:model', async (request, response) => {

@@ -1,10 +1,9 @@
 /* A prediction as a response of OpenAI: https://platform.openai.com/docs/api-reference/responses/object */
-import type { Json } from '../../contract/payload.ts';
 import { PREDICTION_ID } from '../../contract/ids.ts';
 import type { Accepted, Ended, Prediction } from '../../contract/prediction.ts';
 import { Problem } from '../http/problems.ts';
 import { tierOf } from './orders.ts';
-import { generatedIn, secondsOf, tokensOf } from './generated.ts';
+import { secondsOf, tokensOf } from './generated.ts';
 
 /** What the request for a response said that its record repeats. */
 export interface AskedResponse {
@@ -37,14 +36,15 @@ export interface ResponseState {
   /** The output, or the text so far; null: there is none, or its beginning cannot be shown. */
   readonly text: string | null;
   readonly instructions: string | null;
+  /** Why its text has ended, when it has succeeded. */
+  readonly finish?: 'stop' | 'length';
 }
 
-export function responseObject(state: ResponseState, output: Json = null) {
+export function responseObject(state: ResponseState) {
   const { accepted, ended, text, instructions } = state;
   const { options } = accepted;
   const asked = accepted.asked as Partial<AskedResponse> | undefined;
-  const finish = output === null ? null : generatedIn(output).finish_reason;
-  const status = statusOf(state, finish);
+  const status = statusOf(state);
   return {
     id: responseId(accepted.id),
     object: 'response',
@@ -75,7 +75,7 @@ export function responseObject(state: ResponseState, output: Json = null) {
   };
 }
 
-function statusOf({ ended, status }: ResponseState, finish: string | null): string {
+function statusOf({ ended, status, finish }: ResponseState): string {
   switch (ended?.status) {
     case undefined:
       return status === 'queued' ? 'queued' : 'in_progress';
@@ -101,15 +101,16 @@ function errorOf(ended: Ended | null) {
 export const messageOf = (predictionId: string, text: string, status: string) => ({
   id: messageId(predictionId),
   type: 'message',
-  status:
-    status === 'queued' ? 'in_progress' : status === 'completed' ? status : itemStatus(status),
+  status: itemStatus(status),
   role: 'assistant',
   content: [partOf(text)],
 });
 
 /** An item knows fewer states than its response. */
-const itemStatus = (status: string): string =>
-  status === 'in_progress' ? 'in_progress' : 'incomplete';
+function itemStatus(status: string): string {
+  if (status === 'queued') return 'in_progress';
+  return status === 'in_progress' || status === 'completed' ? status : 'incomplete';
+}
 
 export const partOf = (text: string) => ({
   type: 'output_text',

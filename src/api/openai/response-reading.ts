@@ -1,13 +1,9 @@
 /* Reads a response: its prediction, and what of it lies in the store. */
 import type { Response } from 'express';
 import type { Json } from '../../contract/payload.ts';
-import {
-  type Accepted,
-  type Ended,
-  isFinal,
-  type PartialOutput,
-} from '../../contract/prediction.ts';
+import type { Accepted, Ended } from '../../contract/prediction.ts';
 import { partialOf } from '../../contract/prediction-record.ts';
+import type { WorkSoFar } from '../../contract/work.ts';
 import { readJson } from '../../records/read-json.ts';
 import type { PredictionMemo } from '../../temporal/prediction-memo.ts';
 import { mayRead, tenantOf } from '../http/access.ts';
@@ -25,18 +21,19 @@ export async function shownResponse(
   dependencies: TextDependencies,
 ): Promise<ReturnType<typeof responseObject>> {
   const { reader } = dependencies;
-  const tenant = tenantOf(response);
-  const { accepted, ended } = await findResponse(id, response, dependencies);
+  const { accepted, ended, record, work } = await reader.observe(id, tenantOf(response));
+  requireResponse(accepted);
   if (!mayRead(response)) {
     return responseObject({ accepted, ended, text: null, instructions: null });
   }
   const instructions = await instructionsOf(accepted, response, dependencies);
   if (ended !== null) {
-    return await endedResponse(accepted, ended, instructions, response, dependencies);
+    const isDone = ended.status === 'succeeded';
+    const output = isDone ? await outputOf(ended, response, dependencies) : null;
+    const state = { accepted, ended, output, instructions };
+    return await endedResponse(state, response, dependencies);
   }
-  const record = await reader.read(id, tenant, roomFor(response));
-  if (isFinal(record)) return await shownResponse(id, response, dependencies); // it has ended meanwhile
-  const text = wholeText(record.partial_output);
+  const text = await textOf(work, response, dependencies);
   return responseObject({ accepted, ended, status: record.status, text, instructions });
 }
 
@@ -47,32 +44,46 @@ export async function findResponse(
   { reader }: Pick<TextDependencies, 'reader'>,
 ): Promise<PredictionMemo> {
   const found = await reader.find(id, tenantOf(response));
-  if (found.accepted.asked !== undefined) return found;
+  requireResponse(found.accepted);
+  return found;
+}
+
+function requireResponse({ id, asked }: Accepted): void {
+  if (asked !== undefined) return;
   throw new Problem('not_found', `${id} was not asked for as a response: read it at /v1`, {
     members: { param: 'response_id' },
   });
 }
 
-/** Only a text from its beginning on may be shown as the text. */
-const wholeText = (partial: PartialOutput | null): string | null =>
-  partial !== null && partial.offset === 0 ? partial.text : null;
+/** What is known of a response that has ended; its output is null when it has not succeeded. */
+interface EndedState {
+  readonly accepted: Accepted;
+  readonly ended: Ended;
+  readonly output: Json | null;
+  readonly instructions: string | null;
+}
 
 export async function endedResponse(
-  accepted: Accepted,
-  ended: Ended,
-  instructions: string | null,
+  { output, ...state }: EndedState,
   response: Response,
   dependencies: TextDependencies,
 ) {
-  if (ended.status === 'succeeded') {
-    const output = await outputOf(ended, response, dependencies);
-    const { generated_text: text } = generatedIn(output);
-    return responseObject({ accepted, ended, text, instructions }, output);
+  if (output !== null) {
+    const { generated_text: text, finish_reason: finish } = generatedIn(output);
+    return responseObject({ ...state, text, finish });
   }
-  const work = partialOf(ended);
-  const record = work && (await dependencies.reader.ended(accepted, ended, roomFor(response)));
-  const text = wholeText(record?.partial_output ?? null);
-  return responseObject({ accepted, ended, text, instructions });
+  const text = await textOf(partialOf(state.ended), response, dependencies);
+  return responseObject({ ...state, text });
+}
+
+/** The text so far. Only a text from its beginning on may be shown as the text; null: there is none. */
+async function textOf(
+  work: WorkSoFar | null,
+  response: Response,
+  { reader }: Pick<TextDependencies, 'reader'>,
+): Promise<string | null> {
+  const partial = await reader.partialOutput(work, roomFor(response));
+  return partial?.offset === 0 ? partial.text : null;
 }
 
 /** The instructions are the first message of the input. */

@@ -33,9 +33,9 @@ export async function streamResponse(
       if (event.type === 'started') events.started();
       else if (event.type === 'piece') events.piece(event.text, event.end);
       else {
-        const { ended } = event;
-        const object = await endedResponse(accepted, ended, instructions, response, dependencies);
-        events.ended(ended, object);
+        const { ended, output } = event;
+        const state = { accepted, ended, output, instructions };
+        events.ended(ended, await endedResponse(state, response, dependencies));
       }
       await stream.drained();
     }

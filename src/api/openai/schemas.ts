@@ -40,18 +40,14 @@ const common = {
   prompt_cache_retention: z.string().max(MAX_USER_CHARS).optional(),
 } as const;
 
-/** Knobs of Hugging Face that vLLM takes beside OpenAI's own. */
-const knobs = {
+/** How a text is written and answered; two of the knobs are Hugging Face's, which vLLM takes too. */
+const writing = {
   temperature: temperature.optional(),
   top_p: topP.optional(),
   top_k: z.int().min(0).optional(),
   repetition_penalty: z.number().min(0.1).max(10).optional(),
   seed: z.int().optional(),
   stop: stop.optional(),
-  frequency_penalty: only(0).optional(),
-  presence_penalty: only(0).optional(),
-  logit_bias: z.strictObject({}, NOT_HERE).optional(),
-  n: only(1).optional(),
   stream: z.boolean().optional(),
   stream_options: z
     .strictObject({
@@ -59,6 +55,23 @@ const knobs = {
       include_obfuscation: z.boolean().optional(),
     })
     .optional(),
+} as const;
+
+/** Knobs of completions that may only be at rest. */
+const completing = {
+  frequency_penalty: only(0).optional(),
+  presence_penalty: only(0).optional(),
+  logit_bias: z.strictObject({}, NOT_HERE).optional(),
+  n: only(1).optional(),
+} as const;
+
+/** What conversations and responses may say of tools and the rest. */
+const conversing = {
+  top_logprobs: only(0).optional(),
+  tools: empty.optional(),
+  tool_choice: z.enum(['none', 'auto']).optional(),
+  parallel_tool_calls: z.boolean().optional(),
+  store: z.boolean().optional(),
 } as const;
 
 const part = (...types: readonly string[]) =>
@@ -87,23 +100,21 @@ const chatMessage = z.strictObject({
 
 export const chatSchema = z.strictObject({
   ...common,
-  ...knobs,
+  ...writing,
+  ...completing,
+  ...conversing,
   messages: z.array(chatMessage).min(1),
   max_tokens: count.optional(),
   max_completion_tokens: count.optional(),
   logprobs: only(false).optional(),
-  top_logprobs: only(0).optional(),
   response_format: z.strictObject({ type: only('text') }).optional(),
   modalities: z.array(only('text')).optional(),
-  tools: empty.optional(),
-  tool_choice: z.enum(['none', 'auto']).optional(),
-  parallel_tool_calls: z.boolean().optional(),
-  store: z.boolean().optional(),
 });
 
 export const completionSchema = z.strictObject({
   ...common,
-  ...knobs,
+  ...writing,
+  ...completing,
   prompt: z.union([prompt, z.array(prompt).length(1, 'must be one prompt')]).transform((given) => {
     return typeof given === 'string' ? given : (given[0] ?? '');
   }),
@@ -124,28 +135,17 @@ const inputItem = z.strictObject({
 
 export const responseSchema = z.strictObject({
   ...common,
+  ...writing,
+  ...conversing,
   input: z.union([text, z.array(inputItem).min(1)]),
   instructions: text.optional(),
   background: z.boolean().optional(),
-  stream: z.boolean().optional(),
-  stream_options: knobs.stream_options,
   max_output_tokens: count.optional(),
-  temperature: knobs.temperature,
-  top_p: knobs.top_p,
-  top_k: knobs.top_k,
-  repetition_penalty: knobs.repetition_penalty,
-  seed: knobs.seed,
-  stop: knobs.stop,
-  store: z.boolean().optional(),
   include: empty.optional(),
   previous_response_id: none.optional(),
   conversation: none.optional(),
   reasoning: none.optional(),
   text: z.strictObject({ format: z.strictObject({ type: only('text') }).optional() }).optional(),
-  tools: empty.optional(),
-  tool_choice: z.enum(['none', 'auto']).optional(),
-  parallel_tool_calls: z.boolean().optional(),
-  top_logprobs: only(0).optional(),
   truncation: only('disabled').optional(),
 });
 

@@ -1,5 +1,6 @@
 /* A prediction whose text is followed while it is written. */
 import type { Response } from 'express';
+import type { Json } from '../../contract/payload.ts';
 import { type Accepted, type Ended, isFinal } from '../../contract/prediction.ts';
 import type { Follower } from '../../records/follower.ts';
 import type { Observation } from '../../records/prediction-reader.ts';
@@ -22,7 +23,12 @@ export type TextEvent =
       /** Where it ends, in UTF-16 code units. */
       readonly end: number;
     }
-  | { readonly type: 'ended'; readonly ended: Ended };
+  | {
+      readonly type: 'ended';
+      readonly ended: Ended;
+      /** Null: it has not succeeded. */
+      readonly output: Json | null;
+    };
 
 /**
  * What happens to a prediction: it starts, its text grows from `offset` on, it ends. Returns early when the client has
@@ -34,8 +40,7 @@ export async function* textEvents(
   offset: number,
   { store, waitLimit, follower, stop }: FollowDependencies,
 ): AsyncGenerator<TextEvent> {
-  const streamedText = (output: Parameters<typeof generatedIn>[0]) =>
-    generatedIn(output).generated_text;
+  const streamedText = (output: Json) => generatedIn(output).generated_text;
   const seen = offset === 0 ? null : { attempt: Number.MAX_SAFE_INTEGER, offset };
   const pieces = new TextPieces(seen, { store, streamedText, room: roomFor(response) });
   waitLimit.enter(response);
@@ -71,7 +76,7 @@ export async function* textEvents(
         yield { type: 'piece', text: piece.text, end: piece.offset + piece.text.length };
       }
       if (!isFinal(record) || ended === null) continue;
-      yield { type: 'ended', ended };
+      yield { type: 'ended', ended, output: pieces.output };
       return;
     }
   } finally {

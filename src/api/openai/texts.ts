@@ -182,9 +182,8 @@ async function streamText(
       }
       if (event.type !== 'ended') continue;
       if (event.ended.status !== 'succeeded') throw failure(accepted, event.ended);
-      const output = await outputOf(event.ended, response, dependencies);
       if (isFirst) sendChoice(form.chunk('', true));
-      sendChoice(form.lastChunk(generatedIn(output).finish_reason));
+      sendChoice(form.lastChunk(generatedIn(event.output).finish_reason));
       if (withUsage) stream.send({ ...base, choices: [], usage: usageOf(event.ended.metrics) });
       stream.sendText('[DONE]');
     }

@@ -86,14 +86,13 @@ const secured = (
 
 /** Each model as a path of its own, with what it takes in its place. */
 function modelPaths(repository: ModelRepository, needsKeys: boolean): ZodOpenApiPathsObject {
-  const defaults = repository
-    .all()
-    .filter(({ ref }) => repository.find(ref.name, null)?.ref.version === ref.version);
   return Object.fromEntries(
-    defaults.map((version) => [
-      `/v1/models/${version.ref.name}/predictions`,
-      { post: modelOperation(version, needsKeys) },
-    ]),
+    repository
+      .defaults()
+      .map((version) => [
+        `/v1/models/${version.ref.name}/predictions`,
+        { post: modelOperation(version, needsKeys) },
+      ]),
   );
 }
 

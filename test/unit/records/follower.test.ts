@@ -1,6 +1,6 @@
 import { Follower } from '../../../src/records/follower.ts';
 import type { Observation } from '../../../src/records/prediction-reader.ts';
-import type { Ended, Prediction } from '../../../src/contract/prediction.ts';
+import type { Accepted, Ended, Prediction } from '../../../src/contract/prediction.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { EngineUnavailableError } from '../../../src/temporal/timely-calls.ts';
 import { until } from '../../support/conditions.ts';
@@ -18,7 +18,12 @@ function fake() {
     reader: {
       observe: async () => {
         state.reads += 1;
-        return await Promise.resolve({ record: state.answer(), work: null, ended: null });
+        return await Promise.resolve({
+          accepted: {} as Accepted,
+          record: state.answer(),
+          work: null,
+          ended: null,
+        });
       },
     },
     isStreaming: () => false,

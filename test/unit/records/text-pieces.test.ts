@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Claim } from '../../../src/contract/payload.ts';
-import type { Ended, Prediction } from '../../../src/contract/prediction.ts';
+import type { Accepted, Ended, Prediction } from '../../../src/contract/prediction.ts';
 import type { WorkSoFar } from '../../../src/contract/work.ts';
 import type { Observation } from '../../../src/records/prediction-reader.ts';
 import { TextPieces, type TextPosition } from '../../../src/records/text-pieces.ts';
@@ -34,6 +34,7 @@ const work = (more: Partial<WorkSoFar>): WorkSoFar => ({
   ...more,
 });
 const seen = (of: WorkSoFar | null, ended: Ended | null = null): Observation => ({
+  accepted: {} as Accepted,
   record: {} as Prediction,
   work: of,
   ended,

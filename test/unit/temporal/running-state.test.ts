@@ -1,10 +1,7 @@
 /* What Temporal says of a workflow → what a prediction is doing. */
 import type { AttemptReport } from '../../../src/contract/failure.ts';
-import {
-  type PendingActivity,
-  type RunningFacts,
-  runningState,
-} from '../../../src/temporal/running-state.ts';
+import type { PendingActivity } from '../../../src/temporal/pending-activity.ts';
+import { type RunningFacts, runningState } from '../../../src/temporal/running-state.ts';
 
 const NOW_MS = Date.parse('2026-01-01T00:00:00Z');
 const [SCHEDULED, STARTED, CANCEL_REQUESTED, PAUSED] = [1, 2, 3, 4] as const;

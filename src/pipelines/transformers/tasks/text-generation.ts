@@ -96,7 +96,8 @@ const optionsSchema = z.strictObject({
     .describe('The same seed gives the same text. When absent, one is drawn.'),
 });
 
-const outputSchema = z.object({
+/** The output. */
+export const generatedSchema = z.object({
   generated_text: z.string().describe('What was written, without the prompt and the stop string.'),
   finish_reason: z
     .enum(['stop', 'length'])
@@ -112,10 +113,10 @@ export const textGeneration: TransformersTask = {
   schema: {
     input: inputSchema,
     options: optionsSchema,
-    output: outputSchema,
+    output: generatedSchema,
     media: {},
     example: { inputs: 'Once upon a time', stop: ['The end'] },
-    streamedText: (output) => outputSchema.parse(output).generated_text,
+    streamedText: (output) => generatedSchema.parse(output).generated_text,
   },
   textOf: null,
   async run(items, tools, contexts) {
@@ -143,7 +144,7 @@ async function generate(
   item: PipelineInput,
   tools: Tools,
   context: InferenceContext,
-): Promise<z.infer<typeof outputSchema>> {
+): Promise<z.infer<typeof generatedSchema>> {
   const { tokenizer, model: network } = tools.pipe as unknown as Library;
   const input = item.input as z.infer<typeof inputSchema>;
   const options = item.options as z.infer<typeof optionsSchema>;
