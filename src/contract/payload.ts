@@ -25,38 +25,50 @@ const encoder = new TextEncoder();
 /** How many bytes `value` takes as JSON. */
 export const jsonBytes = (value: Json): number => encoder.encode(JSON.stringify(value)).length;
 
-/** The owner of a payload: a prediction of a tenant. */
+/** The owner of a payload: a prediction of a tenant, by its id, or whatever else has an id. */
 export interface Owner {
   readonly tenant: string;
   readonly id: string;
 }
 
-/** The tenant whose predictions a key belongs to; null when it belongs to none. */
-export function tenantOfKey(key: string): string | null {
-  const [folder, tenant] = key.split('/');
-  return folder === payloadKeys.predictions && tenant !== undefined ? tenant : null;
+/** The folders of what tenants have stored: `<folder>/<tenant>/<id>/…`, by the prefix of the ids. */
+const FOLDERS: Readonly<Record<string, string>> = { pred: 'predictions', batch: 'batches' };
+export const OWNED_FOLDERS: readonly string[] = Object.values(FOLDERS);
+
+function folderOf(id: string): string {
+  const [prefix = ''] = id.split('_');
+  const folder = FOLDERS[prefix];
+  if (folder === undefined) throw new TypeError(`${id} owns no payloads`);
+  return folder;
+}
+
+/** Whose a key is; null when it belongs to nobody. */
+export function ownerOfKey(key: string): Owner | null {
+  const [folder = '', tenant, id] = key.split('/');
+  if (!OWNED_FOLDERS.includes(folder) || tenant === undefined || id === undefined) return null;
+  return { tenant, id };
 }
 
 /** All keys of the payload store are made here, so that nothing is stored where no sweep would look. */
 export const payloadKeys = {
-  predictions: 'predictions',
-  /** Everything that the predictions of a tenant have stored. */
-  tenantPredictions: (tenant: string) => `predictions/${tenant}`,
-  prediction: ({ tenant, id }: Owner) => `predictions/${tenant}/${id}`,
-  input: ({ tenant, id }: Owner, field: string, nonce: string) =>
-    `predictions/${tenant}/${id}/input/${field}.${nonce}`,
+  /** The folders of everything that a tenant has stored. */
+  tenantFolders: (tenant: string) => OWNED_FOLDERS.map((folder) => `${folder}/${tenant}`),
+  /** Everything that lies in the store for one owner. */
+  owned: ({ tenant, id }: Owner) => `${folderOf(id)}/${tenant}/${id}`,
+  input: (owner: Owner, field: string, nonce: string) =>
+    `${payloadKeys.owned(owner)}/input/${field}.${nonce}`,
   /** An input fetched from its URL. */
-  fetchedInput: ({ tenant, id }: Owner, field: string, runId: string, attempt: number) =>
-    `predictions/${tenant}/${id}/input/${field}.${runId}.${attempt}`,
+  fetchedInput: (owner: Owner, field: string, runId: string, attempt: number) =>
+    `${payloadKeys.owned(owner)}/input/${field}.${runId}.${attempt}`,
   /** The run and the attempt are part of the key: neither a zombie nor a reset overwrites. */
-  output: ({ tenant, id }: Owner, runId: string, attempt: number) =>
-    `predictions/${tenant}/${id}/output.${runId}.${attempt}`,
+  output: (owner: Owner, runId: string, attempt: number) =>
+    `${payloadKeys.owned(owner)}/output.${runId}.${attempt}`,
   tenants: 'tenants',
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,
   /** What was done of an inference when its attempt stored it for the `count`th time. */
-  work: ({ tenant, id }: Owner, runId: string, attempt: number, count: number) =>
-    `predictions/${tenant}/${id}/work.${runId}.${attempt}.${count}`,
+  work: (owner: Owner, runId: string, attempt: number, count: number) =>
+    `${payloadKeys.owned(owner)}/work.${runId}.${attempt}.${count}`,
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,

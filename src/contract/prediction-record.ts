@@ -7,6 +7,7 @@ import type { Claim, Json } from './payload.ts';
 import {
   type Accepted,
   type AcceptedInput,
+  type AcceptedRequest,
   type Ended,
   type InputReference,
   type Metrics,
@@ -156,7 +157,10 @@ export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string):
 }
 
 /** How long a prediction is kept after its end. */
-export const resultTtlMsOf = ({ result_ttl: ttl }: Accepted): number => parseDurationMs(ttl) ?? 0;
+export const resultTtlMsOf = ({ result_ttl: ttl }: Pick<AcceptedRequest, 'result_ttl'>): number => parseDurationMs(ttl) ?? 0;
 
-export const expiresAtMs = (accepted: Accepted, ended: Ended): number =>
+export const expiresAtMs = (
+  accepted: Pick<AcceptedRequest, 'result_ttl'>,
+  ended: Pick<Ended, 'completed_at'>,
+): number =>
   Date.parse(ended.completed_at) + resultTtlMsOf(accepted);

@@ -26,12 +26,18 @@ export interface InputSource {
 }
 
 /** What is known of a prediction when it is accepted; the memo key `accepted`. */
-export interface Accepted {
+export interface Accepted extends AcceptedRequest {
+  readonly input: Readonly<Record<string, AcceptedInput>>;
+  /** What its request said in another dialect that its record there repeats; absent: nothing. */
+  readonly asked?: Readonly<Record<string, Json>>;
+}
+
+/** What is known of any request that is accepted, whatever it asks to infer. */
+export interface AcceptedRequest {
   readonly id: string;
   readonly tenant: string;
   readonly model: string;
   readonly version: number;
-  readonly input: Readonly<Record<string, AcceptedInput>>;
   readonly options: Readonly<Record<string, Json>>;
   /** Durations, as a person writes them. */
   readonly queue_ttl: string;
@@ -51,9 +57,7 @@ export interface Accepted {
   readonly result_ttl: string;
   /** Absent: nobody is told when it ends. */
   readonly receivers?: Receivers;
-  /** What its request said in another dialect that its record there repeats; absent: nothing. */
-  readonly asked?: Readonly<Record<string, Json>>;
-  /** The prediction whose input this one has. */
+  /** The one whose input this one has. */
   readonly retry_of?: string;
   /** The trace that its request was part of: https://www.w3.org/TR/trace-context/ */
   readonly traceparent?: string;
@@ -258,7 +262,7 @@ export type Prediction = RecordBase &
 export const isFinal = (prediction: Prediction): boolean => prediction.completed_at !== null;
 
 /** From then on it waits, and its deadline counts. */
-export const startsAt = (of: Pick<Accepted, 'created_at'> & { start_after?: string | null }) =>
+export const startsAt = (of: Pick<AcceptedRequest, 'created_at'> & { start_after?: string | null }) =>
   of.start_after ?? of.created_at;
 
 /** When a prediction is not given one: the middle of 1 to 5. */
@@ -281,4 +285,4 @@ export const predictionError = (
 /** A memo over 2 MiB would fail the workflow task for ever, so each half has a limit far below. */
 export const MAX_ACCEPTED_BYTES = 24 * 1024;
 
-export const acceptedBytes = (accepted: Accepted): number => jsonBytes(accepted as unknown as Json);
+export const acceptedBytes = (accepted: AcceptedRequest): number => jsonBytes(accepted as unknown as Json);

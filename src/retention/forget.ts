@@ -21,13 +21,13 @@ export async function forgetPrediction(
     await leaveTombstone(accepted, reason, store);
   } catch (error) {
     if (!isFull(error)) throw error;
-    await store.delete(payloadKeys.prediction(accepted)); // which makes room for it
+    await store.delete(payloadKeys.owned(accepted)); // which makes room for it
     await leaveTombstone(accepted, reason, store).catch((again: unknown) => {
       // If there is no room even for the tombstone, nothing will tell that the prediction was there.
       if (!isFull(again)) throw again;
     });
   }
-  await store.delete(payloadKeys.prediction(accepted));
+  await store.delete(payloadKeys.owned(accepted));
   const receivers = ended === null ? [] : receiversOf(accepted, ended);
   const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
   // The deliveries come once more at the end: the workflow may have started them meanwhile.

@@ -5,7 +5,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { DAY_MS } from '../contract/duration.ts';
 import { isPredictionId } from '../contract/ids.ts';
-import { type Owner, payloadKeys } from '../contract/payload.ts';
+import { OWNED_FOLDERS, ownerOfKey, payloadKeys } from '../contract/payload.ts';
 import { resultTtlMsOf } from '../contract/prediction-record.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -100,25 +100,24 @@ async function sweepOrphans(
   const { engine, store, logger } = dependencies;
   const seen = new Set<string>();
   const orphans = new Set<string>();
-  for await (const key of store.list(payloadKeys.predictions)) {
+  for await (const key of ownedKeys(store)) {
     if (stop.aborted) break;
-    const owner = ownerOf(key);
+    const owner = ownerOfKey(key);
+    if (owner === null || !isPredictionId(owner.id)) continue; // a stranger may have put something there
     const { id } = owner;
-    if (seen.has(id) || !isPredictionId(id)) continue; // a stranger may have put something there
+    if (seen.has(id)) continue;
     seen.add(id);
     if ((await engine.find(id)) !== null) continue;
     if (suspects.has(id)) {
-      await store.delete(payloadKeys.prediction(owner));
+      await store.delete(payloadKeys.owned(owner));
       logger.info({ prediction: id }, 'payloads of no prediction were removed');
     } else orphans.add(id);
   }
   return orphans;
 }
 
-/** Whose a key is: `predictions/<tenant>/<id>/…`. */
-function ownerOf(key: string): Owner {
-  const [, tenant = '', id = ''] = key.split('/');
-  return { tenant, id };
+async function* ownedKeys(store: PayloadStore): AsyncGenerator<string> {
+  for (const folder of OWNED_FOLDERS) yield* store.list(folder);
 }
 
 /** Over at once when `stop` aborts. */

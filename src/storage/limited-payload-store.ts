@@ -1,5 +1,5 @@
 /*
- * A payload store that takes the inputs of predictions only as long as there is room: for their
+ * A payload store that takes what clients store only as long as there is room: for their
  * tenant, and on the disk, which the engine's database may share. Everything else passes through:
  * reading, deleting, and the small objects that deleting leaves behind.
  *
@@ -7,7 +7,7 @@
  * since is added. What other processes store is seen at the next measuring.
  */
 import type { Readable } from 'node:stream';
-import { type Claim, payloadKeys, tenantOfKey } from '../contract/payload.ts';
+import { type Claim, ownerOfKey, payloadKeys } from '../contract/payload.ts';
 import {
   type KeyRange,
   type PayloadStore,
@@ -58,8 +58,8 @@ export class LimitedPayloadStore implements PayloadStore {
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim> {
-    const tenant = tenantOfKey(key);
-    if (tenant === null) return await this.#store.put(key, body, options);
+    const tenant = ownerOfKey(key)?.tenant;
+    if (tenant === undefined) return await this.#store.put(key, body, options);
     const usage = this.#usageOf(tenant);
     let arrived = 0;
     const admit = async (bytes: number) => {
@@ -93,7 +93,7 @@ export class LimitedPayloadStore implements PayloadStore {
   }
 
   async delete(key: string): Promise<void> {
-    const usage = this.#usages.get(tenantOfKey(key) ?? '');
+    const usage = this.#usages.get(ownerOfKey(key)?.tenant ?? '');
     const freed = usage === undefined ? 0 : await this.#store.measure(key);
     await this.#store.delete(key);
     if (usage !== undefined) usage.measured -= freed;
@@ -148,7 +148,10 @@ export class LimitedPayloadStore implements PayloadStore {
     usage.measuring ??= (async () => {
       const beganAtMs = Date.now();
       const before = usage.since;
-      const measured = await this.#store.measure(payloadKeys.tenantPredictions(tenant));
+      let measured = 0;
+      for (const folder of payloadKeys.tenantFolders(tenant)) {
+        measured += await this.#store.measure(folder);
+      }
       usage.measured = measured;
       usage.since -= before; // bytes that came during the measuring may be in the result or not
       usage.measuredAtMs = Date.now();

@@ -38,7 +38,7 @@ export class Staging {
 
   /** Does what it can: the sweep removes what is left and belongs to no prediction. */
   async discard(): Promise<void> {
-    const keys = this.#hasOwnId ? [payloadKeys.prediction(this.#owner)] : this.#keys;
+    const keys = this.#hasOwnId ? [payloadKeys.owned(this.#owner)] : this.#keys;
     this.keep();
     await Promise.all(keys.map(async (key) => await this.#store.delete(key))).catch(() => {});
   }
