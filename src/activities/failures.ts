@@ -9,6 +9,7 @@ import {
   FAILURES,
   type FailureCode,
 } from '../contract/failure.ts';
+import { type ItemError, itemError } from '../contract/batch.ts';
 import type { WorkSoFar } from '../contract/work.ts';
 import {
   InferenceStoppedError,
@@ -113,6 +114,35 @@ export function applicationFailure(
     ...(details.isSurprise === true ? {} : { category: ApplicationFailureCategory.BENIGN }),
   });
 }
+
+/** Why an item of a batch has no output. */
+export function itemErrorOf(error: unknown): ItemError {
+  const { code, message, reason } = translate(error);
+  return itemError(code, message ?? messageOf(error), reason ?? null);
+}
+
+/** What the activities of a batch throw for `error`. */
+export function chunkFailure(
+  error: unknown,
+  context: Context,
+): ApplicationFailure | CancelledFailure {
+  if (context.cancellationSignal.aborted) return stoppedFailure(context);
+  const { code, message, retryAfterMs, isSurprise = false } = translate(error);
+  return ApplicationFailure.create({
+    type: code,
+    message: cutMessage(message ?? messageOf(error)),
+    nonRetryable: FAILURES[code].retried === false,
+    ...(retryAfterMs === undefined ? {} : { nextRetryDelay: retryAfterMs }),
+    ...(isSurprise ? { cause: error as Error } : { category: ApplicationFailureCategory.BENIGN }),
+  });
+}
+
+/** Whether another inference of the same batch may have caused the failure. */
+export const wasShared = (error: unknown): boolean =>
+  (error instanceof ModelCrashedError ||
+    error instanceof RunTimeoutError ||
+    error instanceof OutOfMemoryError) &&
+  error.isShared;
 
 /** The details of a failure and of a cancellation. */
 export const detailsOf = ({

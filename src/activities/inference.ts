@@ -6,17 +6,11 @@ import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import type { Metrics } from '../contract/prediction.ts';
 import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
-import {
-  type Inference,
-  ModelCrashedError,
-  type ModelRuntime,
-  OutOfMemoryError,
-  RunTimeoutError,
-} from '../runtime/runtime.ts';
+import { type Inference, ModelCrashedError, type ModelRuntime } from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { Attempt } from './attempt.ts';
-import { applicationFailure, detailsOf, toApplicationFailure } from './failures.ts';
+import { applicationFailure, detailsOf, toApplicationFailure, wasShared } from './failures.ts';
 import type { InputBudget } from './input-budget.ts';
 
 /** Records the attempts in flight, so that another worker can report them when this one dies. */
@@ -176,10 +170,3 @@ async function failureOf(
   const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;
   return applicationFailure('poison_input', message, attempt);
 }
-
-/** Whether another inference of the same batch may have caused the failure. */
-const wasShared = (error: unknown): boolean =>
-  (error instanceof ModelCrashedError ||
-    error instanceof RunTimeoutError ||
-    error instanceof OutOfMemoryError) &&
-  error.isShared;

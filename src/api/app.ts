@@ -10,6 +10,10 @@ import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import type { SigningSecrets } from '../webhooks/secrets.ts';
 import { type AccessSettings, requireAccess } from './http/access.ts';
 import { Acceptance, type AcceptanceDependencies } from '../submission/acceptance.ts';
+import {
+  BatchAcceptance,
+  type BatchAcceptanceDependencies,
+} from '../submission/batch-acceptance.ts';
 import { countAnswers } from './http/answers.ts';
 import { Bodies } from './http/bodies.ts';
 import { browserHeaders } from './http/browser-headers.ts';
@@ -18,6 +22,7 @@ import { Deliveries } from '../records/deliveries.ts';
 import { docsRouter } from './openapi/docs.ts';
 import { healthRouter } from './health.ts';
 import { WhyQueued } from '../records/why-queued.ts';
+import { BatchReader } from '../records/batch-reader.ts';
 import { PredictionReader } from '../records/prediction-reader.ts';
 import { cutOff, lastHandler, problemHandler, speak } from './http/problems.ts';
 import { HeavyWork } from '../records/heavy-work.ts';
@@ -33,10 +38,12 @@ import { OPEN_INFERENCE } from './v2/dialect.ts';
 import { indexOf, v1Router } from './v1/router.ts';
 import { v2Router } from './v2/router.ts';
 import { WaitLimit } from './http/wait-limit.ts';
-import { Follower } from '../records/follower.ts';
+import { batchFollower, predictionFollower } from '../records/followers.ts';
 
 export interface AppDependencies
-  extends Omit<AcceptanceDependencies, 'quotas' | 'heavyWork'>, AccessSettings {
+  extends
+    Omit<AcceptanceDependencies & BatchAcceptanceDependencies, 'quotas' | 'heavyWork'>,
+    AccessSettings {
   readonly engine: Engine;
   readonly predictions: PredictionEngine;
   readonly deliveryEngine: DeliveryEngine;
@@ -84,27 +91,16 @@ export function createApp(dependencies: AppDependencies): Express {
 
 /** What the routers work with, out of what the process has. */
 function assemble(dependencies: AppDependencies) {
-  const { engine, predictions, store, logger, publicUrl } = dependencies;
+  const { engine, predictions, batches, store, logger, publicUrl, limits } = dependencies;
   const whyQueued = new WhyQueued({ store, engine, logger });
   const hasSeveralTenants = dependencies.keys !== null;
   const quotas = new QuotaKeeper(dependencies.quotas, predictions, hasSeveralTenants);
   const waitLimit = new WaitLimit(new Shares(dependencies.maxWaiting, hasSeveralTenants));
   const heavyWork = new HeavyWork();
-  const { repository, endpoints, addressPolicy, limits } = dependencies;
-  const { webhookScheduleMs, maxJsonBytes, maxBufferedBytes } = dependencies;
+  const { repository, endpoints, webhookScheduleMs, maxJsonBytes, maxBufferedBytes } = dependencies;
   const reader = readerOf(dependencies, whyQueued, quotas);
-  const acceptance = new Acceptance({
-    repository,
-    engine,
-    predictions,
-    store,
-    endpoints,
-    addressPolicy,
-    webhookScheduleMs,
-    quotas,
-    heavyWork,
-    limits,
-  });
+  const batchReader = batchReaderOf(dependencies, whyQueued, quotas);
+  const accepting = { ...dependencies, quotas, heavyWork };
   const bodies = new Bodies({
     shares: new Shares(maxBufferedBytes, hasSeveralTenants),
     maxJsonBytes,
@@ -119,7 +115,7 @@ function assemble(dependencies: AppDependencies) {
     whyQueued,
     quotas,
     waitLimit,
-    acceptance,
+    acceptance: new Acceptance(accepting),
     bodies,
     repository,
     publicUrl,
@@ -130,13 +126,17 @@ function assemble(dependencies: AppDependencies) {
   const forV1 = {
     ...answering,
     endpoints,
-    addressPolicy,
+    addressPolicy: dependencies.addressPolicy,
     deliveryEngine,
     secrets: dependencies.secrets,
     stop: dependencies.stop,
     cursors: new Cursors(dependencies.signer),
-    deliveries: new Deliveries({ engine: deliveryEngine, reader, scheduleMs: webhookScheduleMs }),
+    deliveries: new Deliveries({ engine: deliveryEngine, scheduleMs: webhookScheduleMs }),
+    batches,
+    batchReader,
+    batchAcceptance: new BatchAcceptance(accepting),
     follower: followerOf(dependencies, reader),
+    batchFollower: batchFollower({ batchReader, batches, logger }),
     redeliveryRates: createRedeliveryRates(),
   };
   const unread = new Shares(maxBufferedBytes, hasSeveralTenants);
@@ -146,9 +146,9 @@ function assemble(dependencies: AppDependencies) {
 const followerOf = (
   { repository, predictions, logger }: AppDependencies,
   reader: PredictionReader,
-): Follower => {
+) => {
   const isStreaming = (model: ModelRef) => repository.streamedText(model) !== null;
-  return new Follower({ reader, predictions, logger, isStreaming });
+  return predictionFollower({ reader, predictions, logger, isStreaming });
 };
 
 const readerOf = (
@@ -163,5 +163,19 @@ const readerOf = (
     whyQueued,
     publicUrl,
     responseInlineLimit,
-    onEnded: (accepted) => quotas.ended(accepted),
+    onEnded: (accepted) => quotas.ended({ kind: 'prediction', ...accepted }),
+  });
+
+const batchReaderOf = (
+  { engine, batches, store, publicUrl }: AppDependencies,
+  whyQueued: WhyQueued,
+  quotas: QuotaKeeper,
+) =>
+  new BatchReader({
+    engine,
+    batches,
+    store,
+    whyQueued,
+    publicUrl,
+    onEnded: (accepted) => quotas.ended({ kind: 'batch', ...accepted }),
   });

@@ -8,6 +8,8 @@ import type { Scope } from '../access/api-key.ts';
 import { Problem } from './http/problems.ts';
 import { retrieveQuerySchema } from './openai/schemas.ts';
 import {
+  batchListQuerySchema,
+  batchQuerySchema,
   eventsQuerySchema,
   listQuerySchema,
   pageQuerySchema,
@@ -48,6 +50,22 @@ export const OPERATIONS = [
     id: 'redeliver',
     method: 'POST',
     path: '/v1/predictions/{id}/webhook/redeliver',
+    scope: 'predict',
+  },
+  { id: 'createBatch', method: 'POST', path: '/v1/batches', scope: 'predict' },
+  { id: 'listBatches', method: 'GET', path: '/v1/batches', scope: 'read' },
+  { id: 'getBatch', method: 'GET', path: '/v1/batches/{id}', scope: 'read' },
+  { id: 'deleteBatch', method: 'DELETE', path: '/v1/batches/{id}', scope: 'predict' },
+  { id: 'cancelBatch', method: 'POST', path: '/v1/batches/{id}/cancel', scope: 'predict' },
+  { id: 'retryBatch', method: 'POST', path: '/v1/batches/{id}/retry', scope: 'predict' },
+  { id: 'getBatchOutput', method: 'GET', path: '/v1/batches/{id}/output', scope: 'read' },
+  { id: 'watchBatch', method: 'GET', path: '/v1/batches/{id}/events', scope: 'read' },
+  { id: 'getBatchHistory', method: 'GET', path: '/v1/batches/{id}/history', scope: 'read' },
+  { id: 'getBatchDeliveries', method: 'GET', path: '/v1/batches/{id}/webhook', scope: 'read' },
+  {
+    id: 'redeliverBatch',
+    method: 'POST',
+    path: '/v1/batches/{id}/webhook/redeliver',
     scope: 'predict',
   },
   { id: 'listEndpoints', method: 'GET', path: '/v1/webhook_endpoints', scope: 'admin' },
@@ -150,6 +168,9 @@ const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
   getPrediction: waitQuerySchema,
   watchPrediction: eventsQuerySchema,
   listPredictions: listQuerySchema,
+  createBatch: batchQuerySchema,
+  listBatches: batchListQuerySchema,
+  getBatch: waitQuerySchema,
   listEndpointDeliveries: pageQuerySchema,
   openaiGetResponse: retrieveQuerySchema,
 } satisfies Partial<Record<OperationId, z.ZodObject>>;

@@ -16,6 +16,7 @@ import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createClient } from '../temporal/client.ts';
 import { Engine } from '../temporal/engine.ts';
 import { DeliveryEngine } from '../temporal/delivery-engine.ts';
+import { BatchEngine } from '../temporal/batch-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { openSecretBox, SecretBoxError } from '../webhooks/secret-box.ts';
@@ -73,6 +74,7 @@ async function serve(): Promise<void> {
     corsOrigins: config.corsOrigins,
     engine,
     predictions: new PredictionEngine(engine),
+    batches: new BatchEngine(engine),
     deliveryEngine: new DeliveryEngine(engine),
     endpoints: new WebhookEndpoints(objects),
     secrets: new SigningSecrets(objects),
@@ -124,6 +126,7 @@ function quotasOf(config: Config) {
   return {
     perMinute: config.tenantRate ?? null,
     inFlight: config.tenantInFlight,
+    batches: config.tenantBatches,
     backlog: config.modelBacklog,
   };
 }
@@ -132,6 +135,9 @@ function limitsOf(config: Config) {
   return {
     maxUploadBytes: config.maxUploadBytes,
     maxPixels: config.maxPixels,
+    maxJsonBytes: config.maxJsonBytes,
+    maxFileBytes: config.maxFileBytes,
+    maxBatchItems: config.maxBatchItems,
     engineInlineLimit: config.engineInlineLimit,
     deadlineMs: config.deadlineMs,
     queueTtlMs: config.queueTtlMs,

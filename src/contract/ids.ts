@@ -4,9 +4,11 @@ const DIGITS = '[0-9a-hjkmnp-tv-z]{26}';
 
 const whole = (pattern: string) => new RegExp(`^${pattern}$`);
 
-/** A prediction's id, anywhere in a text. */
-export const PREDICTION_ID_WITHIN = new RegExp(`pred_${DIGITS}`);
+/** The id of a prediction or a batch, anywhere in a text. */
+export const RECORD_ID_WITHIN = new RegExp(`(?:pred|batch)_${DIGITS}`);
 export const PREDICTION_ID = whole(`pred_${DIGITS}`);
+export const BATCH_ID = whole(`batch_${DIGITS}`);
 export const ENDPOINT_ID = whole(`whe_${DIGITS}`);
 
 export const isPredictionId = (text: string): boolean => PREDICTION_ID.test(text);
+export const isBatchId = (text: string): boolean => BATCH_ID.test(text);

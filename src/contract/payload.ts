@@ -69,6 +69,11 @@ export const payloadKeys = {
   /** What was done of an inference when its attempt stored it for the `count`th time. */
   work: (owner: Owner, runId: string, attempt: number, count: number) =>
     `${payloadKeys.owned(owner)}/work.${runId}.${attempt}.${count}`,
+  /** Results of some items of a batch; `part` names the chunk, the attempt and the part. */
+  chunkPart: (owner: Owner, runId: string, part: string) =>
+    `${payloadKeys.owned(owner)}/chunks/${runId}.${part}`,
+  /** All results of chunks. */
+  chunks: (owner: Owner) => `${payloadKeys.owned(owner)}/chunks`,
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,

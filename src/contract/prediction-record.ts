@@ -7,7 +7,6 @@ import type { Claim, Json } from './payload.ts';
 import {
   type Accepted,
   type AcceptedInput,
-  type AcceptedRequest,
   type Ended,
   type InputReference,
   type Metrics,
@@ -16,6 +15,7 @@ import {
   type PredictionError,
   type RecordBase,
 } from './prediction.ts';
+import { type AcceptedRequest, requestMembers } from './accepted-request.ts';
 import { textOf, type WorkSoFar } from './work.ts';
 
 export interface RecordSettings {
@@ -46,40 +46,20 @@ export function recordBase(
   ended: Ended | null,
   publicUrl: string,
 ): Omit<RecordBase, 'attempt' | 'started_at' | 'partial_output'> {
-  const { id } = accepted;
-  const url = predictionUrl(publicUrl, id);
+  const url = predictionUrl(publicUrl, accepted.id);
+  const { id, model, version, ...others } = requestMembers(accepted, url);
   return {
     id,
     object: 'prediction',
-    model: accepted.model,
-    version: accepted.version,
+    model,
+    version,
     input: Object.fromEntries(
       Object.entries(accepted.input).map(([field, input]) => [
         field,
         inputMember(input, ended?.fetched?.[field], `${url}/input/${field}`),
       ]),
     ),
-    options: accepted.options,
-    metadata: accepted.metadata,
-    tags: accepted.tags,
-    priority: accepted.priority,
-    webhook: accepted.receivers?.webhook ?? null,
-    retry_of: accepted.retry_of ?? null,
-    start_after: accepted.start_after ?? null,
-    queue_ttl: accepted.queue_ttl,
-    run_timeout: accepted.run_timeout,
-    deadline: accepted.deadline,
-    created_at: accepted.created_at,
-    deadline_at: accepted.deadline_at,
-    urls: {
-      get: url,
-      output: `${url}/output`,
-      cancel: `${url}/cancel`,
-      events: `${url}/events`,
-      history: `${url}/history`,
-      retry: `${url}/retry`,
-      webhook: `${url}/webhook`,
-    },
+    ...others,
   };
 }
 
@@ -157,10 +137,10 @@ export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string):
 }
 
 /** How long a prediction is kept after its end. */
-export const resultTtlMsOf = ({ result_ttl: ttl }: Pick<AcceptedRequest, 'result_ttl'>): number => parseDurationMs(ttl) ?? 0;
+export const resultTtlMsOf = ({ result_ttl: ttl }: Pick<AcceptedRequest, 'result_ttl'>): number =>
+  parseDurationMs(ttl) ?? 0;
 
 export const expiresAtMs = (
   accepted: Pick<AcceptedRequest, 'result_ttl'>,
   ended: Pick<Ended, 'completed_at'>,
-): number =>
-  Date.parse(ended.completed_at) + resultTtlMsOf(accepted);
+): number => Date.parse(ended.completed_at) + resultTtlMsOf(accepted);

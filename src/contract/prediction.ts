@@ -11,9 +11,9 @@
  *                 from what Temporal says of the workflow.
  * payload, claim  bytes in the payload store, and what the engine holds instead of them.
  */
+import type { AcceptedRequest, RequestMembers } from './accepted-request.ts';
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
-import type { Receivers, RequestedWebhook } from './receivers.ts';
 import type { WorkSoFar } from './work.ts';
 
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
@@ -30,39 +30,6 @@ export interface Accepted extends AcceptedRequest {
   readonly input: Readonly<Record<string, AcceptedInput>>;
   /** What its request said in another dialect that its record there repeats; absent: nothing. */
   readonly asked?: Readonly<Record<string, Json>>;
-}
-
-/** What is known of any request that is accepted, whatever it asks to infer. */
-export interface AcceptedRequest {
-  readonly id: string;
-  readonly tenant: string;
-  readonly model: string;
-  readonly version: number;
-  readonly options: Readonly<Record<string, Json>>;
-  /** Durations, as a person writes them. */
-  readonly queue_ttl: string;
-  readonly run_timeout: string;
-  readonly deadline: string;
-  /** RFC 3339, as all times. */
-  readonly created_at: string;
-  readonly deadline_at: string;
-  /** Chosen by the client, like the tags. */
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly tags: readonly string[];
-  /** 1 (first) to 5. */
-  readonly priority: number;
-  /** Absent: at once. */
-  readonly start_after?: string;
-  /** How long it is kept after its end. */
-  readonly result_ttl: string;
-  /** Absent: nobody is told when it ends. */
-  readonly receivers?: Receivers;
-  /** The one whose input this one has. */
-  readonly retry_of?: string;
-  /** The trace that its request was part of: https://www.w3.org/TR/trace-context/ */
-  readonly traceparent?: string;
-  /** The fingerprint of a request that came with an Idempotency-Key. */
-  readonly fingerprint?: string;
 }
 
 export interface PredictionError {
@@ -169,38 +136,14 @@ export interface InputReference {
 }
 
 /** What a record says whatever its status. */
-export interface RecordBase {
-  readonly id: string;
+export interface RecordBase extends RequestMembers {
   readonly object: 'prediction';
-  readonly model: string;
-  readonly version: number;
   readonly input: Readonly<Record<string, Json | InputReference>>;
-  readonly options: Readonly<Record<string, Json>>;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly tags: readonly string[];
-  readonly priority: number;
-  readonly webhook: RequestedWebhook | null;
-  readonly retry_of: string | null;
-  readonly start_after: string | null;
-  readonly queue_ttl: string;
-  readonly run_timeout: string;
-  readonly deadline: string;
   /** Null unless its model tells its output while it runs, and in a record that succeeded. */
   readonly partial_output: PartialOutput | null;
   /** The latest attempt; 0 before the first. */
   readonly attempt: number;
-  readonly created_at: string;
-  readonly deadline_at: string;
   readonly started_at: string | null;
-  readonly urls: {
-    readonly get: string;
-    readonly output: string;
-    readonly cancel: string;
-    readonly events: string;
-    readonly history: string;
-    readonly retry: string;
-    readonly webhook: string;
-  };
 }
 
 interface Running {
@@ -262,8 +205,9 @@ export type Prediction = RecordBase &
 export const isFinal = (prediction: Prediction): boolean => prediction.completed_at !== null;
 
 /** From then on it waits, and its deadline counts. */
-export const startsAt = (of: Pick<AcceptedRequest, 'created_at'> & { start_after?: string | null }) =>
-  of.start_after ?? of.created_at;
+export const startsAt = (
+  of: Pick<AcceptedRequest, 'created_at'> & { start_after?: string | null },
+) => of.start_after ?? of.created_at;
 
 /** When a prediction is not given one: the middle of 1 to 5. */
 export const DEFAULT_PRIORITY = 3;
@@ -285,4 +229,5 @@ export const predictionError = (
 /** A memo over 2 MiB would fail the workflow task for ever, so each half has a limit far below. */
 export const MAX_ACCEPTED_BYTES = 24 * 1024;
 
-export const acceptedBytes = (accepted: AcceptedRequest): number => jsonBytes(accepted as unknown as Json);
+export const acceptedBytes = (accepted: AcceptedRequest): number =>
+  jsonBytes(accepted as unknown as Json);

@@ -15,6 +15,12 @@ export const DELIVERY_TASK_TIMEOUT = '20s';
 /** Inputs that are given by URL. */
 export const FETCH_QUEUE = 'fetch';
 
+/** The inputs and results of batches, as files: joined, copied, removed. */
+export const BATCH_QUEUE = 'batches';
+
+/** The chunks of batches of one model version: they never wait among its predictions. */
+export const batchQueue = (model: ModelRef): string => `batch.${model.name}.${model.version}`;
+
 /** One queue per model version: a backlog of one never delays another. */
 export const inferenceQueue = (model: ModelRef): string =>
   `inference.${model.name}.${model.version}`;

@@ -2,28 +2,35 @@
  * Terminology
  *
  * webhook       the URL that one request names for itself.
- * endpoint      a receiver that a tenant has registered for all its predictions; `whe_…`.
- * delivery      telling one receiver of one event: a workflow. Its id is `<prediction id>.webhook`
- *               or `<prediction id>.webhook.<endpoint id>`.
+ * endpoint      a receiver that a tenant has registered for all its predictions and batches; `whe_…`.
+ * delivery      telling one receiver of one event: a workflow. Its id is `<id>.webhook` or
+ *               `<id>.webhook.<endpoint id>`, with the id of the prediction or batch.
  * attempt       one POST of a delivery.
  */
 import { SEARCH_ATTRIBUTES } from './search-attributes.ts';
+import type { AcceptedBatch, EndedBatch } from './batch.ts';
 import type { Accepted, Ended } from './prediction.ts';
-import type { PredictionEvent } from './receivers.ts';
+import type { RecordEvent } from './receivers.ts';
 import { DELIVERY_QUEUE, DELIVERY_TASK_TIMEOUT } from './task-queues.ts';
 
-const eventOf = (ended: Ended): PredictionEvent => `prediction.${ended.status}`;
+/** A prediction or a batch that has ended. */
+export type Finished =
+  | { readonly type: 'prediction'; readonly accepted: Accepted; readonly ended: Ended }
+  | { readonly type: 'batch'; readonly accepted: AcceptedBatch; readonly ended: EndedBatch };
+
+const eventOf = ({ type, ended }: Finished): RecordEvent => `${type}.${ended.status}`;
 
 /** A receiver of one event; the URL and the secret of an endpoint are looked up when it is told. */
 export type Receiver =
   | { readonly type: 'webhook'; readonly url: string }
   | { readonly type: 'endpoint'; readonly id: string; readonly host: string };
 
-/** The receivers that want to be told how a prediction ended. */
-export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Receiver[] {
+/** The receivers that want to be told how it ended. */
+export function receiversOf(finished: Finished): readonly Receiver[] {
+  const { receivers } = finished.accepted;
   if (receivers === undefined) return [];
   const { webhook, endpoints } = receivers;
-  const event = eventOf(ended);
+  const event = eventOf(finished);
   const own =
     webhook?.events.includes(event) === true
       ? [{ type: 'webhook' as const, url: webhook.url }]
@@ -33,14 +40,12 @@ export function receiversOf({ receivers }: Accepted, ended: Ended): readonly Rec
 }
 
 /** The id of a delivery's workflow. */
-export const deliveryId = (predictionId: string, receiver: Receiver): string =>
-  receiver.type === 'webhook'
-    ? `${predictionId}.webhook`
-    : `${predictionId}.webhook.${receiver.id}`;
+export const deliveryId = (ofId: string, receiver: Receiver): string =>
+  receiver.type === 'webhook' ? `${ofId}.webhook` : `${ofId}.webhook.${receiver.id}`;
 
 /** What an event is about. */
 type EventSubject =
-  | { readonly type: 'prediction'; readonly accepted: Accepted; readonly ended: Ended }
+  | Finished
   /** A test of an endpoint. */
   | { readonly type: 'ping' };
 
@@ -48,18 +53,18 @@ type EventSubject =
 export interface DeliveryEvent {
   /** The `webhook-id` of Standard Webhooks: a receiver knows by it what it has seen before. */
   readonly id: string;
-  readonly type: PredictionEvent | 'ping';
+  readonly type: RecordEvent | 'ping';
   /** RFC 3339. */
   readonly timestamp: string;
   readonly subject: EventSubject;
 }
 
-/** The event of a prediction's end. Its id has no full stop, because full stops separate what is signed. */
-export const predictionEvent = (accepted: Accepted, ended: Ended): DeliveryEvent => ({
-  id: accepted.id.replace('pred_', 'evt_'),
-  type: eventOf(ended),
-  timestamp: ended.completed_at,
-  subject: { type: 'prediction', accepted, ended },
+/** The event of an end. Its id has no full stop, because full stops separate what is signed. */
+export const endEvent = (finished: Finished): DeliveryEvent => ({
+  id: finished.accepted.id.replace(/^[a-z]+_/, 'evt_'),
+  type: eventOf(finished),
+  timestamp: finished.ended.completed_at,
+  subject: finished,
 });
 
 /** The argument of a delivery's workflow. */
@@ -119,7 +124,7 @@ export const DELIVERY_REASONS = [
   'endpoint_disabled',
   /** Somebody ended its workflow. */
   'terminated',
-  /** The prediction's workflow was ended from outside before it could start the delivery. */
+  /** The workflow of what has ended was ended from outside before it could start the delivery. */
   'never_started',
 ] as const;
 
@@ -128,7 +133,9 @@ export type DeliveryReason = (typeof DELIVERY_REASONS)[number];
 /** The state of a delivery: the memo key `delivery` of its workflow, written with each attempt. */
 export interface DeliveryState {
   readonly event: { readonly id: string; readonly type: DeliveryEvent['type'] };
+  /** What it is told of; the other is null, and both are for a ping. */
   readonly prediction: string | null;
+  readonly batch: string | null;
   readonly endpoint: string | null;
   readonly status: 'pending' | 'delivered' | 'failed' | 'gone';
   readonly reason: DeliveryReason | null;
@@ -144,6 +151,7 @@ export const newDelivery = (
 ): DeliveryState => ({
   event: { id, type },
   prediction: subject.type === 'prediction' ? subject.accepted.id : null,
+  batch: subject.type === 'batch' ? subject.accepted.id : null,
   endpoint: receiver.type === 'endpoint' ? receiver.id : null,
   status: 'pending',
   reason: null,

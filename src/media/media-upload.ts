@@ -57,11 +57,16 @@ async function* inspected(
     head = null;
   }
   if (head === null) return;
-  if (bytes === 0) throw new InvalidMediaError('the media is empty');
-  const mediaType = field.inspect(Buffer.concat(head), limits); // the head may have grown since the last look
-  if (mediaType === null) throw new InvalidMediaError('the media ends before its header does');
-  found.mediaType = mediaType;
+  found.mediaType = inspectWhole(Buffer.concat(head), field, limits); // it may have grown since the last look
   yield* head;
+}
+
+/** The media type of media that is there as a whole. Throws `InvalidMediaError`. */
+export function inspectWhole(bytes: Uint8Array, field: MediaField, limits: MediaLimits): string {
+  if (bytes.length === 0) throw new InvalidMediaError('the media is empty');
+  const mediaType = field.inspect(bytes, limits);
+  if (mediaType === null) throw new InvalidMediaError('the media ends before its header does');
+  return mediaType;
 }
 
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */

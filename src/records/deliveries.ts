@@ -1,23 +1,22 @@
 /* Webhook deliveries as clients see them, and telling again. */
-import type { Accepted, Ended } from '../contract/prediction.ts';
 import {
   type DeliveryRequest,
   deliveryId,
   type DeliveryState,
+  endEvent,
+  type Finished,
   newDelivery,
-  predictionEvent,
   type Receiver,
   receiversOf,
 } from '../contract/webhook.ts';
 import type { DeliveryEngine } from '../temporal/delivery-engine.ts';
-import type { PredictionReader } from './prediction-reader.ts';
 
 /** A delivery that is due so soon is as good as under way: timers may be late by a second. */
 const DUE_MS = 2000;
-/** A prediction that ended so long ago has started its deliveries, or never will. */
+/** What ended so long ago has started its deliveries, or never will. */
 const START_PATIENCE_MS = 60_000;
 
-/** A receiver of a prediction that has ended, and how far telling it has come. */
+/** A receiver of what has ended, and how far telling it has come. */
 export interface Delivery {
   readonly request: DeliveryRequest;
   readonly state: DeliveryState;
@@ -27,7 +26,6 @@ export interface Delivery {
 
 export interface DeliveriesDependencies {
   readonly engine: DeliveryEngine;
-  readonly reader: PredictionReader;
   /** The pauses before each attempt of one that is told again. */
   readonly scheduleMs: readonly number[];
 }
@@ -39,20 +37,14 @@ export class Deliveries {
     this.#dependencies = dependencies;
   }
 
-  /** The deliveries of a prediction, of all or to one endpoint; null while it runs. */
-  async of(
-    predictionId: string,
-    tenant: string,
-    endpoint?: string,
-  ): Promise<readonly Delivery[] | null> {
-    const { accepted, ended } = await this.#dependencies.reader.find(predictionId, tenant);
-    if (ended === null) return null;
-    const wanted = receiversOf(accepted, ended).filter(
+  /** The deliveries of what has ended, of all or to one endpoint. */
+  async of(finished: Finished, endpoint?: string): Promise<readonly Delivery[]> {
+    const wanted = receiversOf(finished).filter(
       (receiver) =>
         endpoint === undefined || (receiver.type === 'endpoint' && receiver.id === endpoint),
     );
     return await Promise.all(
-      wanted.map(async (receiver) => await this.#deliveryTo(receiver, accepted, ended)),
+      wanted.map(async (receiver) => await this.#deliveryTo(receiver, finished)),
     );
   }
 
@@ -64,14 +56,15 @@ export class Deliveries {
     return deliveryResource(request.id, (await engine.find(request.id)) ?? state);
   }
 
-  async #deliveryTo(receiver: Receiver, accepted: Accepted, ended: Ended): Promise<Delivery> {
+  async #deliveryTo(receiver: Receiver, finished: Finished): Promise<Delivery> {
     const { engine, scheduleMs } = this.#dependencies;
+    const { accepted, ended } = finished;
     const id = deliveryId(accepted.id, receiver);
     const found = await engine.find(id);
     const request: DeliveryRequest = {
       id,
       tenant: accepted.tenant,
-      event: predictionEvent(accepted, ended),
+      event: endEvent(finished),
       receiver,
       schedule_ms: scheduleMs,
       earlier: found?.attempts ?? [],
@@ -84,7 +77,7 @@ function isUnderWay({ status, next_attempt_at: nextAt }: DeliveryState): boolean
   return status === 'pending' && (nextAt === null || Date.parse(nextAt) < Date.now() + DUE_MS);
 }
 
-function unstarted(request: DeliveryRequest, ended: Ended): DeliveryState {
+function unstarted(request: DeliveryRequest, ended: Finished['ended']): DeliveryState {
   const state = newDelivery(request, ended.completed_at);
   const isLate = Date.now() > Date.parse(ended.completed_at) + START_PATIENCE_MS;
   return isLate ? { ...state, status: 'failed', reason: 'never_started' } : state;

@@ -1,63 +1,62 @@
 /*
- * Watching predictions for whoever listens: one watch for each prediction, however many listen. It
+ * Watching records for whoever listens: one watch for each prediction or batch, however many listen. It
  * follows Temporal's result event for the end, and looks now and then for what changes before.
  */
-import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import { type Accepted, isFinal, type Prediction } from '../contract/prediction.ts';
-import { endOf } from '../contract/work.ts';
+import type { AcceptedRequest } from '../contract/accepted-request.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
-import type { Observation, PredictionReader } from './prediction-reader.ts';
 
-/** How late a listener may learn of progress … */
-const LOOK_EVERY_MS = 500;
-/** … or of a text that a model tells while it writes it … */
-const LOOK_AT_TEXT_EVERY_MS = 200;
-/** … unless very many predictions are watched: all looks together are at most so many a second. */
+/** Unless very many are watched: all looks together are at most so many a second. */
 const MAX_LOOKS_PER_S = 200;
 /** How long the engine may be away between two looks; it is asked again for as long as somebody listens. */
 const PAUSE_WHEN_AWAY_MS = 2000;
 
-export interface FollowListener {
-  /**
-   * The record, when its status, its progress or its text has changed; the last one is final.
-   */
-  onRecord(observation: Observation): void;
+export interface FollowListener<Seen> {
+  /** What was seen, when it has changed; the last one is final. */
+  onRecord(seen: Seen): void;
   /** There is nothing more to come: it was deleted, or cannot be read any more. */
   onError(error: unknown): void;
 }
 
-export interface FollowerDependencies {
-  readonly reader: Pick<PredictionReader, 'observe'>;
-  /** Whether a model tells its text while it writes it. */
-  readonly isStreaming: (model: ModelRef) => boolean;
-  readonly predictions: Pick<PredictionEngine, 'waitForEnd'>;
+/** How records of one kind are watched. */
+export interface FollowerDependencies<Seen> {
+  /** One look. */
+  readonly observe: (id: string, tenant: string) => Promise<Seen>;
+  /** Resolves when it has ended, or the signal aborts. */
+  readonly waitForEnd: (id: string, signal: AbortSignal) => Promise<unknown>;
+  /** Equal for two looks between which nothing has changed that a listener would want to know. */
+  readonly stateOf: (seen: Seen) => string;
+  readonly isFinal: (seen: Seen) => boolean;
+  /** How late a listener may learn of what changes. */
+  readonly everyMs: (seen: Seen) => number;
   readonly logger: Logger;
 }
 
-interface Watch {
-  readonly listeners: Set<FollowListener>;
+interface Watch<Seen> {
+  readonly listeners: Set<FollowListener<Seen>>;
   readonly stop: AbortController;
   /** The state that all who listen know of; empty when somebody may not. */
   shown: string;
 }
 
-export class Follower {
-  readonly #dependencies: FollowerDependencies;
-  readonly #watches = new Map<string, Watch>();
+export class Follower<Seen> {
+  readonly #dependencies: FollowerDependencies<Seen>;
+  readonly #watches = new Map<string, Watch<Seen>>();
 
-  constructor(dependencies: FollowerDependencies) {
+  constructor(dependencies: FollowerDependencies<Seen>) {
     this.#dependencies = dependencies;
   }
 
-  /** How many predictions are being watched. */
+  /** How many records are being watched. */
   get size(): number {
     return this.#watches.size;
   }
 
   /** Listens until the final record has come, or what it returns is called. */
-  listen({ id, tenant }: Pick<Accepted, 'id' | 'tenant'>, listener: FollowListener): () => void {
+  listen(
+    { id, tenant }: Pick<AcceptedRequest, 'id' | 'tenant'>,
+    listener: FollowListener<Seen>,
+  ): () => void {
     let watch = this.#watches.get(id);
     if (watch === undefined) {
       watch = { listeners: new Set(), stop: new AbortController(), shown: '' };
@@ -75,14 +74,14 @@ export class Follower {
     };
   }
 
-  async #follow(id: string, tenant: string, watch: Watch): Promise<void> {
+  async #follow(id: string, tenant: string, watch: Watch<Seen>): Promise<void> {
     const { listeners, stop } = watch;
-    const { predictions, logger } = this.#dependencies;
+    const { waitForEnd, stateOf, isFinal, logger } = this.#dependencies;
     const { signal } = stop;
     const pause = new Pause();
     signal.addEventListener('abort', () => pause.end(), { once: true });
     // Its end is worth a look at once; should the engine have gone away instead, looking goes on.
-    void predictions.waitForEnd(id, signal).then(
+    void waitForEnd(id, signal).then(
       () => pause.end(),
       () => {},
     );
@@ -93,12 +92,12 @@ export class Follower {
         if (seen !== null && state !== watch.shown) {
           watch.shown = state;
           for (const listener of listeners) listener.onRecord(seen);
-          if (isFinal(seen.record)) break;
+          if (isFinal(seen)) break;
         }
-        await pause.begin(seen === null ? PAUSE_WHEN_AWAY_MS : this.#pauseMs(seen.record));
+        await pause.begin(seen === null ? PAUSE_WHEN_AWAY_MS : this.#pauseMs(seen));
       }
     } catch (error) {
-      logger.debug({ err: error, prediction: id }, 'a watch ended');
+      logger.debug({ err: error, id }, 'a watch ended');
       for (const listener of listeners) listener.onError(error);
     } finally {
       stop.abort();
@@ -106,38 +105,21 @@ export class Follower {
     }
   }
 
-  #pauseMs(record: Prediction): number {
-    const isStreaming = this.#dependencies.isStreaming(modelRefOf(record));
-    const everyMs = isStreaming ? LOOK_AT_TEXT_EVERY_MS : LOOK_EVERY_MS;
+  #pauseMs(seen: Seen): number {
+    const everyMs = this.#dependencies.everyMs(seen);
     return Math.max(everyMs, (1000 * this.#watches.size) / MAX_LOOKS_PER_S);
   }
 
   /** Null: the engine is away. */
-  async #observe(id: string, tenant: string): Promise<Observation | null> {
+  async #observe(id: string, tenant: string): Promise<Seen | null> {
     try {
-      return await this.#dependencies.reader.observe(id, tenant);
+      return await this.#dependencies.observe(id, tenant);
     } catch (error) {
       if (error instanceof EngineUnavailableError) return null;
       throw error;
     }
   }
 }
-
-/** What a look may find changed. */
-const stateOf = ({ record, work }: Observation): string => {
-  const { status, attempt, progress, queue, priority, queue_ttl: queueTtl, deadline } = record;
-  const text = work && [work.attempt, endOf(work)];
-  return JSON.stringify([
-    status,
-    attempt,
-    progress,
-    queue?.reason,
-    priority,
-    queueTtl,
-    deadline,
-    text,
-  ]);
-};
 
 /** A pause that something may end early, also before it has begun. */
 class Pause {

@@ -8,7 +8,6 @@ import { modelRefOf } from '../contract/model.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted, Ended, PartialOutput, Prediction } from '../contract/prediction.ts';
 import {
-  expiresAtMs,
   finalRecord,
   partialOf,
   recordBase,
@@ -32,11 +31,9 @@ import {
   runningState,
   type RunningState,
 } from '../temporal/running-state.ts';
-import { WorkflowMissingError } from '../temporal/timely-calls.ts';
 import type { WhyQueued } from './why-queued.ts';
-import { Refusal } from '../contract/refusal.ts';
+import { OwnRecords } from './own-records.ts';
 import { readJson, readText } from './read-json.ts';
-import { refuseRemovedData } from './removed-data.ts';
 
 export interface ReaderDependencies extends RecordSettings {
   readonly engine: Engine;
@@ -73,9 +70,11 @@ export interface OutputRoom {
 
 export class PredictionReader {
   readonly #dependencies: ReaderDependencies;
+  readonly #own: OwnRecords<Accepted, Ended>;
 
   constructor(dependencies: ReaderDependencies) {
     this.#dependencies = dependencies;
+    this.#own = new OwnRecords(dependencies, memoOf);
   }
 
   /**
@@ -84,14 +83,14 @@ export class PredictionReader {
    * `expired` and `data_removed`.
    */
   async read(id: string, tenant: string, room: OutputRoom | null): Promise<Prediction> {
-    const { description, accepted, ended } = await this.#describe(id, tenant);
+    const { description, accepted, ended } = await this.#own.find(id, tenant);
     if (ended !== null) return await this.#finalRecord(accepted, ended, room);
     return await this.#activeRecord(accepted, this.#runningState(accepted, description), room);
   }
 
   /** A look at one prediction of a tenant, for whoever follows it; throws as `read`. */
   async observe(id: string, tenant: string): Promise<Observation> {
-    const { description, accepted, ended } = await this.#describe(id, tenant);
+    const { description, accepted, ended } = await this.#own.find(id, tenant);
     if (ended !== null) {
       const record = await this.#finalRecord(accepted, ended, null);
       return { accepted, record, work: partialOf(ended), ended };
@@ -103,18 +102,18 @@ export class PredictionReader {
 
   /** The two halves of a record, for what needs its payloads. */
   async find(id: string, tenant: string): Promise<PredictionMemo> {
-    return await this.#describe(id, tenant);
+    return await this.#own.find(id, tenant);
   }
 
   /** What has happened to a prediction, in the order of time. */
   async history(id: string, tenant: string): Promise<readonly HistoryEntry[]> {
-    const { description } = await this.#describe(id, tenant);
+    const { description } = await this.#own.find(id, tenant);
     return await this.#dependencies.predictions.history(description);
   }
 
   /** The two halves, also when it has expired or was deleted but has yet to go from everywhere. */
   async findRemains(id: string, tenant: string): Promise<PredictionMemo> {
-    return ownOnly(foundIn(await this.#ask(id, tenant), id), tenant);
+    return await this.#own.findRemains(id, tenant);
   }
 
   /** The record of a prediction whose end is known without asking Temporal again. */
@@ -143,7 +142,7 @@ export class PredictionReader {
     if (row.ended !== null) return await this.#listedRecord(row.accepted, row.ended, room);
     const current = await this.#dependencies.engine.find(row.id);
     if (current === null || current.runId !== row.runId) return null;
-    const { accepted, ended } = foundIn(current, row.id);
+    const { accepted, ended } = this.#own.read(current, row.id);
     if (ended !== null) return await this.#listedRecord(accepted, ended, room);
     return await this.#activeRecord(accepted, this.#runningState(accepted, current), null);
   }
@@ -153,7 +152,7 @@ export class PredictionReader {
     ended: Ended,
     room: OutputRoom | null,
   ): Promise<Prediction | null> {
-    if (this.#isExpired(accepted, ended)) return null;
+    if (this.#own.isExpired(accepted, ended)) return null;
     if ((await findTombstone(accepted.id, this.#dependencies.store)) !== null) return null;
     const fitting = this.#isTooLarge(ended) ? null : room;
     return await this.#finalRecord(accepted, ended, fitting).catch(async (error: unknown) => {
@@ -161,26 +160,6 @@ export class PredictionReader {
       const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
       if (!isOne) throw error;
       return await this.#finalRecord(accepted, ended, null);
-    });
-  }
-
-  async #describe(id: string, tenant: string) {
-    const description = await this.#ask(id, tenant);
-    const found = ownOnly(foundIn(description, id), tenant);
-    // Temporal forgets a deleted workflow up to a minute later, so the tombstone decides.
-    if (found.ended !== null) await refuseRemovedData(id, tenant, this.#dependencies.store);
-    if (found.ended !== null && this.#isExpired(found.accepted, found.ended)) {
-      const at = new Date(expiresAtMs(found.accepted, found.ended)).toISOString();
-      throw new Refusal('expired', `the result of ${id} expired at ${at}`);
-    }
-    return { description, ...found };
-  }
-
-  async #ask(id: string, tenant: string): Promise<WorkflowExecutionDescription> {
-    const { engine, store } = this.#dependencies;
-    return await engine.describe(id).catch(async (error: unknown) => {
-      if (error instanceof WorkflowMissingError) await refuseRemovedData(id, tenant, store);
-      throw error;
     });
   }
 
@@ -259,22 +238,6 @@ export class PredictionReader {
     const { bytes, media_type: mediaType } = ended.output.claim;
     return mediaType !== JSON_MEDIA_TYPE || bytes > this.#dependencies.responseInlineLimit;
   }
-
-  #isExpired(accepted: Accepted, ended: Ended): boolean {
-    return Date.now() > expiresAtMs(accepted, ended);
-  }
-}
-
-function foundIn(description: WorkflowExecutionDescription, id: string): PredictionMemo {
-  const memo = memoOf(description);
-  if (memo === null) throw new WorkflowMissingError(id);
-  return memo;
-}
-
-/** Treats a prediction of another tenant as one that does not exist. */
-function ownOnly(found: PredictionMemo, tenant: string): PredictionMemo {
-  if (found.accepted.tenant === tenant) return found;
-  throw new WorkflowMissingError(found.accepted.id);
 }
 
 const NOT_FINAL = {

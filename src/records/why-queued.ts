@@ -61,11 +61,11 @@ export class WhyQueued {
     return clampSeconds(waitMs);
   }
 
-  /** What a prediction that has not started waits for. */
-  async queueOf(model: ModelRef): Promise<QueueView> {
+  /** What something that has not started waits for, in the queue of its model's predictions or another. */
+  async queueOf(model: ModelRef, queue = inferenceQueue(model)): Promise<QueueView> {
     const [workers, inference, orchestration] = await Promise.all([
       this.workersOf(model),
-      this.#queueState(inferenceQueue(model), 'activities'),
+      this.#queueState(queue, 'activities'),
       this.#queueState(ORCHESTRATION_QUEUE, 'workflows'),
     ]);
     const isAnybodyThere = workers.length > 0 && orchestration.isPolled;

@@ -1,6 +1,5 @@
 import { payloadKeys } from '../contract/payload.ts';
-import type { Accepted, Ended } from '../contract/prediction.ts';
-import { deliveryId, receiversOf } from '../contract/webhook.ts';
+import { deliveryId, type Finished, receiversOf } from '../contract/webhook.ts';
 import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
 import type { Engine } from '../temporal/engine.ts';
 import { leaveTombstone, type Tombstone } from './tombstones.ts';
@@ -8,14 +7,15 @@ import { leaveTombstone, type Tombstone } from './tombstones.ts';
 const isFull = (error: unknown): boolean => error instanceof StorageError && error.isFull;
 
 /**
- * Removes a prediction that has ended: its payloads, its workflow and its deliveries. What fails
- * before its workflow is gone, doing it once more finishes.
+ * Removes what has ended: its payloads, its workflow and its deliveries. What fails before its workflow is
+ * gone, doing it once more finishes.
  */
-export async function forgetPrediction(
-  { accepted, ended }: { readonly accepted: Accepted; readonly ended: Ended | null },
+export async function forget(
+  finished: Finished,
   reason: Tombstone['reason'],
   { store, engine }: { readonly store: PayloadStore; readonly engine: Engine },
 ): Promise<void> {
+  const { accepted } = finished;
   const { id } = accepted;
   try {
     await leaveTombstone(accepted, reason, store);
@@ -28,8 +28,7 @@ export async function forgetPrediction(
     });
   }
   await store.delete(payloadKeys.owned(accepted));
-  const receivers = ended === null ? [] : receiversOf(accepted, ended);
-  const deliveries = receivers.map((receiver) => deliveryId(id, receiver));
+  const deliveries = receiversOf(finished).map((receiver) => deliveryId(id, receiver));
   // The deliveries come once more at the end: the workflow may have started them meanwhile.
   for (const each of [...deliveries, id, ...deliveries]) await engine.remove(each);
 }

@@ -11,9 +11,9 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { memoOf } from '../temporal/prediction-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
-import type { PredictionEngine, PredictionPage } from '../temporal/prediction-engine.ts';
+import type { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { EngineUnavailableError } from '../temporal/timely-calls.ts';
-import { forgetPrediction } from './forget.ts';
+import { forget } from './forget.ts';
 import { removeOldTombstones } from './tombstones.ts';
 
 const LONGEST_PAUSE_MS = 600_000;
@@ -62,8 +62,11 @@ async function sweepExpired(stop: AbortSignal, dependencies: SweepDependencies):
   let removed = 0;
   let token: Uint8Array | null = null;
   do {
-    const page: PredictionPage = await predictions.list(filter, { pageSize: PAGE_SIZE, token });
-    for (const { id } of page.predictions) {
+    const page: Awaited<ReturnType<PredictionEngine['list']>> = await predictions.list(filter, {
+      pageSize: PAGE_SIZE,
+      token,
+    });
+    for (const { id } of page.rows) {
       if (stop.aborted) return;
       try {
         if (await removeExpired(id, dependencies)) removed += 1;
@@ -82,9 +85,10 @@ async function removeExpired(id: string, dependencies: SweepDependencies): Promi
   const latest = await dependencies.engine.find(id);
   const memo = latest && memoOf(latest);
   const closedAtMs = latest?.closeTime?.getTime();
-  if (!memo || closedAtMs === undefined) return false;
-  if (closedAtMs + resultTtlMsOf(memo.accepted) > Date.now()) return false;
-  await forgetPrediction(memo, 'expired', dependencies);
+  if (!memo || memo.ended === null || closedAtMs === undefined) return false;
+  const { accepted, ended } = memo;
+  if (closedAtMs + resultTtlMsOf(accepted) > Date.now()) return false;
+  await forget({ type: 'prediction', accepted, ended }, 'expired', dependencies);
   return true;
 }
 

@@ -13,6 +13,7 @@ import {
   type Inference,
   type InferenceRequest,
   InferenceStoppedError,
+  type ManyRequest,
   ModelUnavailableError,
   type RuntimeObserver,
 } from './runtime.ts';
@@ -28,6 +29,8 @@ export const slotsOf = ({ manifest: { resources, batching } }: ModelVersion): nu
 /** How soon a model that failed to load is asked for again, at the earliest. */
 const RELOAD_PATIENCE_MS = 1000;
 const LATEST_RUNS = 20;
+/** Behind every priority that a single inference can have. */
+const LAST = { priority: 6, before: null, onProgress: () => {}, onPart: () => {} } as const;
 
 export interface PoolOptions {
   readonly device: string;
@@ -77,14 +80,31 @@ export class ModelPool {
   }
 
   async infer(request: InferenceRequest): Promise<Inference> {
-    const { signal } = request;
+    const [settled] = await this.#enter([request], request.signal);
+    if (settled?.status === 'fulfilled') return settled.value;
+    throw settled?.reason;
+  }
+
+  /** Whatever has a priority of its own comes before these. */
+  async inferMany({
+    inputs,
+    ...same
+  }: ManyRequest): Promise<readonly PromiseSettledResult<Inference>[]> {
+    const requests = inputs.map((input): InferenceRequest => ({ input, ...same, ...LAST }));
+    return await this.#enter(requests, same.signal);
+  }
+
+  async #enter(
+    requests: readonly InferenceRequest[],
+    signal: AbortSignal,
+  ): Promise<readonly PromiseSettledResult<Inference>[]> {
     signal.throwIfAborted();
     if (this.#isClosed) throw new ModelUnavailableError(`${this.#label} is closing`, 0);
     this.lastUsedMs = Date.now();
-    let onAbort = () => {};
-    try {
+    const entered: Waiting[] = [];
+    const results = requests.map(async (request) => {
       return await new Promise<Inference>((resolve, reject) => {
-        const waiting: Waiting = {
+        entered.push({
           request,
           key: request.isAlone ? null : batchKeyOf(this.version, request),
           priority: request.priority,
@@ -92,15 +112,20 @@ export class ModelPool {
           run: null,
           resolve,
           reject,
-        };
-        onAbort = () => {
-          if (this.#batcher.remove(waiting)) reject(signal.reason);
-          else waiting.run?.drop(waiting);
-        };
-        signal.addEventListener('abort', onAbort, { once: true });
-        this.#batcher.add(waiting);
-        this.#dispatchSoon();
+        });
       });
+    });
+    const onAbort = () => {
+      for (const waiting of entered) {
+        if (this.#batcher.remove(waiting)) waiting.reject(signal.reason);
+        else waiting.run?.drop(waiting);
+      }
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    for (const waiting of entered) this.#batcher.add(waiting);
+    this.#dispatchSoon();
+    try {
+      return await Promise.allSettled(results);
     } finally {
       signal.removeEventListener('abort', onAbort);
       this.lastUsedMs = Date.now();

@@ -6,6 +6,7 @@ import { identityOf, type ModelVersion } from '../models/repository.ts';
 import {
   type Inference,
   type InferenceRequest,
+  type ManyRequest,
   type ModelRuntime,
   notServed,
   type VersionFacts,
@@ -49,10 +50,20 @@ export class ProcessModelRuntime implements ModelRuntime {
     throw notServed(model);
   }
 
+  async inferMany(
+    model: ModelRef,
+    request: ManyRequest,
+  ): Promise<readonly PromiseSettledResult<Inference>[]> {
+    const pool = this.#pools.get(formatModelRef(model));
+    if (pool !== undefined) return await pool.inferMany(request);
+    throw notServed(model);
+  }
+
   factsOf(model: ModelRef): VersionFacts | null {
     const version = this.#pools.get(formatModelRef(model))?.version;
     if (version === undefined) return null;
-    return { identity: identityOf(version), isStreaming: version.schema.streamedText !== null };
+    const isStreaming = version.schema.streamedText !== null;
+    return { version, identity: identityOf(version), isStreaming };
   }
 
   /** False while a version cannot be loaded, or is not served at all. */

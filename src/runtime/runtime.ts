@@ -3,6 +3,7 @@ import type { Json } from '../contract/payload.ts';
 import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
 import type { Part } from '../contract/work.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import type { FieldValue } from './protocol.ts';
 
 /** One inference to run. */
@@ -41,7 +42,16 @@ export interface Inference {
   readonly tokens: TokenCount | null;
 }
 
+/** Several inferences with the same options. They run when nobody else needs the device, several as one where they can. */
+export interface ManyRequest extends Pick<
+  InferenceRequest,
+  'options' | 'isAlone' | 'runTimeoutMs' | 'signal'
+> {
+  readonly inputs: readonly InferenceRequest['input'][];
+}
+
 export interface VersionFacts {
+  readonly version: ModelVersion;
   /** Differs when the version computes something else than before. */
   readonly identity: string;
   /** Whether it tells its work while it runs. */
@@ -54,6 +64,11 @@ export interface VersionFacts {
  */
 export interface ModelRuntime {
   infer(model: ModelRef, request: InferenceRequest): Promise<Inference>;
+  /** What became of each, in their order. When the signal aborts, each of them that had no result yet rejects. */
+  inferMany(
+    model: ModelRef,
+    request: ManyRequest,
+  ): Promise<readonly PromiseSettledResult<Inference>[]>;
   /** Null while the version is not served. */
   factsOf(model: ModelRef): VersionFacts | null;
   /** How each served model version is doing. */

@@ -28,6 +28,7 @@ import {
   type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
+  type Piece,
   type PutOptions,
   requireKey,
   SAFE_KEY,
@@ -110,9 +111,13 @@ export class FilePayloadStore implements PayloadStore {
     }
   }
 
-  async open(key: string): Promise<Readable> {
+  async open(key: string, piece?: Piece): Promise<Readable> {
     const handle = await open(this.#path(key), READ).catch((error: unknown) => rethrow(error, key));
-    if ((await handle.stat()).isFile()) return createReadStream('', { fd: handle });
+    if ((await handle.stat()).isFile()) {
+      const range =
+        piece === undefined ? {} : { start: piece.offset, end: piece.offset + piece.bytes - 1 };
+      return createReadStream('', { fd: handle, ...range });
+    }
     await handle.close();
     throw new PayloadNotFoundError(key); // a pipe or a folder that somebody else has made
   }

@@ -11,6 +11,7 @@ import { type Claim, ownerOfKey, payloadKeys } from '../contract/payload.ts';
 import {
   type KeyRange,
   type PayloadStore,
+  type Piece,
   type PutOptions,
   StorageError,
   StorageLimitError,
@@ -80,8 +81,8 @@ export class LimitedPayloadStore implements PayloadStore {
     return await this.#store.create(key, body, options);
   }
 
-  async open(key: string): Promise<Readable> {
-    return await this.#store.open(key);
+  async open(key: string, piece?: Piece): Promise<Readable> {
+    return await this.#store.open(key, piece);
   }
 
   list(folder: string, range?: KeyRange): AsyncIterable<string> {

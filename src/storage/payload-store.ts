@@ -7,6 +7,13 @@ export interface PutOptions {
   readonly maxBytes?: number;
 }
 
+/** So many bytes of a payload, from an offset on. */
+export interface Piece {
+  readonly offset: number;
+  /** At least 1. */
+  readonly bytes: number;
+}
+
 /** Keys from one to another, both included, by the order of their characters. */
 export interface KeyRange {
   readonly from: string;
@@ -33,8 +40,11 @@ export interface PayloadStore {
    * once, one succeeds.
    */
   create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean>;
-  /** The payload as a stream; throws `PayloadNotFoundError` before the first byte. */
-  open(key: string): Promise<Readable>;
+  /**
+   * The payload, or a piece of it, as a stream; throws `PayloadNotFoundError` before the first byte. What lies behind
+   * the end of the payload is left out.
+   */
+  open(key: string, piece?: Piece): Promise<Readable>;
   /**
    * The keys below a key that is a folder, in no order; none when there is no such folder. With a range, only those
    * in it.

@@ -11,6 +11,7 @@ import {
   type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
+  type Piece,
   type PutOptions,
 } from './payload-store.ts';
 
@@ -57,8 +58,8 @@ export class RememberingPayloadStore implements PayloadStore {
     await this.#changing(key, async () => await this.#store.delete(key));
   }
 
-  async open(key: string): Promise<Readable> {
-    if (!isControl(key)) return await this.#store.open(key);
+  async open(key: string, piece?: Piece): Promise<Readable> {
+    if (!isControl(key) || piece !== undefined) return await this.#store.open(key, piece);
     const bytes = await this.#remember(this.#objects, key, async () => await this.#read(key));
     if (bytes === null) throw new PayloadNotFoundError(key);
     // A larger one is none of ours: whoever reads it finds that out.

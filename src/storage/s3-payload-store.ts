@@ -23,6 +23,7 @@ import {
   type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
+  type Piece,
   PayloadTooLargeError,
   type PutOptions,
   requireKey,
@@ -139,14 +140,21 @@ export class S3PayloadStore implements PayloadStore {
     }
   }
 
-  async open(key: string): Promise<Readable> {
-    const { Body: body } = await this.#orThrow(`cannot read ${key}`, async () => {
-      return await this.#client
-        .send(new GetObjectCommand(this.#named(key)))
-        .catch((error: unknown) => {
+  async open(key: string, piece?: Piece): Promise<Readable> {
+    const range =
+      piece === undefined
+        ? {}
+        : { Range: `bytes=${piece.offset}-${piece.offset + piece.bytes - 1}` };
+    const body = await this.#orThrow(`cannot read ${key}`, async () => {
+      const command = new GetObjectCommand({ ...this.#named(key), ...range });
+      return await this.#client.send(command).then(
+        ({ Body: found }) => found,
+        (error: unknown) => {
           if (isMissing(error)) throw new PayloadNotFoundError(key, { cause: error });
+          if (statusOf(error) === 416) return Readable.from([]); // it ends before the piece begins
           throw error;
-        });
+        },
+      );
     });
     return Readable.from(readable(body as Readable, key), { objectMode: false });
   }

@@ -64,7 +64,10 @@ export async function acceptedRecord(
 }
 
 /** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the same. */
-function withSeed(options: Accepted['options'], { schema }: ModelVersion): Accepted['options'] {
+export function withSeed(
+  options: Accepted['options'],
+  { schema }: ModelVersion,
+): Accepted['options'] {
   const needsSeed = Object.hasOwn(schema.options.shape, SEED) && options[SEED] === undefined;
   return needsSeed ? { ...options, [SEED]: randomInt(MAX_SEED) } : options;
 }
@@ -116,7 +119,7 @@ function mediaHashes(
 }
 
 /** Whom to tell of it: its own webhook, and the endpoints that its tenant has now. */
-async function receiversFor(
+export async function receiversFor(
   tenant: string,
   webhook: RequestedWebhook | null,
   { endpoints, addressPolicy, webhookScheduleMs }: RecordDependencies,

@@ -4,12 +4,12 @@ import { crockford } from './new-id.ts';
 
 const ID_BITS = 130n;
 
-/** The id of every prediction that a tenant asks for with this key: 130 bits of a hash of both. */
-export function idempotentId(tenant: string, key: string): string {
+/** The id of everything of a kind that a tenant asks for with this key: 130 bits of a hash of all three. */
+export function idempotentId(prefix: 'pred' | 'batch', tenant: string, key: string): string {
   const hash = createHash('sha256')
-    .update(JSON.stringify([tenant, key]))
+    .update(JSON.stringify([prefix, tenant, key]))
     .digest('hex');
-  return `pred_${crockford(BigInt(`0x${hash}`) >> (256n - ID_BITS))}`;
+  return `${prefix}_${crockford(BigInt(`0x${hash}`) >> (256n - ID_BITS))}`;
 }
 
 /**

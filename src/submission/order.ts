@@ -57,12 +57,16 @@ export type ValidOrder = Order & { readonly [isValid]: true };
 
 /** Refuses an order whose model does not take its inputs and options. */
 export function validated(order: Order): ValidOrder {
-  const { schema } = order.version;
-  const entries = Object.entries(order.inputs).map(([name, input]) => [name, valueOf(input)]);
+  validateInputs(order.version, order.inputs);
+  parseBody(order.version.schema.options, order.terms.options, ['options']);
+  return order as ValidOrder;
+}
+
+/** Refuses inputs that a model does not take. */
+export function validateInputs({ schema }: ModelVersion, inputs: OrderInputs): void {
+  const entries = Object.entries(inputs).map(([name, input]) => [name, valueOf(input)]);
   const isLarge = (path: readonly string[]) => schema.isLarge(path.slice(1));
   parseBody(schema.input, Object.fromEntries(entries), ['input'], isLarge);
-  parseBody(schema.options, order.terms.options, ['options']);
-  return order as ValidOrder;
 }
 
 /** What its model's schema looks at. */

@@ -2,10 +2,10 @@
  * How much a tenant may have under way, and how long a model's queue may get. Temporal's counts are
  * the truth for every API process; what this one has let in since is added until they show it.
  */
-import type { Accepted } from '../contract/prediction.ts';
+import type { AcceptedRequest } from '../contract/accepted-request.ts';
 import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import type { PredictionEngine } from '../temporal/prediction-engine.ts';
-import type { PredictionFilter } from '../temporal/prediction-queries.ts';
+import type { RecordFilter, RecordKind } from '../temporal/record-queries.ts';
 import { Refusal } from '../contract/refusal.ts';
 
 /** What started less than this ago may not be in Temporal's counts yet. */
@@ -26,7 +26,9 @@ export interface Quotas {
   readonly perMinute: number | null;
   /** Predictions of a tenant that have not ended. */
   readonly inFlight: number;
-  /** Predictions of a model version that have not ended. */
+  /** Batches of a tenant that have not ended. */
+  readonly batches: number;
+  /** Predictions of a model version that have not ended; a batch counts as one. */
   readonly backlog: number;
 }
 
@@ -41,9 +43,13 @@ export interface Allowance {
   readonly perMinute: Limit | null;
 }
 
-type Admission = Pick<Accepted, 'id' | 'tenant' | 'model' | 'version'>;
+export type Admission = Pick<AcceptedRequest, 'id' | 'tenant' | 'model' | 'version'> & {
+  readonly kind: RecordKind;
+};
 
-/** The place of a prediction that was let in. */
+const BOTH_KINDS: readonly RecordKind[] = ['prediction', 'batch'];
+
+/** The place of a prediction or a batch that was let in. */
 export interface Place {
   /** It has started: from now on Temporal counts it, sooner or later. */
   started(): void;
@@ -51,7 +57,7 @@ export interface Place {
   release(): void;
 }
 
-/** The place of a repetition: the prediction that was accepted before has one already. */
+/** The place of a repetition: what was accepted before has one already. */
 export const NO_PLACE: Place = { started: () => {}, release: () => {} };
 
 export class QuotaKeeper {
@@ -71,9 +77,10 @@ export class QuotaKeeper {
     this.#shareOfBacklog = hasSeveralTenants ? Math.ceil(quotas.backlog / 2) : quotas.backlog;
   }
 
-  /** Makes room for a prediction. Refuses it as `rate_limited` or `overloaded`. */
+  /** Makes room for a prediction or a batch. Refuses it as `rate_limited` or `overloaded`. */
   async admit(admission: Admission): Promise<Place> {
-    const { perMinute, inFlight, backlog } = this.#quotas;
+    const { backlog } = this.#quotas;
+    const { perMinute, inFlight } = this.#limitsOf(admission);
     const { id } = admission;
     const [ofTenant, ofModel, ofBoth] = this.#talliesOf(admission);
     await Promise.all([
@@ -86,19 +93,19 @@ export class QuotaKeeper {
     // Nothing is awaited from here on, so no other request can take the place.
     if (ofModel.now().running >= backlog) {
       const label = formatModelRef(modelRefOf(admission));
-      const detail = `${label} has ${backlog} predictions to do already: send this one later`;
+      const detail = `${label} has ${backlog} requests to do already: send this one later`;
       throw new Refusal('overloaded', detail);
     }
     if (isCrowded && ofBoth.now().running >= this.#shareOfBacklog) {
       const label = formatModelRef(modelRefOf(admission));
-      const share = `${this.#shareOfBacklog} predictions of yours wait for ${label}`;
+      const share = `${this.#shareOfBacklog} requests of yours wait for ${label}`;
       const detail = `${share}, which is the share of one tenant: send this one later`;
       throw new Refusal('overloaded', detail);
     }
     const isBusy = ofTenant.now().running >= inFlight;
     if (isBusy || ofTenant.now().started >= (perMinute ?? Infinity)) {
       const detail = isBusy
-        ? `${inFlight} predictions of yours have not ended yet: send this one when some have`
+        ? `${inFlight} ${NAMES[admission.kind]} of yours have not ended yet: send this one when some have`
         : `you have sent ${perMinute} predictions within a minute: send this one later`;
       const retryAfterMs = isBusy ? RETRY_AFTER_MS.inFlight : RETRY_AFTER_MS.perMinute;
       throw new Refusal('rate_limited', detail, { retryAfterMs });
@@ -110,15 +117,15 @@ export class QuotaKeeper {
     };
   }
 
-  /** Frees the place of a prediction that is known to have ended. */
-  ended(prediction: Admission): void {
-    for (const tally of this.#talliesOf(prediction)) tally.end(prediction.id);
+  /** Frees the place of what is known to have ended. */
+  ended(admission: Admission): void {
+    for (const tally of this.#talliesOf(admission)) tally.end(admission.id);
   }
 
   /** What a tenant may have, and has left of it. */
   allowance(tenant: string): Allowance {
     const { perMinute, inFlight } = this.#quotas;
-    const { running, started } = this.#tally({ tenant }).now();
+    const { running, started } = this.#tally({ kinds: ['prediction'], tenant }).now();
     return {
       inFlight: { most: inFlight, left: Math.max(0, inFlight - running) },
       perMinute:
@@ -127,14 +134,23 @@ export class QuotaKeeper {
   }
 
   #talliesOf(admission: Admission): readonly [Tally, Tally, Tally] {
-    const { tenant } = admission;
+    const { kind, tenant } = admission;
     const model = modelRefOf(admission);
-    return [this.#tally({ tenant }), this.#tally({ model }), this.#tally({ tenant, model })];
+    return [
+      this.#tally({ kinds: [kind], tenant }),
+      this.#tally({ kinds: BOTH_KINDS, model }),
+      this.#tally({ kinds: BOTH_KINDS, tenant, model }),
+    ];
   }
 
-  #tally(filter: PredictionFilter): Tally {
-    const { tenant = '', model } = filter;
-    const key = `${tenant} ${model === undefined ? '' : formatModelRef(model)}`;
+  /** What a tenant may have of this kind. */
+  #limitsOf({ kind }: Admission): Pick<Quotas, 'perMinute' | 'inFlight'> {
+    return kind === 'batch' ? { perMinute: null, inFlight: this.#quotas.batches } : this.#quotas;
+  }
+
+  #tally(filter: RecordFilter): Tally {
+    const { kinds, tenant = '', model } = filter;
+    const key = `${kinds.join(' ')} ${tenant} ${model === undefined ? '' : formatModelRef(model)}`;
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
       tally = new Tally(filter, this.#predictions);
@@ -153,9 +169,11 @@ interface Recent {
   isRunning: boolean;
 }
 
-/** How many predictions of a tenant, or of a model version, are there now. */
+const NAMES: Readonly<Record<RecordKind, string>> = { prediction: 'predictions', batch: 'batches' };
+
+/** How many predictions or batches of a tenant, or of a model version, are there now. */
 class Tally {
-  readonly #filter: PredictionFilter;
+  readonly #filter: RecordFilter;
   readonly #predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>;
   /** Of those that had started a while before it was asked for; null before the first answer. */
   #counted: Amounts | null = null;
@@ -166,7 +184,7 @@ class Tally {
   readonly #recent = new Map<string, Recent>();
   #recentRunning = 0;
 
-  constructor(filter: PredictionFilter, predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
+  constructor(filter: RecordFilter, predictions: Pick<PredictionEngine, 'count' | 'hasEnded'>) {
     this.#filter = filter;
     this.#predictions = predictions;
   }

@@ -1,8 +1,15 @@
 /* What a request for a prediction may hold, before its model's pipeline has its say. */
 import { z } from 'zod';
 import { jsonBytes } from '../contract/payload.ts';
+import { BATCH_PRIORITY } from '../contract/batch.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
-import { PREDICTION_EVENTS } from '../contract/receivers.ts';
+import {
+  BATCH_EVENTS,
+  EVENTS,
+  PREDICTION_EVENTS,
+  type RecordEvent,
+  type RequestedWebhook,
+} from '../contract/receivers.ts';
 
 const MAX_METADATA_BYTES = 4096; // a memo holds it
 const MAX_TAGS = 16;
@@ -17,11 +24,15 @@ export const tagSchema = z
   .regex(/^[\w.:@/-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : @ / -');
 
 /** What a receiver wants to be told of; all of it unless it says so. */
-export const eventsSchema = z
-  .array(z.enum(PREDICTION_EVENTS))
-  .min(1)
-  .transform((events) => PREDICTION_EVENTS.filter((event) => events.includes(event)))
-  .default([...PREDICTION_EVENTS]);
+const eventsOf = <Event extends RecordEvent>(all: readonly [Event, ...Event[]]) =>
+  z
+    .array(z.enum(all))
+    .min(1)
+    .transform((events) => all.filter((event) => (events as readonly Event[]).includes(event)))
+    .default([...all]);
+
+/** The events of an endpoint. */
+export const eventsSchema = eventsOf(EVENTS);
 
 export const urlSchema = z.string().max(MAX_URL_CHARS);
 
@@ -29,10 +40,14 @@ export const urlSchema = z.string().max(MAX_URL_CHARS);
 export const durationSchema = z.string().max(MAX_TIME_CHARS);
 
 /** A URL alone means all events. */
-const webhookSchema = z.union([
-  urlSchema.transform((url) => ({ url, events: [...PREDICTION_EVENTS] })),
-  z.strictObject({ url: urlSchema, events: eventsSchema }),
-]);
+const webhookSchema = <Event extends RecordEvent>(all: readonly [Event, ...Event[]]) =>
+  z
+    .union([
+      urlSchema.transform((url) => ({ url, events: [...all] })),
+      z.strictObject({ url: urlSchema, events: eventsOf(all) }),
+    ])
+    .nullable()
+    .default(null);
 
 /** Priority 1 comes first. */
 export const prioritySchema = z.int().min(1).max(5);
@@ -44,7 +59,7 @@ export const modelRequestSchema = z.strictObject({
     .refine((input) => input !== undefined, 'is missing')
     .meta({ description: 'What the model takes: see its `input_schema`.' }),
   options: z.record(z.string(), z.unknown()).default({}),
-  webhook: webhookSchema.nullable().default(null),
+  webhook: webhookSchema(PREDICTION_EVENTS),
   metadata: z
     .record(z.string(), z.string())
     .refine(
@@ -63,6 +78,23 @@ export const modelRequestSchema = z.strictObject({
   queue_ttl: durationSchema.exactOptional(),
   run_timeout: durationSchema.exactOptional(),
   deadline: durationSchema.exactOptional(),
+});
+
+/** What a batch is asked with beside its items; a batch waits behind everything else unless it says so. */
+export const batchTermsSchema = modelRequestSchema.omit({ input: true }).extend({
+  webhook: webhookSchema(BATCH_EVENTS),
+  priority: prioritySchema.default(BATCH_PRIORITY),
+});
+
+const MAX_JSON_ITEMS = 10_000;
+
+/** `POST /v1/batches` as JSON. The items themselves are checked one by one, like the lines of JSON Lines. */
+export const batchRequestSchema = batchTermsSchema.extend({
+  model: z.string().max(MAX_MODEL_CHARS),
+  items: z
+    .array(z.unknown().meta({ description: '`{"custom_id": …, "input": …}`' }))
+    .min(1)
+    .max(MAX_JSON_ITEMS, `must be at most ${MAX_JSON_ITEMS}: send more as JSON Lines`),
 });
 
 /** `PATCH /v1/predictions/{id}`: what a prediction that waits may be given anew. */
@@ -87,5 +119,7 @@ export const restSchema = modelRequestSchema.extend({ input: z.unknown().default
 
 export type PredictionChanges = z.infer<typeof predictionChangesSchema>;
 /** Everything of a request but its model and its input. */
-export type OrderTerms = Omit<z.infer<typeof modelRequestSchema>, 'input'>;
+export type OrderTerms = Omit<z.infer<typeof modelRequestSchema>, 'input' | 'webhook'> & {
+  readonly webhook: RequestedWebhook | null;
+};
 export type ModelRequest = OrderTerms & { readonly input: unknown };

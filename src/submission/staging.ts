@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Readable } from 'node:stream';
 import { type Claim, type Owner, payloadKeys } from '../contract/payload.ts';
 import { type MediaUpload, storeMedia } from '../media/media-upload.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
@@ -23,8 +22,15 @@ export class Staging {
     this.#hasOwnId = hasOwnId;
   }
 
-  async put(field: string, body: Uint8Array | Readable, mediaType: string): Promise<Claim> {
-    return await this.#store.put(this.#keyOf(field), body, { mediaType });
+  /** Throws `PayloadTooLargeError` when it has more than `maxBytes`. */
+  async put(
+    field: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    mediaType: string,
+    maxBytes?: number,
+  ): Promise<Claim> {
+    const limit = maxBytes === undefined ? {} : { maxBytes };
+    return await this.#store.put(this.#keyOf(field), body, { mediaType, ...limit });
   }
 
   /** Looks at the media while it arrives; throws `InvalidMediaError`. */

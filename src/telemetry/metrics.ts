@@ -5,6 +5,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const MODEL = ['model', 'version'] as const;
+const DEVICES = ['requested', 'device'] as const;
 /** From a trivial graph to a page of dense print: 1 ms to 2 minutes. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
 const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -21,10 +22,7 @@ export function createInferenceInstruments() {
     new Histogram({ name, help, labelNames: MODEL, buckets: [...buckets], registers });
   return {
     registry,
-    device: gauge('buzzer_device_info', 'The device asked for and the one in use.', [
-      'requested',
-      'device',
-    ]),
+    device: gauge('buzzer_device_info', 'The device asked for and the one in use.', DEVICES),
     state: gauge('buzzer_model_state', '1 for the state a model version is in.', [
       ...MODEL,
       'state',
@@ -39,6 +37,10 @@ export function createInferenceInstruments() {
       'Attempts that have ended: succeeded, canceled, or the code of their failure.',
       [...MODEL, 'outcome'],
     ),
+    items: counter('buzzer_batch_items_total', 'Items of batches that are done.', [
+      ...MODEL,
+      'outcome',
+    ]),
     restarts: counter(
       'buzzer_model_process_restarts_total',
       'Model processes that had to be replaced, by cause.',

@@ -1,5 +1,5 @@
 /* The webhook endpoints that a tenant has registered. */
-import type { MatchingEndpoint, PredictionEvent } from '../contract/receivers.ts';
+import type { MatchingEndpoint, RecordEvent } from '../contract/receivers.ts';
 import { TenantObject, type TenantObjects } from './tenant-object.ts';
 
 /** The most endpoints of one tenant: each costs a workflow for every prediction. */
@@ -9,7 +9,7 @@ export interface WebhookEndpoint {
   /** `whe_…` */
   readonly id: string;
   readonly url: string;
-  readonly events: readonly PredictionEvent[];
+  readonly events: readonly RecordEvent[];
   readonly description: string;
   readonly enabled: boolean;
   readonly created_at: string;

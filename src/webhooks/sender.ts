@@ -33,7 +33,7 @@ export type SendWebhook = (
 ) => Promise<Extract<DeliverResult, { outcome: 'sent' }>>;
 
 const traceOf = ({ subject }: DeliveryEvent): string | undefined =>
-  subject.type === 'prediction' ? subject.accepted.traceparent : undefined;
+  subject.type === 'ping' ? undefined : subject.accepted.traceparent;
 
 /** Throws only what is our own fault, or the signal's reason. */
 export function createSender(dependencies: SenderDependencies): SendWebhook {

@@ -52,6 +52,10 @@ export class InferenceMetrics implements RuntimeObserver {
     this.#instruments.attempts.inc({ ...labelsOf(model), outcome });
   }
 
+  itemsEnded(model: ModelRef, outcome: 'succeeded' | 'failed', count: number): void {
+    this.#instruments.items.inc({ ...labelsOf(model), outcome }, count);
+  }
+
   /** The text of /metrics. */
   async text(): Promise<string> {
     const { registry, state, replicas, slots, running, waiting, memory } = this.#instruments;

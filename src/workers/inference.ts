@@ -1,12 +1,17 @@
-/* The inference worker: one device, one Temporal Worker per model version, activities only. */
+/* The inference worker: one device; two Temporal Workers per model version, for predictions and for batches. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
-import { createInferenceActivities, type InferenceActivities } from '../activities/inference.ts';
+import { type ChunkActivities, createChunkActivities } from '../activities/batch-chunk.ts';
+import {
+  createInferenceActivities,
+  type InferenceActivities,
+  type InferenceDependencies,
+} from '../activities/inference.ts';
 import { InputBudget } from '../activities/input-budget.ts';
 import type { Config } from '../config.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import { inferenceQueue } from '../contract/task-queues.ts';
+import { batchQueue, inferenceQueue } from '../contract/task-queues.ts';
 import { missingIn, probeConfinement } from '../runtime/confinement.ts';
 import { removeDeadCgroups } from '../runtime/memory-limit.ts';
 import { slotsOf } from '../runtime/model-pool.ts';
@@ -55,16 +60,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
     logger,
     onDead: async (dead) => await store.delete(payloadKeys.worker(dead)), // the dead worker serves nothing now
   });
-  const activities = createInferenceActivities({
-    runtime,
-    store,
-    inFlight,
-    worker: identity,
-    engineInlineLimit: config.engineInlineLimit,
-    inputBudget: new InputBudget(MAX_INPUT_BYTES),
-    onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
-    onFirstPart: (model, ms) => metrics.firstPart(model, ms),
-  });
+  const activities = createActivities(context, { runtime, store, inFlight, metrics });
   const metricsServer = await startMetricsServer({
     ...config.inferenceMetrics,
     metrics: async () => await metrics.text(),
@@ -79,7 +75,7 @@ await runWorkerProcess('inference', hostname(), async (context) => {
   const models = new ServedModels(repository, {
     runtime,
     logger,
-    createWorker: async (version) => await createWorker(version, activities, context),
+    createWorkers: async (version) => await createWorkers(version, activities, context),
     onFatal: fail,
   });
   try {
@@ -93,6 +89,28 @@ await runWorkerProcess('inference', hostname(), async (context) => {
   await Promise.race([models.close(), elapsed(LAST_REPORTS_MS)]);
   for (const each of [metricsServer, stateFile, inFlight, client.connection]) await each.close();
 });
+
+function createActivities(
+  { config, identity }: WorkerContext,
+  { metrics, ...same }: Parts & { readonly metrics: InferenceMetrics },
+): Activities {
+  const { engineInlineLimit, maxUploadBytes, maxPixels } = config;
+  return {
+    predictions: createInferenceActivities({
+      ...same,
+      worker: identity,
+      engineInlineLimit,
+      inputBudget: new InputBudget(MAX_INPUT_BYTES),
+      onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
+      onFirstPart: (model, ms) => metrics.firstPart(model, ms),
+    }),
+    chunks: createChunkActivities({
+      ...same,
+      limits: { maxUploadBytes, maxPixels },
+      onItems: (model, outcome, count) => metrics.itemsEnded(model, outcome, count),
+    }),
+  };
+}
 
 async function openRepository({ config, logger }: WorkerContext): Promise<ModelRepository> {
   const repository = await ModelRepository.open(config.modelFolders);
@@ -145,24 +163,42 @@ async function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function createWorker(
+type Parts = Pick<InferenceDependencies, 'runtime' | 'store' | 'inFlight'>;
+
+interface Activities {
+  readonly predictions: InferenceActivities;
+  readonly chunks: ChunkActivities;
+}
+
+async function createWorkers(
   version: ModelVersion,
-  activities: InferenceActivities,
+  { predictions, chunks }: Activities,
   { config, connection, identity }: WorkerContext,
-): Promise<Worker> {
-  return await Worker.create({
+): Promise<readonly Worker[]> {
+  const same = {
     connection,
     identity,
-    activities,
     namespace: config.temporal.namespace,
+    // A version that changes is left in peace until what runs has ended; how long a worker that is
+    // stopped may take, we measure ourselves. (The default, 0, would cancel what runs.)
+    shutdownGraceTime: LONGEST_RUN,
+  } as const;
+  const ofPredictions = Worker.create({
+    ...same,
+    activities: predictions,
     taskQueue: inferenceQueue(version.ref),
     maxConcurrentActivityTaskExecutions: slotsOf(version),
     maxHeartbeatThrottleInterval:
       version.schema.streamedText === null ? HEARTBEAT_THROTTLE : STREAMING_HEARTBEAT_THROTTLE,
-    // A version that changes is left in peace until what runs has ended; how long a worker that is
-    // stopped may take, we measure ourselves. (The default, 0, would cancel what runs.)
-    shutdownGraceTime: LONGEST_RUN,
   });
+  const ofBatches = Worker.create({
+    ...same,
+    activities: chunks,
+    taskQueue: batchQueue(version.ref),
+    maxConcurrentActivityTaskExecutions: version.manifest.resources.replicas,
+    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+  });
+  return await Promise.all([ofPredictions, ofBatches]);
 }
 
 function modelEnvironment(config: Config): Record<string, string | undefined> {

@@ -1,16 +1,22 @@
 /*
- * The orchestration worker: runs the workflows, delivers webhooks and fetches inputs, each on a queue
- * and with slots of its own; sweeps what has expired. No models.
+ * The orchestration worker: runs the workflows, delivers webhooks, fetches inputs and handles the files of batches,
+ * each on a queue and with slots of its own; sweeps what has expired. No models.
  */
 import { access } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from '@temporalio/worker';
+import { createBatchFileActivities } from '../activities/batch-files.ts';
 import { createInputActivities } from '../activities/inputs.ts';
 import { createChangeInferActivities } from '../activities/change-infer.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
-import { DELIVERY_QUEUE, FETCH_QUEUE, ORCHESTRATION_QUEUE } from '../contract/task-queues.ts';
-import { createGuardedClient } from '../outbound/guarded-client.ts';
+import {
+  BATCH_QUEUE,
+  DELIVERY_QUEUE,
+  FETCH_QUEUE,
+  ORCHESTRATION_QUEUE,
+} from '../contract/task-queues.ts';
+import { createGuardedClient, type GuardedClient } from '../outbound/guarded-client.ts';
 import { sweepUntil } from '../retention/sweep.ts';
 import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
@@ -31,6 +37,7 @@ const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250
 const DELIVERIES_AT_ONCE = 4;
 const FETCHES_AT_ONCE = 16; // many inputs may lie in one bucket
 const FETCH_SLOTS = 128; // each streams to the store: a socket and a few chunks
+const BATCH_FILE_SLOTS = 4; // each copies files as fast as the store allows
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 const STICKY_TIMEOUT = '2s'; // how long a lost worker's workflows wait for it
 const AGENT = 'Buzzer';
@@ -62,34 +69,47 @@ async function createWorkers(
   store: PayloadStore,
   predictions: PredictionEngine,
 ): Promise<readonly Worker[]> {
-  const { config, logger } = context;
+  const { config } = context;
   const http = createGuardedClient(config.addressPolicy);
-  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
-  const secrets = new SigningSecrets(objects);
-  // Where there are several tenants, one of them takes half of the slots, and of the turns at an origin, at most.
-  const share = (slots: number) => (config.keysFile === null ? slots : Math.ceil(slots / 2));
-  const prediction = createWorker(context, {
+  const records = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
     activities: createChangeInferActivities(predictions),
     enableNonLocalActivities: false,
     ...WORKFLOWS,
     maxCachedWorkflows: config.cachedWorkflows ?? cachedWorkflows(machineLimits()),
   });
-  const delivery = createWorker(context, {
+  const batchFiles = createWorker(context, {
+    taskQueue: BATCH_QUEUE,
+    activities: createBatchFileActivities({ store }),
+    maxConcurrentActivityTaskExecutions: BATCH_FILE_SLOTS,
+  });
+  const delivery = createDeliveryWorker(context, store, http);
+  const fetching = createFetchWorker(context, store, http);
+  return await Promise.all([records, batchFiles, delivery, fetching]);
+}
+
+/** Where there are several tenants, one of them takes half of the slots, and of the turns at an origin, at most. */
+function shareOf(slots: number, { keysFile }: WorkerContext['config']): number {
+  return keysFile === null ? slots : Math.ceil(slots / 2);
+}
+
+async function createDeliveryWorker(
+  context: WorkerContext,
+  store: PayloadStore,
+  client: GuardedClient,
+): Promise<Worker> {
+  const { config, logger } = context;
+  const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
+  const secrets = new SigningSecrets(objects);
+  return await createWorker(context, {
     taskQueue: DELIVERY_QUEUE,
     activities: createWebhookActivities({
       endpoints: new WebhookEndpoints(objects),
-      send: createSender({
-        publicUrl: config.publicUrl,
-        client: http,
-        secrets,
-        agent: AGENT,
-        logger,
-      }),
+      send: createSender({ publicUrl: config.publicUrl, client, secrets, agent: AGENT, logger }),
       turns: new OutboundTurns({
-        perTenant: share(DELIVERY_SLOTS),
+        perTenant: shareOf(DELIVERY_SLOTS, config),
         perOrigin: DELIVERIES_AT_ONCE,
-        perTenantAndOrigin: share(DELIVERIES_AT_ONCE),
+        perTenantAndOrigin: shareOf(DELIVERIES_AT_ONCE, config),
       }),
       logger,
     }),
@@ -99,24 +119,31 @@ async function createWorkers(
     ...WORKFLOWS,
     maxCachedWorkflows: DELIVERY_SLOTS,
   });
-  const fetching = createWorker(context, {
+}
+
+async function createFetchWorker(
+  context: WorkerContext,
+  store: PayloadStore,
+  client: GuardedClient,
+): Promise<Worker> {
+  const { config, logger } = context;
+  return await createWorker(context, {
     taskQueue: FETCH_QUEUE,
     activities: createInputActivities({
       maxUploadBytes: config.maxUploadBytes,
       maxPixels: config.maxPixels,
-      client: http,
+      client,
       store: new LimitedPayloadStore(store, config.storage),
       agent: AGENT,
       turns: new OutboundTurns({
-        perTenant: share(FETCH_SLOTS),
+        perTenant: shareOf(FETCH_SLOTS, config),
         perOrigin: FETCHES_AT_ONCE,
-        perTenantAndOrigin: share(FETCHES_AT_ONCE),
+        perTenantAndOrigin: shareOf(FETCHES_AT_ONCE, config),
       }),
       logger,
     }),
     maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
   });
-  return await Promise.all([prediction, delivery, fetching]);
 }
 
 async function createWorker(

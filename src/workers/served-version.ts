@@ -1,4 +1,4 @@
-/* One model version on this worker: in the runtime, and polled on a Temporal Worker of its own. */
+/* One model version on this worker: in the runtime, and polled on Temporal Workers of its own. */
 import type { Worker } from '@temporalio/worker';
 import { formatModelRef } from '../contract/model.ts';
 import type { ProcessModelRuntime } from '../runtime/process-runtime.ts';
@@ -7,16 +7,16 @@ import type { Logger } from '../telemetry/logger.ts';
 
 export interface ServingDependencies {
   readonly runtime: ProcessModelRuntime;
-  /** A Temporal Worker on the queue of a version; not yet running. */
-  readonly createWorker: (version: ModelVersion) => Promise<Worker>;
+  /** The Temporal Workers on the queues of a version; not yet running. */
+  readonly createWorkers: (version: ModelVersion) => Promise<readonly Worker[]>;
   readonly logger: Logger;
   /** A Temporal Worker failed for good: this process can do no work any more. */
   readonly onFatal: (error: unknown) => void;
 }
 
 interface Polling {
-  readonly worker: Worker;
-  readonly ended: Promise<void>;
+  readonly workers: readonly Worker[];
+  readonly ended: Promise<unknown>;
 }
 
 /** Brings the version to the wanted state, one step after the other. */
@@ -97,16 +97,17 @@ export class ServedVersion {
   }
 
   async #startPolling(version: ModelVersion): Promise<void> {
-    const worker = await this.#dependencies.createWorker(version);
-    const ended = worker.run().catch((error: unknown) => this.#dependencies.onFatal(error));
-    this.#polling = { worker, ended };
+    const workers = await this.#dependencies.createWorkers(version);
+    const running = workers.map(async (worker) => await worker.run());
+    const ended = Promise.all(running).catch((error: unknown) => this.#dependencies.onFatal(error));
+    this.#polling = { workers, ended };
   }
 
   async #stopPolling(): Promise<void> {
     if (this.#polling === null) return;
-    const { worker, ended } = this.#polling;
+    const { workers, ended } = this.#polling;
     this.#polling = null;
-    if (worker.getState() === 'RUNNING') worker.shutdown();
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     await ended;
   }
 }

@@ -1,5 +1,7 @@
 /* Every activity call's queue, timeouts and retry policy, each number with its reason. */
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { ChunkActivities } from '../activities/batch-chunk.ts';
+import type { BatchFileActivities } from '../activities/batch-files.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { InputActivities } from '../activities/inputs.ts';
 import type { ChangeInferActivities } from '../activities/change-infer.ts';
@@ -7,7 +9,7 @@ import type { WebhookActivities } from '../activities/webhooks.ts';
 import { TERMINAL_FAILURES } from '../contract/failure.ts';
 import { FETCH_DEADLINE_MS, type InferOptions } from '../contract/messages.ts';
 import { formatModelRef, LOAD_TIMEOUT_MS, type ModelRef } from '../contract/model.ts';
-import { FETCH_QUEUE, inferenceQueue } from '../contract/task-queues.ts';
+import { BATCH_QUEUE, batchQueue, FETCH_QUEUE, inferenceQueue } from '../contract/task-queues.ts';
 
 /** What bounds the infer activity, durations in ms. */
 export interface InferLimits {
@@ -55,6 +57,43 @@ export const inferOn = (model: ModelRef, { timeouts, priority }: InferOptions) =
       nonRetryableErrorTypes: [...TERMINAL_FAILURES, 'TemporalTimeout:StartToClose'],
     },
   }).infer;
+
+/** What bounds a chunk of a batch, durations in ms. */
+export type ChunkLimits = Omit<InferLimits, 'runTimeoutMs'>;
+
+/** The inferChunk activity on the queue of one model version. */
+export const inferChunkOn = (model: ModelRef, limits: ChunkLimits) =>
+  proxyActivities<ChunkActivities>({
+    taskQueue: batchQueue(model),
+    summary: formatModelRef(model),
+    heartbeatTimeout: limits.heartbeatTimeoutMs, // nothing else bounds an attempt: predictions come before its items
+    scheduleToCloseTimeout: limits.remainingMs,
+    scheduleToStartTimeout: Math.min(limits.queueTtlMs ?? Infinity, limits.remainingMs),
+    priority: { priorityKey: limits.priority, fairnessKey: limits.tenant },
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED', // what was done of it counts
+    retry: {
+      initialInterval: '200ms',
+      maximumInterval: '10s',
+      nonRetryableErrorTypes: [...TERMINAL_FAILURES],
+    },
+  }).inferChunk;
+
+/** At least so long is tried to put a batch's results together, whatever its deadline says. */
+const LEAST_ASSEMBLY_MS = 600_000;
+
+/** What handles the files of a batch; `remainingMs` is what is left of the deadline. */
+export const batchFilesWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
+  proxyActivities<BatchFileActivities>({
+    taskQueue: BATCH_QUEUE,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    scheduleToCloseTimeout: Math.max(LEAST_ASSEMBLY_MS, remainingMs),
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: {
+      initialInterval: '200ms',
+      maximumInterval: '10s',
+      nonRetryableErrorTypes: [...TERMINAL_FAILURES],
+    },
+  });
 
 /** Gives the infer activity other options. Local: it runs where its workflow runs. */
 export const { changeInfer } = proxyLocalActivities<ChangeInferActivities>({

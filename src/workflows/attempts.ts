@@ -36,7 +36,7 @@ export function latestIn(error: unknown, before: LatestAttempt | null): LatestAt
  * Whether a worker took what timed out: the attempt that was open then, or one before it, which has
  * left its failure behind.
  */
-function hasStarted({ failure }: ActivityFailure, timeout: TimeoutFailure): boolean {
+export function hasStarted({ failure }: ActivityFailure, timeout: TimeoutFailure): boolean {
   const startedEventId = Number(failure?.activityFailureInfo?.startedEventId ?? 0);
   return startedEventId > 0 || failureBehind(timeout) !== undefined;
 }

@@ -6,6 +6,8 @@ import type { InferResult } from '../contract/messages.ts';
 import { type Accepted, type Ended, predictionError } from '../contract/prediction.ts';
 import { isDeadline, isTimeout, type LatestAttempt } from './attempts.ts';
 
+export const LATE = 'the deadline passed before there was a result';
+
 export const succeeded = ({ output, report, metrics, since }: InferResult): Ended => ({
   status: 'succeeded',
   output,
@@ -16,19 +18,28 @@ export const succeeded = ({ output, report, metrics, since }: InferResult): Ende
 
 export function failed(error: unknown, latest: LatestAttempt | null): Ended {
   if (isDeadline(error)) return deadlinePassed(latest);
+  const { code, message, reason } = failureIn(error);
+  return failure(code, message, latest, reason);
+}
+
+/** What the failure of an activity says. */
+export function failureIn(error: unknown): {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly reason: string | null;
+} {
+  if (isDeadline(error)) return { code: 'deadline_exceeded', message: LATE, reason: null };
   if (isTimeout(error, TimeoutType.START_TO_CLOSE)) {
-    return failure(
-      'run_timeout',
-      'the attempt was given up: its worker no longer answered',
-      latest,
-    );
+    const message = 'the attempt was given up: its worker no longer answered';
+    return { code: 'run_timeout', message, reason: null };
   }
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
-  if (!(cause instanceof ApplicationFailure)) return failure('internal', message, latest);
+  if (!(cause instanceof ApplicationFailure)) return { code: 'internal', message, reason: null };
   const [, detail] = (cause.details ?? []) as [unknown?, FailureDetail?];
   const code = cause.type ?? '';
-  return failure(isFailureCode(code) ? code : 'internal', message, latest, detail?.reason);
+  const reason = detail?.reason ?? null;
+  return { code: isFailureCode(code) ? code : 'internal', message, reason };
 }
 
 function failure(
@@ -47,11 +58,10 @@ export function canceled(latest: LatestAttempt | null): Ended {
 
 /** The deadline has passed. The prediction is `aborted` when no attempt ever ran, else `failed`. */
 export function deadlinePassed(latest: LatestAttempt | null): Ended {
-  const message = 'the deadline passed before there was a result';
-  if (latest !== null) return failure('deadline_exceeded', message, latest);
+  if (latest !== null) return failure('deadline_exceeded', LATE, latest);
   return {
     status: 'aborted',
-    error: predictionError('deadline_exceeded', message, 0),
+    error: predictionError('deadline_exceeded', LATE, 0),
     ...end(null),
   };
 }

@@ -1,2 +1,3 @@
+export { batchWorkflow } from './batch.ts';
 export { predictionWorkflow } from './prediction.ts';
 export { webhookDeliveryWorkflow } from './webhook-delivery.ts';

@@ -1,24 +1,24 @@
-/* Telling whoever asked that a prediction has ended: one workflow for each, which outlives this one. */
+/* Telling whoever asked that a prediction or a batch has ended: one workflow for each, which outlives this one. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { CancellationScope, log, startChild } from '@temporalio/workflow';
-import type { Accepted, Ended } from '../contract/prediction.ts';
 import {
   DELIVERY_WORKFLOW,
   deliveryId,
   type DeliveryRequest,
   deliveryStart,
-  predictionEvent,
+  endEvent,
+  type Finished,
   receiversOf,
 } from '../contract/webhook.ts';
 
-/** Starts the deliveries. A failure here is logged: it cannot fail a prediction that has ended. */
-export async function notify(accepted: Accepted, ended: Ended): Promise<void> {
-  const { receivers, tenant } = accepted;
+/** Starts the deliveries. A failure here is logged: it cannot fail what has ended. */
+export async function notify(finished: Finished): Promise<void> {
+  const { id: ofId, receivers, tenant } = finished.accepted;
   if (receivers === undefined) return;
-  const event = predictionEvent(accepted, ended);
+  const event = endEvent(finished);
   await CancellationScope.nonCancellable(async () => {
-    const starting = receiversOf(accepted, ended).map(async (receiver) => {
-      const id = deliveryId(accepted.id, receiver);
+    const starting = receiversOf(finished).map(async (receiver) => {
+      const id = deliveryId(ofId, receiver);
       const { schedule_ms } = receivers;
       await startDelivery({ id, tenant, event, receiver, schedule_ms, earlier: [] });
     });

@@ -1,25 +1,13 @@
 /* One durable request, from acceptance to its end. Its record's two halves lie in its memo. */
-import {
-  ApplicationFailure,
-  CancellationScope,
-  CancelledFailure,
-  setHandler,
-  upsertMemo,
-  upsertSearchAttributes,
-} from '@temporalio/workflow';
-import {
-  MEMO_ATTEMPTS,
-  MEMO_ENDED,
-  predictionQuery,
-  type PredictionRequest,
-} from '../contract/messages.ts';
+import { CancellationScope, setHandler, upsertMemo } from '@temporalio/workflow';
+import { MEMO_ATTEMPTS, predictionQuery, type PredictionRequest } from '../contract/messages.ts';
 import { formatModelRef, modelRefOf } from '../contract/model.ts';
 import type { Ended } from '../contract/prediction.ts';
-import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 import { canceled, failed } from './endings.ts';
 import { type FetchedInputs, fetchInputs } from './fetch-inputs.ts';
 import { infer } from './inferring.ts';
 import { notify } from './notify.ts';
+import { outcomeOf, publish } from './publish.ts';
 import { ChangeableTerms } from './changeable-terms.ts';
 
 export async function predictionWorkflow(request: PredictionRequest): Promise<Ended> {
@@ -39,7 +27,7 @@ export async function predictionWorkflow(request: PredictionRequest): Promise<En
   ended = await run(request, terms); // succeeded, failed, canceled or aborted; never throws
   publish(ended); // readable with every worker down
   await terms.end();
-  await notify(terms.accepted, ended);
+  await notify({ type: 'prediction', accepted: terms.accepted, ended });
   return outcomeOf(ended); // a failed prediction is a Failed workflow, a canceled one Canceled
 }
 
@@ -57,28 +45,4 @@ async function run(request: PredictionRequest, terms: ChangeableTerms): Promise<
     upsertMemo({ [MEMO_ATTEMPTS]: attempts }),
   );
   return Object.keys(fetched).length === 0 ? ended : { ...ended, fetched };
-}
-
-function publish(ended: Ended): void {
-  upsertMemo({ [MEMO_ENDED]: ended });
-  if (ended.status === 'aborted') {
-    upsertSearchAttributes({ [SEARCH_ATTRIBUTES.outcome.name]: ['aborted'] });
-  }
-}
-
-function outcomeOf(ended: Ended): Ended {
-  switch (ended.status) {
-    case 'succeeded':
-      return ended;
-    case 'canceled':
-      throw new CancelledFailure('canceled');
-    case 'failed':
-    case 'aborted':
-      throw ApplicationFailure.create({
-        type: ended.error.code,
-        message: ended.error.message,
-        nonRetryable: true,
-        details: [ended],
-      });
-  }
 }

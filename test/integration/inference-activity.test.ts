@@ -7,6 +7,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { Runtime } from '@temporalio/worker';
 import { createInferenceActivities } from '../../src/activities/inference.ts';
 import { InputBudget } from '../../src/activities/input-budget.ts';
+import type { ModelVersion } from '../../src/models/repository.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
 import type { Claim } from '../../src/contract/payload.ts';
 import type { Inference, ModelRuntime } from '../../src/runtime/runtime.ts';
@@ -46,7 +47,8 @@ const inference: Inference = {
 };
 const runtime: ModelRuntime = {
   infer: async () => inference,
-  factsOf: () => ({ identity: 'm', isStreaming: false }),
+  inferMany: async () => [],
+  factsOf: () => ({ version: {} as ModelVersion, identity: 'm', isStreaming: false }),
   states: () => [],
   onStateChange: () => {},
 };

@@ -201,7 +201,7 @@ test('what nobody starts within its queue_ttl is aborted, and found by its outco
   const { ended, status } = await endOf(id);
   const listed = await until('the list to show it', async () => {
     const page = await predictions.list({ status: 'aborted' }, { pageSize: 10, token: null });
-    return page.predictions.some((execution) => execution.id === id) ? true : undefined;
+    return page.rows.some((execution) => execution.id === id) ? true : undefined;
   });
 
   expect(status).toBe('FAILED');

@@ -1,11 +1,13 @@
 /* How an accepted prediction is answered, in every dialect. */
 import type { Response } from 'express';
+import type { AcceptedRequest } from '../../contract/accepted-request.ts';
 import { Refusal } from '../../contract/refusal.ts';
 import { isFinal, type Prediction } from '../../contract/prediction.ts';
 import { predictionUrl } from '../../contract/prediction-record.ts';
 import type { PredictionReader } from '../../records/prediction-reader.ts';
 import type { WhyQueued } from '../../records/why-queued.ts';
 import type { AcceptedOrder } from '../../submission/acceptance.ts';
+import type { Started } from '../../submission/entry.ts';
 import type { QuotaKeeper } from '../../submission/quotas.ts';
 import type { PredictionEngine } from '../../temporal/prediction-engine.ts';
 import { roomFor } from './answers.ts';
@@ -35,16 +37,25 @@ export async function submit(
   try {
     const order = await accept();
     const { id, tenant } = order.accepted;
-    logAbout(response, id);
-    releaseBody(response);
-    if (order.isReplayed) response.setHeader('Idempotency-Replayed', 'true');
-    response.set('Location', predictionUrl(publicUrl, id));
+    announce(response, order, predictionUrl(publicUrl, id));
     tell(tenant);
     return order;
   } catch (error) {
     if (error instanceof Refusal && error.code === 'rate_limited') tell(tenantOf(response));
     throw error;
   }
+}
+
+/** What the headers of an answer say of what was accepted. Its body is needed no more. */
+export function announce(
+  response: Response,
+  { accepted, isReplayed }: Started<AcceptedRequest>,
+  url: string,
+): void {
+  logAbout(response, accepted.id);
+  releaseBody(response);
+  if (isReplayed) response.setHeader('Idempotency-Replayed', 'true');
+  response.set('Location', url);
 }
 
 /** 202 with the record, or 200 with the final one when the client waits and it ends in time. */

@@ -1,6 +1,6 @@
 /* What a request must be, whatever it asks. */
 import type { Request } from 'express';
-import { ENDPOINT_ID, isPredictionId } from '../../contract/ids.ts';
+import { ENDPOINT_ID, isBatchId, isPredictionId } from '../../contract/ids.ts';
 import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
 import { Problem } from './problems.ts';
 
@@ -35,6 +35,12 @@ export function parsePredictionId(text: string): string {
     'malformed_request',
     `${text} is not a prediction id (pred_ and 26 characters)`,
   );
+}
+
+/** Throws a problem when it is none. */
+export function parseBatchId(text: string): string {
+  if (isBatchId(text)) return text;
+  throw new Problem('malformed_request', `${text} is not a batch id (batch_ and 26 characters)`);
 }
 
 /** Throws a problem when it is none. */

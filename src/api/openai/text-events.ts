@@ -12,7 +12,7 @@ import { type EndDependencies, notEnded, SILENCE_MS } from './ends.ts';
 import { generatedIn } from './generated.ts';
 
 export interface FollowDependencies extends EndDependencies {
-  readonly follower: Follower;
+  readonly follower: Follower<Observation>;
 }
 
 export type TextEvent =

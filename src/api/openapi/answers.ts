@@ -1,9 +1,10 @@
 /* The shapes of what the API answers, for its OpenAPI document. (What it takes: ../schemas.ts.) */
 import { z } from 'zod';
+import type { Batch } from '../../contract/batch.ts';
 import { FAILURES, type FailureCode } from '../../contract/failure.ts';
 import { type HistoryEntry, HISTORY_EVENTS } from '../../contract/history.ts';
 import { type Prediction, QUEUE_REASONS } from '../../contract/prediction.ts';
-import { PREDICTION_EVENTS } from '../../contract/receivers.ts';
+import { EVENTS } from '../../contract/receivers.ts';
 import { DELIVERY_ERRORS, DELIVERY_REASONS, type DeliveryState } from '../../contract/webhook.ts';
 import { prioritySchema } from '../../submission/request-schema.ts';
 
@@ -42,34 +43,54 @@ const predictionError = z.strictObject({
     .describe('What is wrong with the input, in one word for programs; null: it has none.'),
 });
 
+const status = z.enum([
+  'queued',
+  'processing',
+  'canceling',
+  'succeeded',
+  'failed',
+  'canceled',
+  'aborted',
+]);
+const queue = z
+  .strictObject({ depth: whole.nullable(), reason: z.enum(QUEUE_REASONS).nullable() })
+  .nullable();
+const completed_at = time.nullable().describe('Not null: the record is final.');
+
+/** What predictions and batches have in common. */
+const requestMembers = {
+  id: z.string(),
+  model: z.string(),
+  version: z.int().min(1),
+  options: jsonObject,
+  metadata: z.record(z.string(), z.string()),
+  tags: z.array(z.string()),
+  priority: prioritySchema,
+  webhook: z.strictObject({ url: z.string(), events: z.array(z.enum(EVENTS)) }).nullable(),
+  retry_of: z.string().nullable(),
+  start_after: time.nullable(),
+  queue_ttl: z.string(),
+  run_timeout: z.string(),
+  deadline: z.string(),
+  created_at: time,
+  deadline_at: time,
+  urls: z.strictObject({
+    get: z.string(),
+    output: z.string(),
+    cancel: z.string(),
+    events: z.string(),
+    history: z.string(),
+    retry: z.string(),
+    webhook: z.string(),
+  }),
+};
+
 export const predictionAnswer = z
   .strictObject({
-    id: z.string(),
+    ...requestMembers,
     object: z.literal('prediction'),
-    model: z.string(),
-    version: z.int().min(1),
-    status: z.enum([
-      'queued',
-      'processing',
-      'canceling',
-      'succeeded',
-      'failed',
-      'canceled',
-      'aborted',
-    ]),
+    status,
     input: jsonObject.describe('Small values as sent; media and larger values as references.'),
-    options: jsonObject,
-    metadata: z.record(z.string(), z.string()),
-    tags: z.array(z.string()),
-    priority: prioritySchema,
-    webhook: z
-      .strictObject({ url: z.string(), events: z.array(z.enum(PREDICTION_EVENTS)) })
-      .nullable(),
-    retry_of: z.string().nullable(),
-    start_after: time.nullable(),
-    queue_ttl: z.string(),
-    run_timeout: z.string(),
-    deadline: z.string(),
     output: json.describe('Null unless succeeded, and when output_url leads to it.'),
     output_url: z.string().nullable(),
     partial_output: z
@@ -87,12 +108,7 @@ export const predictionAnswer = z
     progress: z
       .strictObject({ fraction: z.number().min(0).max(1), message: z.string() })
       .nullable(),
-    queue: z
-      .strictObject({
-        depth: whole.nullable(),
-        reason: z.enum(QUEUE_REASONS).nullable(),
-      })
-      .nullable(),
+    queue,
     metrics: z
       .strictObject({
         queue_ms: z.number().describe('From acceptance to the start of the attempt.'),
@@ -113,22 +129,40 @@ export const predictionAnswer = z
           .describe('Null: the model counts none.'),
       })
       .nullable(),
-    created_at: time,
-    deadline_at: time,
     started_at: time.nullable(),
-    completed_at: time.nullable().describe('Not null: the record is final.'),
+    completed_at,
     expires_at: time.nullable(),
-    urls: z.strictObject({
-      get: z.string(),
-      output: z.string(),
-      cancel: z.string(),
-      events: z.string(),
-      history: z.string(),
-      retry: z.string(),
-      webhook: z.string(),
-    }),
   })
   .meta({ id: 'Prediction' }) satisfies z.ZodType<Members<Prediction>>;
+
+export const batchAnswer = z
+  .strictObject({
+    ...requestMembers,
+    object: z.literal('batch'),
+    status,
+    request_counts: z.strictObject({
+      total: whole,
+      succeeded: whole,
+      failed: whole,
+      canceled: whole.describe('Not done when the batch ended.'),
+    }),
+    progress: z
+      .strictObject({
+        fraction: z.number().min(0).max(1),
+        message: z.string(),
+        items_per_s: z.number().nullable(),
+        eta_s: whole.nullable(),
+      })
+      .nullable(),
+    queue,
+    output_url: z.string().nullable(),
+    output_bytes: whole.nullable(),
+    error: predictionError.omit({ attempt: true }).nullable(),
+    started_at: time.nullable(),
+    completed_at,
+    expires_at: time.nullable(),
+  })
+  .meta({ id: 'Batch' }) satisfies z.ZodType<Batch>;
 
 /** RFC 9457. */
 export const problemAnswer = z
@@ -143,6 +177,7 @@ export const problemAnswer = z
       .optional()
       .describe('Each thing wrong, with a JSON pointer into the body.'),
     prediction_id: z.string().optional(),
+    batch_id: z.string().optional(),
     request_id: z.string(),
   })
   .meta({ id: 'Problem' });
@@ -165,8 +200,9 @@ export const deliveryAnswer = z
   .strictObject({
     id: z.string(),
     object: z.literal('webhook_delivery'),
-    event: z.strictObject({ id: z.string(), type: z.enum([...PREDICTION_EVENTS, 'ping']) }),
+    event: z.strictObject({ id: z.string(), type: z.enum([...EVENTS, 'ping']) }),
     prediction: z.string().nullable(),
+    batch: z.string().nullable(),
     endpoint: z.string().nullable(),
     status: z.enum(['pending', 'delivered', 'failed', 'gone']),
     reason: z.enum(DELIVERY_REASONS).nullable(),
@@ -197,7 +233,7 @@ export const endpointAnswer = z
     object: z.literal('webhook_endpoint'),
     id: z.string(),
     url: z.string(),
-    events: z.array(z.enum(PREDICTION_EVENTS)),
+    events: z.array(z.enum(EVENTS)),
     description: z.string(),
     enabled: z.boolean(),
     created_at: time,
@@ -287,7 +323,7 @@ export const v2Answers = {
 
 /** What a receiver is sent: https://www.standardwebhooks.com */
 export const webhookMessage = z.strictObject({
-  type: z.enum(PREDICTION_EVENTS),
+  type: z.enum(EVENTS),
   timestamp: time,
   data: z
     .looseObject({ id: z.string(), status: z.string() })

@@ -38,7 +38,7 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
       webhooks: {
         prediction: {
           post: {
-            summary: 'A prediction has ended (Standard Webhooks)',
+            summary: 'A prediction or a batch has ended (Standard Webhooks)',
             requestBody: { content: { 'application/json': { schema: webhookMessage } } },
             responses: { '200': { description: 'Any 2xx: it is delivered' } },
           },
@@ -51,7 +51,15 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
 }
 
 /** In the order in which a reader meets them. */
-const TAGS = ['Predictions', 'Webhooks', 'Service', 'OpenAI', 'Open Inference Protocol', 'Models'];
+const TAGS = [
+  'Predictions',
+  'Batches',
+  'Webhooks',
+  'Service',
+  'OpenAI',
+  'Open Inference Protocol',
+  'Models',
+];
 
 const KEY = { type: 'http', scheme: 'bearer', description: 'An API key: `bz_…`' } as const;
 

@@ -1,5 +1,6 @@
 /* What each operation takes and answers. */
 import type { Documented, DocumentedId } from './parts.ts';
+import { batches } from './batches.ts';
 import { openai } from './openai.ts';
 import { predictions } from './predictions.ts';
 import { protocol } from './protocol.ts';
@@ -9,6 +10,7 @@ import { webhooks } from './webhooks.ts';
 /** With the tag under which it is shown. */
 export const DOCUMENTED: Readonly<Record<DocumentedId, Documented>> = {
   ...tagged(predictions, 'Predictions'),
+  ...tagged(batches, 'Batches'),
   ...tagged(webhooks, 'Webhooks'),
   ...tagged(service, 'Service'),
   ...tagged(openai, 'OpenAI'),

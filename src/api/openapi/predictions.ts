@@ -31,7 +31,7 @@ const prefer = z.string().optional().meta({
   description: '`wait` or `wait=<seconds>`: answer when it has ended, or after so long (60 s).',
   example: 'wait=30',
 });
-const submission = z.object({
+export const submission = z.object({
   'Idempotency-Key': idempotency,
   Prefer: prefer,
   'Cancel-After': z.string().optional().meta({ description: 'A deadline, such as `1h30m`.' }),
@@ -53,14 +53,14 @@ const submissionAnswers = answers(
   },
   [...GUARDED, 404, 410, 413, 415, 422, 429],
 );
-const polled = z.object({ 'Retry-After': z.string().optional() });
+export const polled = z.object({ 'Retry-After': z.string().optional() });
 /** Any JSON, or media of any type. */
 const bytes = {
   'application/json': { schema: {} },
   '*/*': { schema: { type: 'string', format: 'binary' } as const },
 };
 
-const UNCHANGED = { description: '`If-None-Match` names what is here' };
+export const UNCHANGED = { description: '`If-None-Match` names what is here' };
 
 export const predictions = {
   createPrediction: {

@@ -1,6 +1,6 @@
 /* /v1/webhook_endpoints/{id}/…: what an endpoint was told, telling it again, and a test. */
 import { Router } from 'express';
-import { isPredictionId } from '../../contract/ids.ts';
+import { isBatchId, isPredictionId } from '../../contract/ids.ts';
 import { type DeliveryRequest, newDelivery } from '../../contract/webhook.ts';
 import type { DeliveryEngine } from '../../temporal/delivery-engine.ts';
 import { WorkflowMissingError } from '../../temporal/timely-calls.ts';
@@ -9,6 +9,7 @@ import { tenantOf } from '../http/access.ts';
 import type { Bodies } from '../http/bodies.ts';
 import type { Cursors } from '../http/cursor.ts';
 import { type Deliveries, deliveryResource } from '../../records/deliveries.ts';
+import { findFinished, type Readers } from '../../records/finished.ts';
 import { listOf } from './lists.ts';
 import type { RedeliveryRates } from '../http/rate.ts';
 import { Refusal } from '../../contract/refusal.ts';
@@ -26,7 +27,7 @@ const TEST_WAIT_S = 20;
 const MAX_REDELIVERIES = 200;
 const PAGE_SIZE = 100;
 
-export interface EndpointDeliveriesDependencies {
+export interface EndpointDeliveriesDependencies extends Readers {
   readonly endpoints: WebhookEndpoints;
   readonly deliveryEngine: DeliveryEngine;
   readonly deliveries: Deliveries;
@@ -112,7 +113,7 @@ function pingOf({ id, url }: WebhookEndpoint, tenant: string): DeliveryRequest {
 /** Redelivers what has failed or found the endpoint gone, and was not delivered since. */
 async function redeliverFailed(
   query: { readonly tenant: string; readonly endpoint: string; readonly failedSince: Date },
-  { deliveryEngine, deliveries }: EndpointDeliveriesDependencies,
+  { deliveryEngine, deliveries, ...readers }: EndpointDeliveriesDependencies,
 ) {
   const redelivered = new Set<string>();
   let token: Uint8Array | null = null;
@@ -128,10 +129,11 @@ async function redeliverFailed(
   return { object: 'redelivery', redelivered: redelivered.size, has_more: hasMore };
 
   async function redeliverOne(id: string): Promise<boolean> {
-    const [predictionId = ''] = id.split('.');
-    if (!isPredictionId(predictionId)) return false; // a ping
-    const [delivery] =
-      (await deliveries.of(predictionId, query.tenant, query.endpoint).catch(noLongerKept)) ?? [];
+    const [ofId = ''] = id.split('.');
+    if (!isPredictionId(ofId) && !isBatchId(ofId)) return false; // a ping
+    const finished = await findFinished(ofId, query.tenant, readers).catch(noLongerKept);
+    if (finished === null) return false;
+    const [delivery] = await deliveries.of(finished, query.endpoint);
     if (delivery === undefined || !delivery.isStarted) return false;
     const { status } = delivery.state; // of its latest run, which the list may not know yet
     if (status !== 'failed' && status !== 'gone') return false;

@@ -10,7 +10,8 @@ import type { ModelRepository } from '../../models/repository.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { roomFor } from '../http/answers.ts';
 import { EventStream } from '../http/event-stream.ts';
-import { onRevoked, tenantOf } from '../http/access.ts';
+import { follow } from '../http/follow.ts';
+import { tenantOf } from '../http/access.ts';
 import type { Observation, PredictionReader } from '../../records/prediction-reader.ts';
 import { TextPieces, type TextPiece, type TextPosition } from '../../records/text-pieces.ts';
 import { parsePredictionId } from '../http/requests.ts';
@@ -24,7 +25,7 @@ export interface EventsDependencies {
   readonly reader: PredictionReader;
   readonly repository: ModelRepository;
   readonly store: PayloadStore;
-  readonly follower: Follower;
+  readonly follower: Follower<Observation>;
   readonly waitLimit: WaitLimit;
   /** Aborted when the process is to end: then the connections are closed, for clients to reconnect. */
   readonly stop: AbortSignal;
@@ -56,7 +57,8 @@ export function eventsRouter(dependencies: EventsDependencies): Router {
       stream.end();
       return;
     }
-    follow(seen.record, response, { ...dependencies, stream, show, pieces });
+    const send = sendNews(seen.record, { stream, show, pieces });
+    follow(response, { ...dependencies, of: { id, tenant }, stream, send });
   });
   return router;
 }
@@ -83,31 +85,17 @@ function piecesOf(
   return new TextPieces(position, { store, streamedText, room: roomFor(response) });
 }
 
-interface Follow extends Pick<EventsDependencies, 'follower' | 'stop'> {
+interface Watching {
   readonly stream: EventStream;
   /** A record as this client wants to see it. */
   readonly show: (record: Prediction) => Promise<Prediction>;
   readonly pieces: TextPieces | null;
 }
 
-function follow(
-  first: Prediction,
-  response: Response,
-  { follower, stop, stream, show, pieces }: Follow,
-): void {
-  const { id } = first;
+/** What sends the news of each look behind the first. */
+function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
   let latest = first;
-  let stopListening = () => {};
-  let stopWatching = () => {};
-  let sending = Promise.resolve(); // one event after the other
-  const close = () => {
-    stop.removeEventListener('abort', close);
-    response.off('close', close);
-    stopListening();
-    stopWatching();
-    stream.end();
-  };
-  const send = async (seen: Observation) => {
+  return async (seen: Observation): Promise<boolean> => {
     const { record } = seen;
     const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
     const hasProgressed = !isSame(record.progress, latest.progress);
@@ -116,25 +104,10 @@ function follow(
     const isReading = stream.isRead;
     if (isReading || isFinal(record)) await sendPiece(stream, pieces, seen);
     if (!isNews && hasProgressed && isReading) stream.send(record.progress, { event: 'progress' });
-    if (!isNews) return;
     // When the output cannot be read, the record goes out without it; a GET of it says why.
-    stream.send(await show(record).catch(() => record), RECORD);
-    if (isFinal(record)) close();
+    if (isNews) stream.send(await show(record).catch(() => record), RECORD);
+    return isFinal(record);
   };
-  stop.addEventListener('abort', close, { once: true });
-  response.once('close', close);
-  stopWatching = onRevoked(response, close);
-  if (response.destroyed) close(); // it hung up before we listened
-  if (response.writableEnded) return;
-  stopListening = follower.listen(
-    { id, tenant: tenantOf(response) },
-    {
-      onRecord(seen) {
-        sending = sending.then(async () => await send(seen));
-      },
-      onError: close,
-    },
-  );
 }
 
 /** A change of these members is sent as the whole record. */

@@ -124,7 +124,7 @@ export function requireNoRequestQuery({ query }: Pick<Request, 'query'>): void {
 }
 
 /** Refuses a `Content-Encoding`: media is stored as it is sent. */
-function requirePlain(request: Request): void {
+export function requirePlain(request: Request): void {
   const encoding = request.get('Content-Encoding') ?? 'identity';
   if (encoding === 'identity') return;
   const detail = `Content-Encoding: ${encoding} is not unpacked here: send the bytes as they are`;

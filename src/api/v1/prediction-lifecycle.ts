@@ -1,6 +1,6 @@
 /* What can be done with a prediction that has ended: asking for it again, and forgetting it. */
 import { Router } from 'express';
-import { forgetPrediction } from '../../retention/forget.ts';
+import { forget } from '../../retention/forget.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import type { Engine } from '../../temporal/engine.ts';
 import { tenantOf } from '../http/access.ts';
@@ -40,7 +40,7 @@ export function predictionLifecycleRouter(
       await reader.findRemains(id, tenantOf(response)),
       'delete',
     );
-    await forgetPrediction({ accepted, ended }, 'deleted', { store, engine });
+    await forget({ type: 'prediction', accepted, ended }, 'deleted', { store, engine });
     response.status(204).end();
   });
   return router;

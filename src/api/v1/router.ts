@@ -1,5 +1,10 @@
 /* /v1: Buzzer's own API, one router for each kind of thing. */
 import { Router } from 'express';
+import { batchEventsRouter } from './batch-events.ts';
+import { batchLifecycleRouter } from './batch-lifecycle.ts';
+import { batchListRouter } from './batch-list.ts';
+import { batchSubmissionsRouter } from './batch-submissions.ts';
+import { batchesRouter } from './batches.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
 import { eventsRouter } from './events.ts';
 import { modelsRouter } from './models.ts';
@@ -14,6 +19,11 @@ import { webhookEndpointsRouter } from './webhook-endpoints.ts';
 import { webhookSecretRouter } from './webhook-secret.ts';
 
 type V1Dependencies = Parameters<typeof endpointDeliveriesRouter>[0] &
+  Parameters<typeof batchEventsRouter>[0] &
+  Parameters<typeof batchLifecycleRouter>[0] &
+  Parameters<typeof batchListRouter>[0] &
+  Parameters<typeof batchSubmissionsRouter>[0] &
+  Parameters<typeof batchesRouter>[0] &
   Parameters<typeof eventsRouter>[0] &
   Parameters<typeof modelsRouter>[0] &
   Parameters<typeof predictionChangesRouter>[0] &
@@ -44,6 +54,11 @@ const ROUTERS: readonly ((dependencies: V1Dependencies) => Router)[] = [
   predictionLifecycleRouter,
   predictionChangesRouter,
   predictionListRouter,
+  batchesRouter,
+  batchSubmissionsRouter,
+  batchLifecycleRouter,
+  batchListRouter,
+  batchEventsRouter,
   webhookDeliveriesRouter,
   webhookEndpointsRouter,
   endpointDeliveriesRouter,
@@ -56,6 +71,7 @@ export const indexOf = (publicUrl: string) => ({
   name: 'buzzer',
   urls: {
     predictions: `${publicUrl}/v1/predictions`,
+    batches: `${publicUrl}/v1/batches`,
     models: `${publicUrl}/v1/models`,
     webhook_endpoints: `${publicUrl}/v1/webhook_endpoints`,
     webhook_secret: `${publicUrl}/v1/webhook_secret`,

@@ -97,9 +97,8 @@ export const eventsQuerySchema = z.strictObject({ include: includeSchema });
 const STATUSES = ['active', 'succeeded', 'failed', 'canceled', 'aborted'] as const;
 const ACTIVE_STATUSES = ['queued', 'processing', 'canceling'];
 
-/** `GET /v1/predictions` */
-export const listQuerySchema = pageQuerySchema.extend({
-  include: includeSchema,
+/** `GET /v1/batches` */
+export const batchListQuerySchema = pageQuerySchema.extend({
   status: z
     .enum(STATUSES, {
       error: ({ input }) =>
@@ -113,6 +112,15 @@ export const listQuerySchema = pageQuerySchema.extend({
   tag: tagSchema.optional().describe('Only what has this tag.'),
   created_after: timeSchema.optional().describe('RFC 3339.'),
   created_before: timeSchema.optional().describe('RFC 3339.'),
+});
+
+/** `GET /v1/predictions` */
+export const listQuerySchema = batchListQuerySchema.extend({ include: includeSchema });
+
+/** `POST /v1/batches` with JSON Lines: the model, and the rest as JSON. */
+export const batchQuerySchema = z.strictObject({
+  model: z.string().max(MAX_MODEL_CHARS).optional(),
+  request: z.string().optional(),
 });
 
 /** `?wait=` of a prediction that is read or submitted, in seconds. */

@@ -1,4 +1,4 @@
-import { Follower } from '../../../src/records/follower.ts';
+import { predictionFollower } from '../../../src/records/followers.ts';
 import type { Observation } from '../../../src/records/prediction-reader.ts';
 import type { Accepted, Ended, Prediction } from '../../../src/contract/prediction.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
@@ -13,7 +13,7 @@ const record = (status: string, completed_at: string | null = null) =>
 function fake() {
   let end: () => void = () => {};
   const state = { reads: 0, waits: 0, stopped: 0, answer: () => record('processing') };
-  const watches = new Follower({
+  const watches = predictionFollower({
     logger,
     reader: {
       observe: async () => {

@@ -2,13 +2,13 @@ import { fingerprint, idempotentId } from '../../../src/submission/idempotency.t
 import { isPredictionId } from '../../../src/contract/ids.ts';
 
 test('the id is made of tenant and key, and is a prediction id like any other', () => {
-  const id = idempotentId('default', 'order-4711');
+  const id = idempotentId('pred', 'default', 'order-4711');
 
   expect(isPredictionId(id)).toBe(true);
-  expect(idempotentId('default', 'order-4711')).toBe(id);
-  expect(idempotentId('default', 'order-4712')).not.toBe(id);
-  expect(idempotentId('other', 'order-4711')).not.toBe(id);
-  expect(idempotentId('a","b', 'c')).not.toBe(idempotentId('a', 'b","c')); // no joining by hand
+  expect(idempotentId('pred', 'default', 'order-4711')).toBe(id);
+  expect(idempotentId('pred', 'default', 'order-4712')).not.toBe(id);
+  expect(idempotentId('pred', 'other', 'order-4711')).not.toBe(id);
+  expect(idempotentId('pred', 'a","b', 'c')).not.toBe(idempotentId('pred', 'a', 'b","c')); // no joining by hand
 });
 
 test('the order of members does not count, that of elements does; values and media do', () => {

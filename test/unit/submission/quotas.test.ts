@@ -1,7 +1,7 @@
 /* What is let in, counted with Temporal's counts and our own. */
 import { rateLimitHeaders } from '../../../src/api/http/rate-limit-headers.ts';
 import { QuotaKeeper } from '../../../src/submission/quotas.ts';
-import type { CountQuery } from '../../../src/temporal/prediction-queries.ts';
+import type { CountQuery } from '../../../src/temporal/record-queries.ts';
 
 /** An engine whose counts a test sets; it answers when it is let. */
 function keeper(limits: { inFlight?: number; backlog?: number; perMinute?: number | null } = {}) {
@@ -16,7 +16,10 @@ function keeper(limits: { inFlight?: number; backlog?: number; perMinute?: numbe
     },
     hasEnded: async (id: string) => await Promise.resolve(ended.has(id)),
   };
-  const quotas = new QuotaKeeper({ inFlight: 3, backlog: 100, perMinute: null, ...limits }, engine);
+  const quotas = new QuotaKeeper(
+    { inFlight: 3, batches: 2, backlog: 100, perMinute: null, ...limits },
+    engine,
+  );
   const hold = () => {
     let open = () => {};
     gate = new Promise((resolve) => {
@@ -28,6 +31,7 @@ function keeper(limits: { inFlight?: number; backlog?: number; perMinute?: numbe
 }
 
 const prediction = (id: number, tenant = 'acme') => ({
+  kind: 'prediction' as const,
   id: `pred_${id}`,
   tenant,
   model: 'ocr',

@@ -1,5 +1,5 @@
 import type { Accepted, Ended } from '../../../src/contract/prediction.ts';
-import { predictionEvent } from '../../../src/contract/webhook.ts';
+import { endEvent } from '../../../src/contract/webhook.ts';
 import { messageBody } from '../../../src/webhooks/message.ts';
 
 const settings = { publicUrl: 'https://buzzer.example' };
@@ -41,7 +41,10 @@ const ended: Ended = {
   },
 };
 const told = (text: string, end: Ended = ended) => {
-  const body = messageBody(predictionEvent(accepted(text), end), settings);
+  const body = messageBody(
+    endEvent({ type: 'prediction', accepted: accepted(text), ended: end }),
+    settings,
+  );
   return {
     bytes: body.length,
     text: body.toString(),

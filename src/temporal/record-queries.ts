@@ -1,18 +1,24 @@
 /*
- * Queries for predictions in the language of Temporal's visibility store. Values reach a query as
+ * Queries for predictions and batches in the language of Temporal's visibility store. Values reach a query as
  * quoted literals, so none of them may contain a quote: names, times and tags were checked before.
  */
+import { BATCH_WORKFLOW } from '../contract/batch-messages.ts';
 import { PREDICTION_WORKFLOW } from '../contract/messages.ts';
 import type { ModelRef } from '../contract/model.ts';
 import { SEARCH_ATTRIBUTES } from '../contract/search-attributes.ts';
 
-/** Whose predictions are counted: a tenant's, a model version's, or both. */
-export interface PredictionFilter {
+const WORKFLOWS = { prediction: PREDICTION_WORKFLOW, batch: BATCH_WORKFLOW } as const;
+
+export type RecordKind = keyof typeof WORKFLOWS;
+
+/** What is counted: a tenant's, a model version's, or both. */
+export interface RecordFilter {
+  readonly kinds: readonly RecordKind[];
   readonly tenant?: string;
   readonly model?: ModelRef;
 }
 
-export type CountQuery = PredictionFilter & {
+export type CountQuery = RecordFilter & {
   /** Only those that have not ended. */
   readonly isRunning: boolean;
   /** Only those that started before this, and not before that. */
@@ -39,10 +45,11 @@ const { tenant, model, version, tags, outcome } = SEARCH_ATTRIBUTES;
 
 export function countQuery(query: CountQuery): string {
   return clauses([
+    ofKinds(query.kinds),
     equal(tenant.name, query.tenant),
     equal(model.name, query.model?.name),
     equal(version.name, query.model?.version),
-    // Predictions that are to start later do not count.
+    // What is to start later does not count.
     query.model && `ExecutionTime <= ${time(Date.now())}`,
     query.isRunning && "ExecutionStatus = 'Running'",
     `StartTime < ${time(query.beforeMs)}`,
@@ -50,9 +57,12 @@ export function countQuery(query: CountQuery): string {
   ]);
 }
 
-export function listQuery(filter: ListFilter): string {
+export function listQuery(kind: RecordKind, filter: ListFilter): string {
   const { createdAfterMs: afterMs, createdBeforeMs: beforeMs, endedBeforeMs: endedMs } = filter;
   return clauses([
+    ofKinds([kind]),
+    // A batch may take several runs: the latest is the one that is listed.
+    kind === 'batch' && "ExecutionStatus != 'ContinuedAsNew'",
     equal(tenant.name, filter.tenant),
     equal(model.name, filter.model?.name),
     equal(version.name, filter.model?.version ?? undefined),
@@ -65,7 +75,14 @@ export function listQuery(filter: ListFilter): string {
 }
 
 const clauses = (wanted: readonly (string | false | undefined)[]): string =>
-  [`WorkflowType = '${PREDICTION_WORKFLOW}'`, ...wanted.filter((clause) => !!clause)].join(' AND ');
+  wanted.filter((clause) => !!clause).join(' AND ');
+
+function ofKinds(kinds: readonly RecordKind[]): string {
+  const types = kinds.map((kind) => `'${WORKFLOWS[kind]}'`);
+  return types.length === 1
+    ? `WorkflowType = ${types[0]}`
+    : `WorkflowType IN (${types.join(', ')})`;
+}
 
 const equal = (name: string, value: string | number | undefined): string | false =>
   value !== undefined && `${name} = '${value}'`;

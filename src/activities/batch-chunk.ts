@@ -1,0 +1,195 @@
+/*
+ * The inferChunk activity: runs items of a batch one after the other until its time is over, and says how far it came.
+ *
+ *  C1  It ends by time, whatever the speed of its model: so the workflow need not know speeds, and others get turns.
+ *  C2  While some items run, the next ones are ready: the device never waits for us. There are never more.
+ *  C3  What is done lies in the store, and the heartbeat says so: the next attempt goes on behind it.
+ *  C4  A chunk that did anything succeeds, also when it is canceled or its worker stops: it just ends early.
+ */
+import { Context } from '@temporalio/activity';
+import { readItems } from '../batches/read-items.ts';
+import type {
+  ChunkSoFar,
+  InferChunkRequest,
+  InferChunkResult,
+} from '../contract/batch-messages.ts';
+import { type ModelRef, modelRefOf } from '../contract/model.ts';
+import { payloadKeys } from '../contract/payload.ts';
+import type { ModelVersion } from '../models/repository.ts';
+import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { type ChunkItem, chunkItem, type InputLimits } from './chunk-input.ts';
+import { ChunkResults } from './chunk-results.ts';
+import { type RunResult, runItems, type RunTerms } from './chunk-runs.ts';
+import { chunkFailure } from './failures.ts';
+import type { InFlightAttempts } from './inference.ts';
+
+/** After so long no more items are begun (C1). */
+const CHUNK_MS = 2000;
+const HEARTBEAT_INTERVAL_MS = 1000;
+/** The lines of items that run together. */
+const MAX_BYTES_TOGETHER = 8 * 1024 ** 2;
+/** So many full batches are handed over together: among more items, more of them fit together. */
+const MAX_BATCHES_TOGETHER = 8;
+/** Items that are done faster than this are handed over in larger numbers, slower ones in smaller. */
+const TOGETHER_MS = { least: 100, most: 400 };
+
+export interface ChunkDependencies {
+  readonly runtime: ModelRuntime;
+  readonly store: PayloadStore;
+  readonly inFlight: InFlightAttempts;
+  readonly limits: InputLimits;
+  /** Told of items that are done. */
+  readonly onItems: (model: ModelRef, outcome: 'succeeded' | 'failed', count: number) => void;
+}
+
+export type ChunkActivities = ReturnType<typeof createChunkActivities>;
+
+export const createChunkActivities = (dependencies: ChunkDependencies) => ({
+  async inferChunk(request: InferChunkRequest): Promise<InferChunkResult> {
+    const context = Context.current();
+    const { info } = context;
+    const waitedMs = Math.max(0, Date.now() - info.currentAttemptScheduledTimestampMs);
+    const beganAt = new Date().toISOString();
+    const leave = await dependencies.inFlight.enter(info.taskToken, request.id);
+    const before = (info.heartbeatDetails as ChunkSoFar | undefined) ?? nothingDone(request);
+    let told = before;
+    const timer = setInterval(() => context.heartbeat(told), HEARTBEAT_INTERVAL_MS);
+    const runId = info.workflowExecution?.runId ?? 'none';
+    const results = new ChunkResults(before, {
+      store: dependencies.store,
+      partKey: (count) =>
+        payloadKeys.chunkPart(request, runId, `${request.range.from}.${info.attempt}.${count}`),
+      onStored(done) {
+        told = done;
+        context.heartbeat(done); // C3
+      },
+    });
+    try {
+      const stoppedBy = await runChunk(request, results, dependencies);
+      await results.store();
+      const { stored } = results;
+      if (stoppedBy !== null && stored.to === before.to) throw stoppedBy; // C4
+      count(request, before, stored, dependencies);
+      return { ...stored, began_at: beganAt, waited_ms: waitedMs };
+    } catch (error) {
+      throw chunkFailure(error, context);
+    } finally {
+      clearInterval(timer);
+      await leave();
+    }
+  },
+});
+
+const nothingDone = ({ range }: InferChunkRequest): ChunkSoFar => ({
+  to: range.from,
+  parts: [],
+  counts: { succeeded: 0, failed: 0 },
+});
+
+function count(
+  request: InferChunkRequest,
+  { counts: before }: ChunkSoFar,
+  { counts }: ChunkSoFar,
+  { onItems }: ChunkDependencies,
+): void {
+  for (const outcome of ['succeeded', 'failed'] as const) {
+    onItems(modelRefOf(request), outcome, counts[outcome] - before[outcome]);
+  }
+}
+
+/** Returns why it ended before its time and before its range did; null: it did not. */
+async function runChunk(
+  request: InferChunkRequest,
+  results: ChunkResults,
+  { runtime, store, limits }: ChunkDependencies,
+): Promise<unknown> {
+  const model = modelRefOf(request);
+  const version = runtime.factsOf(model)?.version;
+  if (version === undefined) throw notServed(model);
+  const { options, runTimeoutMs, range, items } = request;
+  const { cancellationSignal: signal } = Context.current();
+  const terms: RunTerms = { model, options, runTimeoutMs, signal };
+  const reading = new Reading(
+    version,
+    limits,
+    readItems(store, items, { ...range, from: results.to }),
+  );
+  const startedAtMs = Date.now();
+  let ahead: Running | null = null;
+  for (;;) {
+    const isOver: boolean = Date.now() - startedAtMs >= CHUNK_MS && ahead !== null; // C1: at least some are done
+    const next: readonly ChunkItem[] = isOver || signal.aborted ? [] : await reading.next();
+    const running: Running | null =
+      next.length === 0
+        ? null
+        : { items: next, sinceMs: Date.now(), result: runItems(next, terms, runtime) };
+    if (ahead !== null) {
+      const stoppedBy = await settle(ahead, results, reading);
+      if (stoppedBy !== null) {
+        await running?.result; // nothing runs any more when the chunk ends
+        return stoppedBy;
+      }
+    }
+    if (running === null) return signal.aborted ? signal.reason : null;
+    ahead = running; // C2
+  }
+}
+
+interface Running {
+  readonly items: readonly ChunkItem[];
+  readonly sinceMs: number;
+  readonly result: Promise<RunResult>;
+}
+
+async function settle(
+  { items, sinceMs, result }: Running,
+  results: ChunkResults,
+  reading: Reading,
+): Promise<unknown> {
+  const { outcomes, stoppedBy } = await result;
+  reading.adjust(Date.now() - sinceMs);
+  for (const [at, outcome] of outcomes.entries()) {
+    const item = items[at];
+    if (item !== undefined) results.add(item, outcome);
+  }
+  await results.storeSoon();
+  return stoppedBy;
+}
+
+/** Hands out the items, as many at a time as their speed allows. */
+class Reading {
+  readonly #version: ModelVersion;
+  readonly #limits: InputLimits;
+  readonly #lines: AsyncGenerator<{ readonly index: number; readonly line: Buffer }>;
+  readonly #least: number;
+  #together: number;
+
+  constructor(version: ModelVersion, limits: InputLimits, lines: ReturnType<typeof readItems>) {
+    this.#version = version;
+    this.#limits = limits;
+    this.#lines = lines;
+    this.#least = version.manifest.batching.max_size;
+    this.#together = this.#least;
+  }
+
+  /** Empty: there are no more. */
+  async next(): Promise<readonly ChunkItem[]> {
+    const items: ChunkItem[] = [];
+    let bytes = 0;
+    while (items.length < this.#together && bytes < MAX_BYTES_TOGETHER) {
+      const { value, done } = await this.#lines.next();
+      if (done === true) break;
+      bytes += value.line.length;
+      items.push(chunkItem(value.line, value.index, this.#version, this.#limits));
+    }
+    return items;
+  }
+
+  /** The latest took so long. */
+  adjust(ms: number): void {
+    const most = this.#least * MAX_BATCHES_TOGETHER;
+    if (ms < TOGETHER_MS.least) this.#together = Math.min(most, 2 * this.#together);
+    if (ms > TOGETHER_MS.most) this.#together = Math.max(this.#least, this.#together >> 1);
+  }
+}

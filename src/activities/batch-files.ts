@@ -1,0 +1,116 @@
+/* What lies in the store for a batch: lists of its chunks, and its output, put together of their results. */
+import { Context } from '@temporalio/activity';
+import { parseItem } from '../batches/item-index.ts';
+import { readItems } from '../batches/read-items.ts';
+import { LINES_MEDIA_TYPE, resultLine } from '../batches/results.ts';
+import type { AssembleRequest, DoneChunk, KeepChunksRequest } from '../contract/batch-messages.ts';
+import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
+import { openClaim, readClaim } from '../storage/claims.ts';
+import type { PayloadStore } from '../storage/payload-store.ts';
+import { chunkFailure } from './failures.ts';
+
+const HEARTBEAT_INTERVAL_MS = 1000;
+/** Lines of items without a result are gathered to so many bytes. */
+const GATHER_BYTES = 64 * 1024;
+
+export interface BatchFileDependencies {
+  readonly store: PayloadStore;
+}
+
+export type BatchFileActivities = ReturnType<typeof createBatchFileActivities>;
+
+export const createBatchFileActivities = ({ store }: BatchFileDependencies) => ({
+  /** Stores a list of chunks, so that the next run of the workflow need not carry it. */
+  async keepChunks(request: KeepChunksRequest): Promise<Claim> {
+    return await working(async (suffix) => {
+      const key = payloadKeys.chunkPart(request, suffix, 'list');
+      const body = Buffer.from(JSON.stringify(request.chunks));
+      return await store.put(key, body, { mediaType: JSON_MEDIA_TYPE });
+    });
+  },
+
+  /** Puts the results together in the order of the items; null: there are none. */
+  async assemble(request: AssembleRequest): Promise<Claim | null> {
+    return await working(async (_suffix, runId, attempt) => {
+      const chunks = await allChunks(request, store);
+      if (chunks.length === 0) return null;
+      const key = payloadKeys.output(request, runId, attempt);
+      return await store.put(key, assembled(request, chunks, store), {
+        mediaType: LINES_MEDIA_TYPE,
+      });
+    });
+  },
+
+  /** Removes the results of chunks, which are in the output. */
+  async dropChunks(owner: Owner): Promise<void> {
+    await working(async () => await store.delete(payloadKeys.chunks(owner)));
+  },
+});
+
+async function working<T>(
+  work: (suffix: string, runId: string, attempt: number) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  const { attempt, workflowExecution } = context.info;
+  const runId = workflowExecution?.runId ?? 'none';
+  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
+  try {
+    return await work(`${runId}.${attempt}`, runId, attempt);
+  } catch (error) {
+    throw chunkFailure(error, context);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** In the order of the items. */
+async function allChunks(
+  { kept, chunks }: AssembleRequest,
+  store: PayloadStore,
+): Promise<readonly DoneChunk[]> {
+  const all = [...chunks];
+  for (const claim of kept) {
+    all.push(...(JSON.parse((await readClaim(store, claim)).toString('utf8')) as DoneChunk[]));
+  }
+  return all.sort((a, b) => a.from - b.from);
+}
+
+async function* assembled(
+  request: AssembleRequest,
+  chunks: readonly DoneChunk[],
+  store: PayloadStore,
+): AsyncGenerator<Uint8Array> {
+  let at = 0;
+  for (const { from, to, parts } of chunks) {
+    yield* undone(request, at, from, store);
+    for (const part of parts) yield* (await openClaim(store, part)) as AsyncIterable<Uint8Array>;
+    at = to;
+  }
+  yield* undone(request, at, request.items.total, store);
+}
+
+/** The lines of items that have no result. */
+async function* undone(
+  { items, rest }: AssembleRequest,
+  from: number,
+  to: number,
+  store: PayloadStore,
+): AsyncGenerator<Uint8Array> {
+  if (rest === null || from >= to) return;
+  const outcome =
+    rest.error === null
+      ? ({ status: 'canceled' } as const)
+      : ({ status: 'failed', error: rest.error } as const);
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  for await (const { index, line } of readItems(store, items, { from, to })) {
+    const result = resultLine({ custom_id: parseItem(line).custom_id, index }, outcome);
+    gathered.push(result);
+    bytes += result.length;
+    if (bytes < GATHER_BYTES) continue;
+    yield Buffer.concat(gathered);
+    gathered = [];
+    bytes = 0;
+  }
+  yield Buffer.concat(gathered);
+}

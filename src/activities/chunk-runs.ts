@@ -1,0 +1,101 @@
+/*
+ * Runs the items of a chunk, some at a time. What may be the fault of another item that ran with it is run alone; an
+ * item whose model process dies again and again, although it runs alone, is the cause of that.
+ */
+import { POISON_DEATHS } from '../contract/failure.ts';
+import { itemError } from '../contract/batch.ts';
+import type { ModelRef } from '../contract/model.ts';
+import type { ItemOutcome } from '../batches/results.ts';
+import {
+  type Inference,
+  InferenceStoppedError,
+  InvalidInputError,
+  ModelCrashedError,
+  type ManyRequest,
+  type ModelRuntime,
+  ModelUnavailableError,
+} from '../runtime/runtime.ts';
+import type { ChunkItem } from './chunk-input.ts';
+import { itemErrorOf, wasShared } from './failures.ts';
+
+export type RunTerms = Pick<ManyRequest, 'options' | 'runTimeoutMs' | 'signal'> & {
+  readonly model: ModelRef;
+};
+
+/** What became of some items: as far as the first that could not be run for a reason that is none of its own. */
+export interface RunResult {
+  readonly outcomes: readonly ItemOutcome[];
+  /** Why the rest has no outcome; null: there is no rest. */
+  readonly stoppedBy: unknown;
+}
+
+/** Never rejects. */
+export async function runItems(
+  items: readonly ChunkItem[],
+  terms: RunTerms,
+  runtime: ModelRuntime,
+): Promise<RunResult> {
+  const outcomes: ItemOutcome[] = [];
+  try {
+    const settled = await runTogether(items, terms, runtime);
+    for (const [at, item] of items.entries()) {
+      const result = settled[at];
+      if (result === undefined) break;
+      outcomes.push(await outcomeOf(item, result, terms, runtime));
+    }
+    return { outcomes, stoppedBy: null };
+  } catch (error) {
+    return { outcomes, stoppedBy: error };
+  }
+}
+
+type Settled = PromiseSettledResult<Inference>;
+
+/** One for each item. */
+async function runTogether(
+  items: readonly ChunkItem[],
+  { model, ...same }: RunTerms,
+  runtime: ModelRuntime,
+): Promise<readonly Settled[]> {
+  const inputs = items.flatMap(({ input }) => (input instanceof InvalidInputError ? [] : [input]));
+  const run = await runtime.inferMany(model, { inputs, isAlone: false, ...same });
+  const next = run.values();
+  return items.map(({ input }): Settled => {
+    if (input instanceof InvalidInputError) return { status: 'rejected', reason: input };
+    return next.next().value as Settled;
+  });
+}
+
+async function outcomeOf(
+  { input }: ChunkItem,
+  first: Settled,
+  { model, ...same }: RunTerms,
+  runtime: ModelRuntime,
+): Promise<ItemOutcome> {
+  let settled: Settled | undefined = first;
+  let deaths = 0;
+  for (;;) {
+    if (settled?.status === 'fulfilled') {
+      const { output, mediaType } = settled.value;
+      return { status: 'succeeded', output, mediaType };
+    }
+    const error: unknown = settled?.reason;
+    same.signal.throwIfAborted();
+    if (isOfTheChunk(error) || input instanceof InvalidInputError) {
+      if (isOfTheChunk(error)) throw error;
+      return { status: 'failed', error: itemErrorOf(error) };
+    }
+    const hasDied = error instanceof ModelCrashedError && !error.isShared;
+    if (hasDied) deaths += 1;
+    if (deaths >= POISON_DEATHS) {
+      const message = `${error instanceof Error ? error.message : ''}, as ${deaths - 1} others did of this input; it is not tried again`;
+      return { status: 'failed', error: itemError('poison_input', message) };
+    }
+    if (!hasDied && !wasShared(error)) return { status: 'failed', error: itemErrorOf(error) };
+    [settled] = await runtime.inferMany(model, { inputs: [input], isAlone: true, ...same });
+  }
+}
+
+/** Errors that no item has caused: the chunk is tried again. */
+const isOfTheChunk = (error: unknown): boolean =>
+  error instanceof ModelUnavailableError || error instanceof InferenceStoppedError;

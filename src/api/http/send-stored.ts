@@ -1,0 +1,42 @@
+/* The answer that is an input or an output, as it is. */
+import { pipeline } from 'node:stream/promises';
+import type { Request, Response } from 'express';
+import type { Json, Stored } from '../../contract/payload.ts';
+import { openClaim, SMALL_BYTES } from '../../storage/claims.ts';
+import type { PayloadStore } from '../../storage/payload-store.ts';
+import { roomFor } from './answers.ts';
+
+/** Answers with a value; with nothing when the client says that it has it. */
+export async function sendStored(
+  request: Request,
+  response: Response,
+  stored: Stored,
+  store: PayloadStore,
+): Promise<void> {
+  if (stored.kind === 'inline') {
+    response.json(stored.value satisfies Json);
+    return;
+  }
+  const { bytes, media_type: mediaType, sha256 } = stored.claim;
+  const etag = `"${sha256}"`;
+  if (isKnown(request, etag)) {
+    response.set('ETag', etag).status(304).end();
+    return;
+  }
+  const isHead = request.method === 'HEAD'; // then the payload need not be read
+  if (!isHead) roomFor(response).take(Math.min(bytes, SMALL_BYTES)); // larger ones are read piece by piece
+  const body = isHead ? null : await openClaim(store, stored.claim);
+  response.type(mediaType).set({
+    'Content-Length': String(bytes),
+    ETag: etag,
+    'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
+  });
+  if (body === null) response.end();
+  else await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
+}
+
+/** Whether the client has these bytes already: `If-None-Match` (RFC 9110, section 13.1.2). */
+function isKnown(request: Request, etag: string): boolean {
+  const tags = (request.get('If-None-Match') ?? '').split(',').map((tag) => tag.trim());
+  return tags.some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag);
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import type { BatchItems, ItemResult } from '../contract/batch.ts';
+import type { Claim } from '../contract/payload.ts';
+import { openClaim } from '../storage/claims.ts';
+import { PayloadCorruptError, type PayloadStore } from '../storage/payload-store.ts';
+import { isBlank, LineCutter } from './lines.ts';
+import { readItems } from './read-items.ts';
+
+const GATHER_BYTES = 64 * 1024;
+
+const resultSchema = z.looseObject({
+  index: z.int(),
+  status: z.enum(['succeeded', 'failed', 'canceled']),
+}) satisfies z.ZodType<Pick<ItemResult, 'index' | 'status'>>;
+
+/**
+ * The lines of the items of a batch that have no output; all of them when there is no output at all. Throws
+ * `PayloadNotFoundError` and `PayloadCorruptError`.
+ */
+export async function* unfinishedLines(
+  store: PayloadStore,
+  items: BatchItems,
+  output: Claim | null,
+): AsyncGenerator<Uint8Array> {
+  const succeeded = output === null ? null : succeededIn(store, output);
+  let next = await succeeded?.next();
+  let gathered: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const { index, line } of readItems(store, items, { from: 0, to: items.total })) {
+    while (next !== undefined && next.done !== true && next.value < index) {
+      next = await succeeded?.next();
+    }
+    if (next?.done === false && next.value === index) continue;
+    gathered.push(line, LINE_END);
+    bytes += line.length + 1;
+    if (bytes < GATHER_BYTES) continue;
+    yield Buffer.concat(gathered);
+    gathered = [];
+    bytes = 0;
+  }
+  yield Buffer.concat(gathered);
+}
+
+const LINE_END = Buffer.from('\n');
+
+/** The numbers of the items that have an output, in order. */
+async function* succeededIn(store: PayloadStore, output: Claim): AsyncGenerator<number> {
+  const cutter = new LineCutter(Number.POSITIVE_INFINITY);
+  for await (const chunk of (await openClaim(store, output)) as AsyncIterable<Uint8Array>) {
+    for (const line of cutter.cut(chunk)) {
+      if (isBlank(line)) continue;
+      const result = resultSchema.safeParse(JSON.parse(line.toString('utf8')));
+      if (!result.success)
+        throw new PayloadCorruptError(output.key, 'it has a line that is no result');
+      if (result.data.status === 'succeeded') yield result.data.index;
+    }
+  }
+}
