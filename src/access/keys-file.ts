@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
-import { readSmallFile } from '../files/small-file.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 import { type ApiKey, apiKeySchema } from './api-key.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 ** 2; // some 15,000 keys

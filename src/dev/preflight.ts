@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { messageOf } from '../contract/failure.ts';
-import { makeFolder } from '../files/make-folder.ts';
-import { readSmallFile } from '../files/small-file.ts';
+import { makeFolder } from '../disk/make-folder.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 
 const MAX_PID_BYTES = 100;
 /** A link in the place of a file of ours leads to a file of somebody else. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder } from '../files/make-folder.ts';
+import { makeFolder } from '../disk/make-folder.ts';
 import { HubError } from './hub-error.ts';
 import type { HubFile, HubRepository } from './repository.ts';
 import { type Hub, type HubAnswer, persistently, requestOnce } from './request.ts';

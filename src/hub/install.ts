@@ -5,9 +5,9 @@
 import { copyFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { parseModelVersion } from '../contract/model.ts';
-import { sha256OfFile } from '../files/hash-file.ts';
-import { makeFolder } from '../files/make-folder.ts';
-import { readSmallFile } from '../files/small-file.ts';
+import { sha256OfFile } from '../disk/hash-file.ts';
+import { makeFolder } from '../disk/make-folder.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 import type { Dtype } from '../pipelines/index.ts';
 import { checkFile, download } from './download.ts';
 import { HubError } from './hub-error.ts';

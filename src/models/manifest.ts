@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
-import { readSmallFile, SmallFileError } from '../files/small-file.ts';
+import { readSmallFile, SmallFileError } from '../disk/small-file.ts';
 import { plainMessage } from '../contract/issue-message.ts';
 import type { Manifest } from '../contract/model.ts';
 import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';

@@ -4,7 +4,7 @@
  */
 import { stat } from 'node:fs/promises';
 import type { Manifest } from '../contract/model.ts';
-import { sha256OfFile } from '../files/hash-file.ts';
+import { sha256OfFile } from '../disk/hash-file.ts';
 
 /**
  * Throws when a file has not the hash that the manifest says. `known` is what earlier checks have returned, each

@@ -22,7 +22,7 @@ import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
 import { BodyCounter } from './body-counter.ts';
-import { makeFolder } from '../files/make-folder.ts';
+import { makeFolder } from '../disk/make-folder.ts';
 import {
   isInRange,
   type KeyRange,

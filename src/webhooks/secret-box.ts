@@ -14,8 +14,8 @@ import {
 import { link, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../contract/failure.ts';
-import { makeFolder } from '../files/make-folder.ts';
-import { readSmallFile } from '../files/small-file.ts';
+import { makeFolder } from '../disk/make-folder.ts';
+import { readSmallFile } from '../disk/small-file.ts';
 
 const CIPHER = 'aes-256-gcm';
 const KEY_BYTES = 32;

@@ -4,7 +4,7 @@ import { messageOf } from '../contract/failure.ts';
 import { inferOnce } from '../runtime/one-inference.ts';
 import { affineGraph } from '../onnx/example-graphs.ts';
 import { ModelRepository } from '../models/repository.ts';
-import { makeFolder } from '../files/make-folder.ts';
+import { makeFolder } from '../disk/make-folder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { SetupError } from './run-worker.ts';
 

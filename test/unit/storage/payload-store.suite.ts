@@ -56,6 +56,20 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     expect(await read('a/empty')).toHaveLength(0);
   });
 
+  test('a piece of a payload can be read; what lies behind its end is left out', async () => {
+    await store.put('a/pieces', Buffer.from('0123456789'), text);
+    const piece = async (offset: number, bytes: number) =>
+      (await readAll(await store.open('a/pieces', { offset, bytes }))).toString();
+
+    expect(await piece(0, 1)).toBe('0');
+    expect(await piece(3, 4)).toBe('3456');
+    expect(await piece(8, 100)).toBe('89');
+    expect(await piece(10, 5)).toBe('');
+    await expect(store.open('a/nothing', { offset: 0, bytes: 1 })).rejects.toThrow(
+      PayloadNotFoundError,
+    );
+  });
+
   test('a stream over the limit is refused and leaves nothing', async () => {
     const body = Readable.from([Buffer.alloc(600), Buffer.alloc(600)]);
     const put = store.put('b/large', body, { ...text, maxBytes: 1000 });

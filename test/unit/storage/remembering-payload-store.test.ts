@@ -20,9 +20,9 @@ async function counting() {
     {
       put: async (...given) => await files.put(...given),
       create: async (...given) => await files.create(...given),
-      open: async (key) => {
+      open: async (key, piece) => {
         asked.open += 1;
-        return await files.open(key);
+        return await files.open(key, piece);
       },
       list: (...given) => {
         asked.list += 1;
