@@ -84,6 +84,7 @@ const SETTINGS = {
   deadlineMs: setting('BUZZER_DEADLINE', duration('24h')),
   givenQueueTtlMs: setting('BUZZER_QUEUE_TTL', optionalDuration),
   heartbeatTimeoutMs: setting('BUZZER_HEARTBEAT_TIMEOUT', duration('5s')),
+  fileTtlMs: setting('BUZZER_FILE_TTL', duration('720h')),
   resultTtlMs: setting('BUZZER_RESULT_TTL', duration('96h')),
   shutdownGraceMs: setting('BUZZER_SHUTDOWN_GRACE', duration('30s', DAY_MS)),
   engineInlineLimit: setting('BUZZER_ENGINE_INLINE_LIMIT', bytes('2KiB', MAX_ENGINE_INLINE_LIMIT)),

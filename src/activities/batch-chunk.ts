@@ -15,10 +15,10 @@ import type {
 } from '../contract/batch-messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import type { ModelVersion } from '../models/repository.ts';
+import type { Files } from '../files/files.ts';
 import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { type ChunkItem, chunkItem, type InputLimits } from './chunk-input.ts';
+import { type ChunkItem, chunkItem, type InputLimits, type ItemInputs } from './chunk-input.ts';
 import { ChunkResults } from './chunk-results.ts';
 import { type RunResult, runItems, type RunTerms } from './chunk-runs.ts';
 import { chunkFailure } from './failures.ts';
@@ -37,6 +37,7 @@ const TOGETHER_MS = { least: 100, most: 400 };
 export interface ChunkDependencies {
   readonly runtime: ModelRuntime;
   readonly store: PayloadStore;
+  readonly files: Files;
   readonly inFlight: InFlightAttempts;
   readonly limits: InputLimits;
   /** Told of items that are done. */
@@ -102,7 +103,7 @@ function count(
 async function runChunk(
   request: InferChunkRequest,
   results: ChunkResults,
-  { runtime, store, limits }: ChunkDependencies,
+  { runtime, ...made }: ChunkDependencies,
 ): Promise<unknown> {
   const model = modelRefOf(request);
   const version = runtime.factsOf(model)?.version;
@@ -110,11 +111,8 @@ async function runChunk(
   const { options, runTimeoutMs, range, items } = request;
   const { cancellationSignal: signal } = Context.current();
   const terms: RunTerms = { model, options, runTimeoutMs, signal };
-  const reading = new Reading(
-    version,
-    limits,
-    readItems(store, items, { ...range, from: results.to }),
-  );
+  const lines = readItems(made.store, items, { ...range, from: results.to });
+  const reading = new Reading(lines, { ...made, tenant: request.tenant, version });
   const startedAtMs = Date.now();
   let ahead: Running | null = null;
   for (;;) {
@@ -159,17 +157,15 @@ async function settle(
 
 /** Hands out the items, as many at a time as their speed allows. */
 class Reading {
-  readonly #version: ModelVersion;
-  readonly #limits: InputLimits;
-  readonly #lines: AsyncGenerator<{ readonly index: number; readonly line: Buffer }>;
+  readonly #lines: ReturnType<typeof readItems>;
+  readonly #inputs: ItemInputs;
   readonly #least: number;
   #together: number;
 
-  constructor(version: ModelVersion, limits: InputLimits, lines: ReturnType<typeof readItems>) {
-    this.#version = version;
-    this.#limits = limits;
+  constructor(lines: ReturnType<typeof readItems>, inputs: ItemInputs) {
     this.#lines = lines;
-    this.#least = version.manifest.batching.max_size;
+    this.#inputs = inputs;
+    this.#least = inputs.version.manifest.batching.max_size;
     this.#together = this.#least;
   }
 
@@ -181,7 +177,7 @@ class Reading {
       const { value, done } = await this.#lines.next();
       if (done === true) break;
       bytes += value.line.length;
-      items.push(chunkItem(value.line, value.index, this.#version, this.#limits));
+      items.push(await chunkItem(value.line, value.index, this.#inputs));
     }
     return items;
   }

@@ -1,11 +1,19 @@
 /* The input of one item of a batch, as the runtime takes it: checked like the input of a prediction. */
 import { parseItem } from '../batches/item-index.ts';
 import { Refusal } from '../contract/refusal.ts';
+import type { Files } from '../files/files.ts';
+import { fileAsMedia } from '../media/file-as-media.ts';
 import { InvalidMediaError, inspectWhole, decodeDataUrl } from '../media/media-upload.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { FieldValue, ItemInput } from '../runtime/protocol.ts';
 import { InvalidInputError } from '../runtime/runtime.ts';
-import { PayloadTooLargeError } from '../storage/payload-store.ts';
+import { readClaim } from '../storage/claims.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+  PayloadTooLargeError,
+} from '../storage/payload-store.ts';
 import { jsonInputs, type OrderInput, validateInputs } from '../submission/order.ts';
 
 export interface InputLimits {
@@ -20,49 +28,66 @@ export interface ChunkItem {
   readonly input: ItemInput | InvalidInputError;
 }
 
-export function chunkItem(
-  line: Buffer,
-  index: number,
-  version: ModelVersion,
-  limits: InputLimits,
-): ChunkItem {
-  const { custom_id, input } = parseItem(line);
-  return { custom_id, index, input: inputOf(input, version, limits) };
+/** What the inputs of items are made with. */
+export interface ItemInputs {
+  readonly tenant: string;
+  readonly version: ModelVersion;
+  readonly limits: InputLimits;
+  readonly files: Files;
+  readonly store: PayloadStore;
 }
 
-function inputOf(
-  given: unknown,
-  version: ModelVersion,
-  limits: InputLimits,
-): ItemInput | InvalidInputError {
+/** Throws only what no item has caused, such as a store that does not answer. */
+export async function chunkItem(
+  line: Buffer,
+  index: number,
+  inputs: ItemInputs,
+): Promise<ChunkItem> {
+  const { custom_id, input } = parseItem(line);
+  return { custom_id, index, input: await inputOf(input, inputs) };
+}
+
+async function inputOf(given: unknown, made: ItemInputs): Promise<ItemInput | InvalidInputError> {
   try {
-    const inputs = jsonInputs(version, given);
-    validateInputs(version, inputs);
-    const fields = Object.entries(inputs).map(([name, input]): [string, FieldValue] => {
-      return [name, fieldOf(name, input, version, limits)];
-    });
+    const inputs = jsonInputs(made.version, given);
+    validateInputs(made.version, inputs);
+    const fields: [string, FieldValue][] = [];
+    for (const [name, input] of Object.entries(inputs)) {
+      const isJson = input.kind === 'json';
+      const field: FieldValue = isJson
+        ? { kind: 'value', value: input.value }
+        : await mediaOf(name, input, made);
+      fields.push([name, field]);
+    }
     return Object.fromEntries(fields);
   } catch (error) {
-    if (error instanceof Refusal || error instanceof InvalidMediaError) {
-      return new InvalidInputError(error.message);
-    }
-    if (error instanceof PayloadTooLargeError) return new InvalidInputError(error.message);
+    if (isOfTheItem(error)) return new InvalidInputError(error.message);
     throw error;
   }
 }
 
-function fieldOf(
+async function mediaOf(
   name: string,
-  input: OrderInput,
-  { schema }: ModelVersion,
-  { maxUploadBytes, maxPixels }: InputLimits,
-): FieldValue {
-  if (input.kind === 'json') return { kind: 'value', value: input.value };
-  const field = schema.media[name];
-  if (input.kind !== 'data_url' || field === undefined) {
-    throw new InvalidMediaError(`/input/${name}: must be a data URL`);
+  input: Exclude<OrderInput, { kind: 'json' }>,
+  { tenant, version, limits, files, store }: ItemInputs,
+): Promise<FieldValue> {
+  const field = version.schema.media[name];
+  if (field !== undefined && input.kind === 'data_url') {
+    const bytes = decodeDataUrl(input.text, limits.maxUploadBytes);
+    inspectWhole(bytes, field, limits);
+    return { kind: 'media', bytes };
   }
-  const bytes = decodeDataUrl(input.text, maxUploadBytes);
-  inspectWhole(bytes, field, { maxPixels });
-  return { kind: 'media', bytes };
+  if (field !== undefined && input.kind === 'file') {
+    const claim = await fileAsMedia({ tenant, id: input.id }, field, limits, { files, store });
+    return { kind: 'media', bytes: await readClaim(store, claim) };
+  }
+  throw new InvalidMediaError(`/input/${name}: must be a data URL or the id of a file`);
 }
+
+/** Errors that are the fault of what an item says. */
+const isOfTheItem = (error: unknown): error is Error =>
+  error instanceof Refusal ||
+  error instanceof InvalidMediaError ||
+  error instanceof PayloadTooLargeError ||
+  error instanceof PayloadNotFoundError ||
+  error instanceof PayloadCorruptError;

@@ -1,6 +1,7 @@
 /* The Express application: routes and the order they are tried in. No listening, no environment. */
 import express, { type Express } from 'express';
 import type { ModelRef } from '../contract/model.ts';
+import type { Files } from '../files/files.ts';
 import type { ModelRepository } from '../models/repository.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -35,6 +36,7 @@ import { cutSlowBodies } from './http/slow-bodies.ts';
 import { OPENAI } from './openai/dialect.ts';
 import { openAiRouter } from './openai/router.ts';
 import { OPEN_INFERENCE } from './v2/dialect.ts';
+import type { FilesDependencies } from './v1/files.ts';
 import { indexOf, v1Router } from './v1/router.ts';
 import { v2Router } from './v2/router.ts';
 import { WaitLimit } from './http/wait-limit.ts';
@@ -42,10 +44,11 @@ import { batchFollower, predictionFollower } from '../records/followers.ts';
 
 export interface AppDependencies
   extends
-    Omit<AcceptanceDependencies & BatchAcceptanceDependencies, 'quotas' | 'heavyWork'>,
+    Omit<AcceptanceDependencies & BatchAcceptanceDependencies, 'quotas' | 'heavyWork' | 'limits'>,
     AccessSettings {
   readonly engine: Engine;
   readonly predictions: PredictionEngine;
+  readonly files: Files;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
   readonly signer: Signer;
@@ -57,6 +60,9 @@ export interface AppDependencies
   /** Of Buzzer itself. */
   readonly softwareVersion: string;
   readonly maxJsonBytes: number;
+  readonly limits: AcceptanceDependencies['limits'] &
+    BatchAcceptanceDependencies['limits'] &
+    FilesDependencies['limits'];
   readonly maxBufferedBytes: number;
   readonly maxWaiting: number;
   readonly quotas: Quotas;
@@ -132,6 +138,7 @@ function assemble(dependencies: AppDependencies) {
     stop: dependencies.stop,
     cursors: new Cursors(dependencies.signer),
     deliveries: new Deliveries({ engine: deliveryEngine, scheduleMs: webhookScheduleMs }),
+    files: dependencies.files,
     batches,
     batchReader,
     batchAcceptance: new BatchAcceptance(accepting),

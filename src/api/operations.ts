@@ -11,6 +11,8 @@ import {
   batchListQuerySchema,
   batchQuerySchema,
   eventsQuerySchema,
+  fileListQuerySchema,
+  fileQuerySchema,
   listQuerySchema,
   pageQuerySchema,
   submitQuerySchema,
@@ -19,7 +21,7 @@ import {
 
 export interface Operation {
   readonly id: string;
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** `{name}` stands for one segment. */
   readonly path: string;
   /** What a key must be allowed to do; null: it needs no key. */
@@ -68,6 +70,13 @@ export const OPERATIONS = [
     path: '/v1/batches/{id}/webhook/redeliver',
     scope: 'predict',
   },
+  { id: 'createFile', method: 'POST', path: '/v1/files', scope: 'predict' },
+  { id: 'listFiles', method: 'GET', path: '/v1/files', scope: 'read' },
+  { id: 'getFile', method: 'GET', path: '/v1/files/{id}', scope: 'read' },
+  { id: 'getFileContent', method: 'GET', path: '/v1/files/{id}/content', scope: 'read' },
+  { id: 'deleteFile', method: 'DELETE', path: '/v1/files/{id}', scope: 'predict' },
+  { id: 'putFilePart', method: 'PUT', path: '/v1/files/{id}/parts/{number}', scope: 'predict' },
+  { id: 'completeFile', method: 'POST', path: '/v1/files/{id}/complete', scope: 'predict' },
   { id: 'listEndpoints', method: 'GET', path: '/v1/webhook_endpoints', scope: 'admin' },
   { id: 'createEndpoint', method: 'POST', path: '/v1/webhook_endpoints', scope: 'admin' },
   { id: 'getEndpoint', method: 'GET', path: '/v1/webhook_endpoints/{id}', scope: 'admin' },
@@ -170,6 +179,8 @@ const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
   listPredictions: listQuerySchema,
   createBatch: batchQuerySchema,
   listBatches: batchListQuerySchema,
+  createFile: fileQuerySchema,
+  listFiles: fileListQuerySchema,
   getBatch: waitQuerySchema,
   listEndpointDeliveries: pageQuerySchema,
   openaiGetResponse: retrieveQuerySchema,

@@ -8,6 +8,7 @@ import { KnownKeys } from '../access/known-keys.ts';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { messageOf } from '../contract/failure.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
+import { Files } from '../files/files.ts';
 import { ModelRepository } from '../models/repository.ts';
 import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
@@ -82,6 +83,7 @@ async function serve(): Promise<void> {
     addressPolicy: config.addressPolicy,
     webhookScheduleMs: config.webhookScheduleMs,
     store,
+    files: new Files(store),
     repository,
     logger,
     publicUrl: config.publicUrl,
@@ -94,10 +96,7 @@ async function serve(): Promise<void> {
     limits: limitsOf(config),
   });
   const server = createServer(app);
-  // A client that expects `100 Continue` gets it when its request is let in (`http/access.ts`). Any other
-  // expectation is ignored.
-  const serve: RequestListener = (request, response) => server.emit('request', request, response);
-  server.on('checkContinue', serve).on('checkExpectation', serve);
+  answerExpectations(server);
   const idle = idleConnections(server);
   await listen(server, config, logger);
   logger.info({ url: config.publicUrl, models: repository.all().length }, 'listening');
@@ -112,6 +111,15 @@ async function serve(): Promise<void> {
         .then(() => process.exit(0));
     });
   }
+}
+
+/**
+ * A client that expects `100 Continue` gets it when its request is let in (`http/access.ts`). Any other expectation is
+ * ignored.
+ */
+function answerExpectations(server: Server): void {
+  const serve: RequestListener = (request, response) => server.emit('request', request, response);
+  server.on('checkContinue', serve).on('checkExpectation', serve);
 }
 
 /** Says once what is missing: the API itself can do without for a while. */
@@ -138,6 +146,7 @@ function limitsOf(config: Config) {
     maxJsonBytes: config.maxJsonBytes,
     maxFileBytes: config.maxFileBytes,
     maxBatchItems: config.maxBatchItems,
+    fileTtlMs: config.fileTtlMs,
     engineInlineLimit: config.engineInlineLimit,
     deadlineMs: config.deadlineMs,
     queueTtlMs: config.queueTtlMs,
@@ -150,6 +159,7 @@ async function listen(server: Server, { host, port }: Config, log: Logger): Prom
   answerClientErrors(server);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = SILENCE_MS;
+  server.requestTimeout = 0; // a large file may take hours; bodies that come too slowly are cut (`http/slow-bodies.ts`)
   limitConnections(server, log);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, resolve);

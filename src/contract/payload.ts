@@ -32,7 +32,11 @@ export interface Owner {
 }
 
 /** The folders of what tenants have stored: `<folder>/<tenant>/<id>/…`, by the prefix of the ids. */
-const FOLDERS: Readonly<Record<string, string>> = { pred: 'predictions', batch: 'batches' };
+const FOLDERS: Readonly<Record<string, string>> = {
+  pred: 'predictions',
+  batch: 'batches',
+  file: 'files',
+};
 export const OWNED_FOLDERS: readonly string[] = Object.values(FOLDERS);
 
 function folderOf(id: string): string {
@@ -74,6 +78,17 @@ export const payloadKeys = {
     `${payloadKeys.owned(owner)}/chunks/${runId}.${part}`,
   /** All results of chunks. */
   chunks: (owner: Owner) => `${payloadKeys.owned(owner)}/chunks`,
+  /** All files of a tenant. */
+  files: (tenant: string) => `${FOLDERS['file']}/${tenant}`,
+  /** What is kept of a file beside its bytes. */
+  file: (owner: Owner) => `${payloadKeys.owned(owner)}/file.json`,
+  fileContent: (owner: Owner, nonce: string) => `${payloadKeys.owned(owner)}/content.${nonce}`,
+  /** The parts of a file that is being uploaded. */
+  fileParts: (owner: Owner) => `${payloadKeys.owned(owner)}/parts`,
+  filePart: (owner: Owner, name: string) => `${payloadKeys.owned(owner)}/parts/${name}`,
+  /** Which of the uploads of a part counts. */
+  filePartList: (owner: Owner, number: number) =>
+    `${payloadKeys.owned(owner)}/parts/${number}.json`,
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,

@@ -69,6 +69,20 @@ export function inspectWhole(bytes: Uint8Array, field: MediaField, limits: Media
   return mediaType;
 }
 
+/** The media type of media that lies in the store, by its first bytes. Throws `InvalidMediaError`. */
+export async function inspectHead(
+  store: PayloadStore,
+  { key, bytes }: Claim,
+  field: MediaField,
+  limits: MediaLimits,
+): Promise<string> {
+  if (bytes === 0) throw new InvalidMediaError('the media is empty');
+  const stream = await store.open(key, { offset: 0, bytes: Math.min(bytes, MAX_HEAD_BYTES) });
+  const head = Buffer.concat((await stream.toArray()) as Uint8Array[]);
+  if (bytes <= head.length) return inspectWhole(head, field, limits);
+  return field.inspect(head, limits) ?? field.accept[0] ?? 'application/octet-stream';
+}
+
 /** Media as a data URL (RFC 2397) in base64; throws `InvalidMediaError`. */
 export function decodeDataUrl(text: string, maxBytes: number): Buffer {
   const comma = text.indexOf(',');

@@ -14,6 +14,6 @@ export async function refuseRemovedData(
   const tombstone = await findTombstone(id, store);
   if (tombstone === null || tombstone.tenant !== tenant) return;
   const { reason, deleted_at: at } = tombstone;
-  if (reason === 'expired') throw new Refusal('expired', `the result of ${id} has expired`);
+  if (reason === 'expired') throw new Refusal('expired', `${id} has expired`);
   throw new Refusal('data_removed', `${id} was deleted at ${at}`);
 }

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
-import { PayloadCorruptError, type PayloadStore } from './payload-store.ts';
+import { PayloadCorruptError, type PayloadStore, type Piece } from './payload-store.ts';
 
 /** A payload up to this size is read whole; hashing it takes a millisecond. */
 export const SMALL_BYTES = 1024 ** 2;
@@ -35,12 +35,18 @@ export async function readClaim(store: PayloadStore, claim: Claim): Promise<Buff
 
 /**
  * The payload as a stream of exactly the claim's bytes, which have been checked before; throws
- * `PayloadNotFoundError` and `PayloadCorruptError`.
+ * `PayloadNotFoundError` and `PayloadCorruptError`. Of a piece only the length is checked: reading everything for its
+ * hash would make a piece of a large payload as dear as all of it.
  */
-export async function openClaim(store: PayloadStore, claim: Claim): Promise<Readable> {
+export async function openClaim(
+  store: PayloadStore,
+  claim: Claim,
+  piece?: Piece,
+): Promise<Readable> {
+  if (piece !== undefined) return Readable.from(exactly(store, claim.key, piece));
   if (claim.bytes <= SMALL_BYTES) return Readable.from([await readClaim(store, claim)]);
   await check(store, claim, () => {});
-  return Readable.from(exactly(store, claim));
+  return Readable.from(exactly(store, claim.key, { offset: 0, bytes: claim.bytes }));
 }
 
 /** Reads the payload piece by piece, so that hashing a large one does not block others. */
@@ -61,9 +67,13 @@ async function check(
 }
 
 /** The file may change after the check: never pass on more bytes than the claim has, and fail when there are fewer. */
-async function* exactly(store: PayloadStore, { key, bytes }: Claim): AsyncGenerator<Uint8Array> {
-  let left = bytes;
-  for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) {
+async function* exactly(
+  store: PayloadStore,
+  key: string,
+  piece: Piece,
+): AsyncGenerator<Uint8Array> {
+  let left = piece.bytes;
+  for await (const chunk of (await store.open(key, piece)) as AsyncIterable<Uint8Array>) {
     yield chunk.subarray(0, left);
     left -= Math.min(left, chunk.length);
     if (left === 0) return;

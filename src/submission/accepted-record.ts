@@ -4,6 +4,7 @@ import { parseDurationMs } from '../contract/duration.ts';
 import { type Accepted, acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import type { Receivers, RequestedWebhook } from '../contract/receivers.ts';
 import type { ModelVersion } from '../models/repository.ts';
+import type { Files } from '../files/files.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
@@ -19,6 +20,7 @@ import { type TimeLimits, timesOf } from './times.ts';
 
 export interface RecordDependencies {
   readonly store: PayloadStore;
+  readonly files: Files;
   readonly heavyWork: HeavyWork;
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;

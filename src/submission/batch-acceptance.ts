@@ -6,6 +6,7 @@ import type { AcceptedBatch, BatchItems, EndedBatch } from '../contract/batch.ts
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
+import { openClaim } from '../storage/claims.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
 import { batchMemoOf } from '../temporal/batch-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
@@ -22,8 +23,8 @@ import { timesOf } from './times.ts';
 /** One request for a batch. */
 export interface BatchOrder extends Omit<OrderHead, 'bodyBytes'> {
   readonly terms: OrderTerms;
-  /** The items as JSON Lines; can be read once. */
-  readonly lines: AsyncIterable<Uint8Array>;
+  /** The items as JSON Lines, which can be read once, or the file of the tenant that they lie in. */
+  readonly lines: AsyncIterable<Uint8Array> | { readonly fileId: string };
   /** The request as it was sent, without items and defaults: a repetition is compared with it. */
   readonly asSent: unknown;
   /** The batch whose items these are. */
@@ -96,7 +97,7 @@ export class BatchAcceptance {
   async #record(id: string, order: BatchOrder, staging: Staging): Promise<AcceptedBatch> {
     const { tenant, traceparent, version, terms, asSent, idempotencyKey, retryOf } = order;
     const { limits } = this.#dependencies;
-    const items = await this.#store(order.lines, staging);
+    const items = await this.#store(await this.#linesOf(order), staging);
     const receivers = await receiversFor(tenant, terms.webhook, this.#dependencies);
     const { name: model, version: number } = version.ref;
     const accepted: AcceptedBatch = {
@@ -120,6 +121,14 @@ export class BatchAcceptance {
     if (acceptedBytes(accepted) <= MAX_ACCEPTED_BYTES) return accepted;
     const detail = 'options, metadata, tags and webhook are too large together';
     throw new Refusal('invalid_input', detail);
+  }
+
+  /** The lines of a file are copied, so that it may be deleted while the batch runs. */
+  async #linesOf({ lines, tenant }: BatchOrder): Promise<AsyncIterable<Uint8Array>> {
+    if (!('fileId' in lines)) return lines;
+    const { files, store } = this.#dependencies;
+    const claim = await files.content(lines.fileId, tenant);
+    return (await openClaim(store, claim)) as AsyncIterable<Uint8Array>;
   }
 
   async #store(lines: AsyncIterable<Uint8Array>, staging: Staging): Promise<BatchItems> {

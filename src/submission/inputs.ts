@@ -1,8 +1,10 @@
 /* The inputs of an order, brought to where the workflow finds them. */
 import { Readable } from 'node:stream';
-import { type Claim, type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import { type Claim, type Json, JSON_MEDIA_TYPE, ownerOfKey } from '../contract/payload.ts';
 import type { Accepted, AcceptedInput } from '../contract/prediction.ts';
 import { invalidAt } from '../contract/refusal.ts';
+import type { Files } from '../files/files.ts';
+import { fileAsMedia } from '../media/file-as-media.ts';
 import { decodeDataUrl } from '../media/media-upload.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
@@ -20,6 +22,8 @@ export interface UploadLimits {
 }
 
 export interface InputDependencies {
+  readonly store: PayloadStore;
+  readonly files: Files;
   readonly heavyWork: HeavyWork;
   readonly addressPolicy: AddressPolicy;
   readonly limits: UploadLimits & { readonly engineInlineLimit: number };
@@ -27,15 +31,16 @@ export interface InputDependencies {
 
 /** Media goes to the store; so do the largest other values, until the rest fits into a history. */
 export async function storeInputs(
-  { version, inputs, bodyBytes }: Pick<Order, 'version' | 'inputs' | 'bodyBytes'>,
+  order: Pick<Order, 'tenant' | 'version' | 'inputs' | 'bodyBytes'>,
   staging: Staging,
   dependencies: InputDependencies,
 ): Promise<Accepted['input']> {
+  const { inputs, bodyBytes } = order;
   const stored: Record<string, AcceptedInput> = {};
   const values: Record<string, Json> = {};
   for (const [name, input] of Object.entries(inputs)) {
     if (input.kind === 'json') values[name] = input.value;
-    else stored[name] = await storeInput(name, input, version, staging, dependencies);
+    else stored[name] = await storeInput(name, input, order, staging, dependencies);
   }
   return { ...stored, ...(await storeValues(values, bodyBytes, staging, dependencies)) };
 }
@@ -43,14 +48,23 @@ export async function storeInputs(
 async function storeInput(
   name: string,
   input: Exclude<OrderInput, { kind: 'json' }>,
-  version: ModelVersion,
+  { tenant, version }: Pick<Order, 'tenant' | 'version'>,
   staging: Staging,
-  { addressPolicy, limits }: InputDependencies,
+  dependencies: InputDependencies,
 ): Promise<AcceptedInput> {
+  const { addressPolicy, limits } = dependencies;
   const at = `/input/${name}`;
   switch (input.kind) {
     case 'stored':
       return { kind: 'claim', claim: input.claim };
+    case 'file': {
+      const { files, store } = dependencies;
+      const field = mediaFieldOf(version, name);
+      const claim = await saying(at, async () => {
+        return await fileAsMedia({ tenant, id: input.id }, field, limits, { files, store });
+      });
+      return { kind: 'claim', claim };
+    }
     case 'encoded':
       return { kind: 'claim', claim: await staging.put(name, input.encode(), input.mediaType) };
     case 'url': {
@@ -152,6 +166,7 @@ export async function copyInputs(
     const claim = input.kind === 'claim' ? input.claim : fetched[field];
     copied[field] = input;
     if (input.kind === 'inline' || claim === undefined) continue;
+    if (ownerOfKey(claim.key)?.id !== before.id) continue; // a file, which stays where it is
     const body = await openClaim(store, claim);
     copied[field] = { kind: 'claim', claim: await staging.put(field, body, claim.media_type) };
   }

@@ -5,7 +5,7 @@ const DIGITS = 26;
 
 /** `pred_` or such + 48 bits of time and 80 random bits in Crockford's base 32: ids sort by time. */
 export function newId(
-  prefix: 'pred' | 'batch' | 'whe' | 'evt',
+  prefix: 'pred' | 'batch' | 'file' | 'whe' | 'evt',
   nowMs: number = Date.now(),
 ): string {
   return `${prefix}_${crockford((BigInt(nowMs) << 80n) | BigInt(`0x${randomBytes(10).toString('hex')}`))}`;

@@ -1,4 +1,5 @@
 /* An order: one request for a prediction, whoever asks for it. */
+import { isFileId } from '../contract/ids.ts';
 import type { Claim, Json } from '../contract/payload.ts';
 import { invalidAt, toPointer } from '../contract/refusal.ts';
 import type { ModelVersion } from '../models/repository.ts';
@@ -27,6 +28,8 @@ export type OrderInput =
   | { readonly kind: 'data_url'; readonly text: string }
   /** Media that is fetched before the prediction runs. */
   | { readonly kind: 'url'; readonly url: string }
+  /** Media that lies in the store as a file of the tenant. */
+  | { readonly kind: 'file'; readonly id: string }
   /** Media that this order has put into the store. */
   | { readonly kind: 'stored'; readonly claim: Claim }
   /** A value that is kept in a form of its own once it has been found valid. */
@@ -79,6 +82,8 @@ function valueOf(input: OrderInput): unknown {
       return input.text;
     case 'url':
       return input.url;
+    case 'file':
+      return input.id;
     case 'stream':
     case 'stored':
       return ''; // media is looked at while it is stored
@@ -92,6 +97,7 @@ export function jsonInputs({ schema }: ModelVersion, given: unknown): OrderInput
     Object.entries(normal).map(([name, value]): [string, OrderInput] => {
       const isMedia = Object.hasOwn(schema.media, name) && typeof value === 'string';
       if (!isMedia) return [name, { kind: 'json', value: value as Json }];
+      if (isFileId(value)) return [name, { kind: 'file', id: value }];
       const isUrl = /^https?:/i.test(value);
       return [name, isUrl ? { kind: 'url', url: value } : { kind: 'data_url', text: value }];
     }),

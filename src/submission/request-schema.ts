@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { jsonBytes } from '../contract/payload.ts';
 import { BATCH_PRIORITY } from '../contract/batch.ts';
+import { FILE_ID } from '../contract/ids.ts';
 import { DEFAULT_PRIORITY } from '../contract/prediction.ts';
 import {
   BATCH_EVENTS,
@@ -89,13 +90,24 @@ export const batchTermsSchema = modelRequestSchema.omit({ input: true }).extend(
 const MAX_JSON_ITEMS = 10_000;
 
 /** `POST /v1/batches` as JSON. The items themselves are checked one by one, like the lines of JSON Lines. */
-export const batchRequestSchema = batchTermsSchema.extend({
-  model: z.string().max(MAX_MODEL_CHARS),
-  items: z
-    .array(z.unknown().meta({ description: '`{"custom_id": …, "input": …}`' }))
-    .min(1)
-    .max(MAX_JSON_ITEMS, `must be at most ${MAX_JSON_ITEMS}: send more as JSON Lines`),
-});
+export const batchRequestSchema = batchTermsSchema
+  .extend({
+    model: z.string().max(MAX_MODEL_CHARS),
+    items: z
+      .array(z.unknown().meta({ description: '`{"custom_id": …, "input": …}`' }))
+      .min(1)
+      .max(MAX_JSON_ITEMS, `must be at most ${MAX_JSON_ITEMS}: send more as JSON Lines`)
+      .exactOptional(),
+    input_file_id: z
+      .string()
+      .regex(FILE_ID, 'must be the id of a file')
+      .exactOptional()
+      .meta({ description: 'A file of JSON Lines, instead of `items`.' }),
+  })
+  .refine(
+    ({ items, input_file_id: file }) => (items === undefined) !== (file === undefined),
+    'must have items or an input_file_id, and not both',
+  );
 
 /** `PATCH /v1/predictions/{id}`: what a prediction that waits may be given anew. */
 export const predictionChangesSchema = z

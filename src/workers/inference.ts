@@ -12,6 +12,7 @@ import { InputBudget } from '../activities/input-budget.ts';
 import type { Config } from '../config.ts';
 import { payloadKeys } from '../contract/payload.ts';
 import { batchQueue, inferenceQueue } from '../contract/task-queues.ts';
+import { Files } from '../files/files.ts';
 import { missingIn, probeConfinement } from '../runtime/confinement.ts';
 import { removeDeadCgroups } from '../runtime/memory-limit.ts';
 import { slotsOf } from '../runtime/model-pool.ts';
@@ -106,6 +107,7 @@ function createActivities(
     }),
     chunks: createChunkActivities({
       ...same,
+      files: new Files(same.store),
       limits: { maxUploadBytes, maxPixels },
       onItems: (model, outcome, count) => metrics.itemsEnded(model, outcome, count),
     }),

@@ -8,6 +8,7 @@ import {
   type RefusalDetail,
   type RefusalOptions,
 } from '../../contract/refusal.ts';
+import { WrongHashError } from '../../files/files.ts';
 import { InvalidMediaError } from '../../pipelines/index.ts';
 import {
   PayloadNotFoundError,
@@ -271,6 +272,7 @@ function toProblem(error: unknown): Problem {
   if (error instanceof TooManySecretsError) {
     return new Problem('rate_limited', error.message, { retryAfterMs: error.retryAfterMs });
   }
+  if (error instanceof WrongHashError) return new Problem('invalid_input', error.message);
   if (error instanceof InvalidMediaError) return new Problem('invalid_input', error.message);
   return expressProblem(error) ?? new Problem('internal', 'an unexpected error; it was logged');
 }

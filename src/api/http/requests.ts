@@ -1,6 +1,6 @@
 /* What a request must be, whatever it asks. */
 import type { Request } from 'express';
-import { ENDPOINT_ID, isBatchId, isPredictionId } from '../../contract/ids.ts';
+import { ENDPOINT_ID, isBatchId, isFileId, isPredictionId } from '../../contract/ids.ts';
 import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
 import { Problem } from './problems.ts';
 
@@ -41,6 +41,12 @@ export function parsePredictionId(text: string): string {
 export function parseBatchId(text: string): string {
   if (isBatchId(text)) return text;
   throw new Problem('malformed_request', `${text} is not a batch id (batch_ and 26 characters)`);
+}
+
+/** Throws a problem when it is none. */
+export function parseFileId(text: string): string {
+  if (isFileId(text)) return text;
+  throw new Problem('malformed_request', `${text} is not a file id (file_ and 26 characters)`);
 }
 
 /** Throws a problem when it is none. */

@@ -5,6 +5,7 @@ import type { Json, Stored } from '../../contract/payload.ts';
 import { openClaim, SMALL_BYTES } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { roomFor } from './answers.ts';
+import { wantedBytes } from './byte-range.ts';
 
 /** Answers with a value; with nothing when the client says that it has it. */
 export async function sendStored(
@@ -23,14 +24,26 @@ export async function sendStored(
     response.set('ETag', etag).status(304).end();
     return;
   }
+  const wanted = wantedBytes(request, bytes, etag);
+  if (wanted.kind === 'none') {
+    response.status(416).set('Content-Range', `bytes */${bytes}`).end();
+    return;
+  }
+  const isPiece = wanted.kind === 'piece';
+  const length = isPiece ? wanted.bytes : bytes;
   const isHead = request.method === 'HEAD'; // then the payload need not be read
-  if (!isHead) roomFor(response).take(Math.min(bytes, SMALL_BYTES)); // larger ones are read piece by piece
-  const body = isHead ? null : await openClaim(store, stored.claim);
+  if (!isHead) roomFor(response).take(Math.min(length, SMALL_BYTES)); // larger ones are read piece by piece
+  const body = isHead ? null : await openClaim(store, stored.claim, isPiece ? wanted : undefined);
   response.type(mediaType).set({
-    'Content-Length': String(bytes),
+    'Content-Length': String(length),
+    'Accept-Ranges': 'bytes',
     ETag: etag,
     'Content-Security-Policy': 'sandbox', // a stranger's bytes on our origin
   });
+  if (isPiece) {
+    const last = wanted.offset + wanted.bytes - 1;
+    response.status(206).set('Content-Range', `bytes ${wanted.offset}-${last}/${bytes}`);
+  }
   if (body === null) response.end();
   else await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
 }

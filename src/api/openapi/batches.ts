@@ -101,6 +101,8 @@ export const batches = {
     responses: answers(
       {
         '200': { description: 'The results', content: { 'application/jsonl': lines } },
+        '206': { description: 'A piece of them', content: { 'application/jsonl': lines } },
+        '416': { description: 'There is no such piece' },
         '202': answer('It has not ended yet', batchAnswer, polled),
         '304': UNCHANGED,
       },

@@ -54,6 +54,7 @@ export function openApiDocument(settings: OpenApiSettings): OpenApiDocument {
 const TAGS = [
   'Predictions',
   'Batches',
+  'Files',
   'Webhooks',
   'Service',
   'OpenAI',

@@ -1,6 +1,7 @@
 /* What each operation takes and answers. */
 import type { Documented, DocumentedId } from './parts.ts';
 import { batches } from './batches.ts';
+import { files } from './files.ts';
 import { openai } from './openai.ts';
 import { predictions } from './predictions.ts';
 import { protocol } from './protocol.ts';
@@ -11,6 +12,7 @@ import { webhooks } from './webhooks.ts';
 export const DOCUMENTED: Readonly<Record<DocumentedId, Documented>> = {
   ...tagged(predictions, 'Predictions'),
   ...tagged(batches, 'Batches'),
+  ...tagged(files, 'Files'),
   ...tagged(webhooks, 'Webhooks'),
   ...tagged(service, 'Service'),
   ...tagged(openai, 'OpenAI'),

@@ -55,7 +55,7 @@ const submissionAnswers = answers(
 );
 export const polled = z.object({ 'Retry-After': z.string().optional() });
 /** Any JSON, or media of any type. */
-const bytes = {
+export const anyBytes = {
   'application/json': { schema: {} },
   '*/*': { schema: { type: 'string', format: 'binary' } as const },
 };
@@ -168,7 +168,9 @@ export const predictions = {
     requestParams: ofPrediction,
     responses: answers(
       {
-        '200': { description: 'The output', content: bytes },
+        '200': { description: 'The output', content: anyBytes },
+        '206': { description: 'A piece of it', content: anyBytes },
+        '416': { description: 'There is no such piece' },
         '202': answer('It has not ended yet', predictionAnswer, polled),
         '304': UNCHANGED,
       },
@@ -179,7 +181,12 @@ export const predictions = {
     summary: 'One field of the input, as it was given',
     requestParams: { path: z.object({ id: predictionId, field: z.string() }) },
     responses: answers(
-      { '200': { description: 'The value, or the media', content: bytes }, '304': UNCHANGED },
+      {
+        '200': { description: 'The value, or the media', content: anyBytes },
+        '206': { description: 'A piece of it', content: anyBytes },
+        '304': UNCHANGED,
+        '416': { description: 'There is no such piece' },
+      },
       [...GUARDED, 404, 410],
     ),
   },

@@ -60,13 +60,13 @@ function jsonOrder(request: Request, response: Response, acceptance: Acceptance)
   }
   const isItems = ([first]: readonly string[]) => first === 'items';
   const parsed = parseBody(batchRequestSchema, request.body, [], isItems);
-  const { model, items, ...terms } = parsed;
+  const { model, items, input_file_id: fileId, ...terms } = parsed;
   const { items: _items, ...asSent } = request.body as Record<string, unknown>;
   const head = orderHead(request, response, acceptance.resolve(model));
   return {
     ...head,
     terms: cancelAfter(request, terms),
-    lines: linesOf(items),
+    lines: fileId === undefined ? linesOf(items ?? []) : { fileId },
     asSent: [asSent, request.get('Cancel-After') ?? null],
   };
 }

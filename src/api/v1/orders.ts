@@ -105,12 +105,14 @@ export async function formOrder(
   const files: Record<string, OrderInput> = {};
   const maxFiles = Object.keys(head.version.schema.media).length;
   if (maxFiles === 0) throw unsupported(http, head.version); // no file could be one of its inputs
-  const text = await readForm(http, maxFiles, async (field, body) => {
+  const shape = { maxFiles, texts: [REQUEST_PART] };
+  const texts = await readForm(http, shape, async ({ name: field, body }) => {
     const claim = await upload(field, body);
     if (Object.hasOwn(files, field)) throw invalidAt(`/input/${field}`, 'comes twice');
     files[field] = { kind: 'stored', claim };
   });
-  const asSent = text === null ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
+  const text = texts.get(REQUEST_PART);
+  const asSent = text === undefined ? {} : parseJson(Buffer.from(text), `the part ${REQUEST_PART}`);
   const rest = parseBody(restSchema, asSent, [], INPUT);
   const order = orderOf(http, head, rest, asSent);
   return { ...order, inputs: withInputs(order.inputs, files) };

@@ -7,6 +7,7 @@ import { batchSubmissionsRouter } from './batch-submissions.ts';
 import { batchesRouter } from './batches.ts';
 import { endpointDeliveriesRouter } from './endpoint-deliveries.ts';
 import { eventsRouter } from './events.ts';
+import { filesRouter } from './files.ts';
 import { modelsRouter } from './models.ts';
 import { predictionChangesRouter } from './prediction-changes.ts';
 import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
@@ -25,6 +26,7 @@ type V1Dependencies = Parameters<typeof endpointDeliveriesRouter>[0] &
   Parameters<typeof batchSubmissionsRouter>[0] &
   Parameters<typeof batchesRouter>[0] &
   Parameters<typeof eventsRouter>[0] &
+  Parameters<typeof filesRouter>[0] &
   Parameters<typeof modelsRouter>[0] &
   Parameters<typeof predictionChangesRouter>[0] &
   Parameters<typeof predictionLifecycleRouter>[0] &
@@ -59,6 +61,7 @@ const ROUTERS: readonly ((dependencies: V1Dependencies) => Router)[] = [
   batchLifecycleRouter,
   batchListRouter,
   batchEventsRouter,
+  filesRouter,
   webhookDeliveriesRouter,
   webhookEndpointsRouter,
   endpointDeliveriesRouter,
@@ -72,6 +75,7 @@ export const indexOf = (publicUrl: string) => ({
   urls: {
     predictions: `${publicUrl}/v1/predictions`,
     batches: `${publicUrl}/v1/batches`,
+    files: `${publicUrl}/v1/files`,
     models: `${publicUrl}/v1/models`,
     webhook_endpoints: `${publicUrl}/v1/webhook_endpoints`,
     webhook_secret: `${publicUrl}/v1/webhook_secret`,

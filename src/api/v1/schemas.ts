@@ -1,7 +1,7 @@
 /* What the queries and bodies of /v1 may hold, beside the request for a prediction. */
 import { z } from 'zod';
 import { DAY_MS, parseDurationMs } from '../../contract/duration.ts';
-import { ENDPOINT_ID } from '../../contract/ids.ts';
+import { ENDPOINT_ID, FILE_ID } from '../../contract/ids.ts';
 import { INCLUDABLE, type Included } from '../../records/shown-record.ts';
 import {
   durationSchema,
@@ -13,6 +13,13 @@ import {
 } from '../../submission/request-schema.ts';
 
 const MAX_CURSOR_CHARS = 4096;
+
+const limitSchema = z
+  .string()
+  .regex(/^(?:[1-9]\d?|100)$/, 'must be 1 to 100')
+  .default('20')
+  .transform(Number)
+  .describe('How many, 1 to 100.');
 
 /** A time that Temporal's queries can hold. */
 const timeSchema = z.iso
@@ -26,6 +33,43 @@ const timeSchema = z.iso
     (text) => /^2\d{3}-/.test(new Date(text).toJSON() ?? ''),
     'must be of the years 2000 to 2999',
   );
+
+const MAX_FILENAME_CHARS = 255;
+const MAX_FILE_TTL_MS = 365 * DAY_MS;
+
+/** `POST /v1/files` */
+export const fileQuerySchema = z.strictObject({
+  filename: z
+    .string()
+    .min(1)
+    .max(MAX_FILENAME_CHARS)
+    .optional()
+    .describe('Its name, for people; that in the form otherwise.'),
+  expires_after: durationSchema
+    .transform((text, context) => {
+      const ttlMs = parseDurationMs(text);
+      if (ttlMs !== null && ttlMs > 0 && ttlMs <= MAX_FILE_TTL_MS) return ttlMs;
+      context.addIssue('must be a duration such as 24h or 7d, at most 365d');
+      return z.NEVER;
+    })
+    .optional()
+    .describe('How long it is kept, such as `24h`.'),
+  parts: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('`true`: its bytes come later, in parts.'),
+});
+
+/** `GET /v1/files` */
+export const fileListQuerySchema = z.strictObject({
+  after: z
+    .string()
+    .regex(FILE_ID, 'must be the id of a file')
+    .optional()
+    .describe('`next_cursor` of the page before.'),
+  limit: limitSchema,
+});
 
 /** `POST /v1/webhook_endpoints` */
 export const endpointSchema = z.strictObject({
@@ -50,12 +94,7 @@ export const pageQuerySchema = z.strictObject({
     .max(MAX_CURSOR_CHARS)
     .optional()
     .describe('`next_cursor` of the page before, with the same filters.'),
-  limit: z
-    .string()
-    .regex(/^(?:[1-9]\d?|100)$/, 'must be 1 to 100')
-    .default('20')
-    .transform(Number)
-    .describe('How many, 1 to 100.'),
+  limit: limitSchema,
 });
 
 /** `POST /v1/webhook_secret/rotate`: how long the secrets before the new one stay valid. */
