@@ -92,6 +92,8 @@ export const payloadKeys = {
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,
+  /** When everything in the store was last looked at. */
+  sweep: 'sweep/latest.json',
   workers: 'workers',
   worker: (workerId: string) => `workers/${workerId}.json`,
 } as const;

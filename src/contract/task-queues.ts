@@ -18,6 +18,9 @@ export const FETCH_QUEUE = 'fetch';
 /** The inputs and results of batches, as files: joined, copied, removed. */
 export const BATCH_QUEUE = 'batches';
 
+/** Removing what has expired, one at a time. */
+export const SWEEP_QUEUE = 'sweep';
+
 /** The chunks of batches of one model version: they never wait among its predictions. */
 export const batchQueue = (model: ModelRef): string => `batch.${model.name}.${model.version}`;
 

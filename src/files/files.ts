@@ -9,7 +9,13 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { FilePart, StoredFile } from '../contract/file.ts';
-import { type Claim, JSON_MEDIA_TYPE, ownerOfKey, payloadKeys } from '../contract/payload.ts';
+import {
+  type Claim,
+  JSON_MEDIA_TYPE,
+  type Owner,
+  ownerOfKey,
+  payloadKeys,
+} from '../contract/payload.ts';
 import { Refusal } from '../contract/refusal.ts';
 import { leaveTombstone } from '../retention/tombstones.ts';
 import { refuseRemovedData } from '../records/removed-data.ts';
@@ -121,10 +127,16 @@ export class Files {
     return whole;
   }
 
-  /** Throws as `notFound`, and refuses as `data_removed` and `expired` what is gone. */
+  /** Null: there is none. */
+  async find(owner: Owner): Promise<StoredFile | null> {
+    const file = await this.#read(payloadKeys.file(owner));
+    return file?.id === owner.id && file.tenant === owner.tenant ? file : null;
+  }
+
+  /** Refuses as `not_found` what there is not, and as `data_removed` and `expired` what is gone. */
   async get(id: string, tenant: string): Promise<StoredFile> {
-    const file = await this.#read(payloadKeys.file({ tenant, id }));
-    if (file === null || file.tenant !== tenant) {
+    const file = await this.find({ tenant, id });
+    if (file === null) {
       await refuseRemovedData(id, tenant, this.#store);
       throw new Refusal('not_found', `there is no file ${id}`);
     }

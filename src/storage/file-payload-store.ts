@@ -33,6 +33,7 @@ import {
   requireKey,
   SAFE_KEY,
   StorageError,
+  type StoredEntry,
 } from './payload-store.ts';
 
 /** Hashing so much takes a millisecond or two, during which the event loop is blocked. */
@@ -63,7 +64,7 @@ export class FilePayloadStore implements PayloadStore {
     await store.check().catch((error: unknown) => {
       if (!(error instanceof StorageError && error.isFull)) throw error;
     });
-    await store.#removeStaleTemporaries();
+    await store.removeHalfWritten(Date.now() - STALE_TEMPORARY_MS);
     return store;
   }
 
@@ -136,6 +137,26 @@ export class FilePayloadStore implements PayloadStore {
     }
   }
 
+  async *entries(folder: string): AsyncGenerator<StoredEntry> {
+    for await (const key of this.list(folder)) {
+      const found = await lstat(this.#path(key)).catch(() => null); // it may be gone by now
+      if (found !== null) yield { key, bytes: found.size, modifiedAtMs: found.mtimeMs };
+    }
+  }
+
+  async removeHalfWritten(beforeMs: number): Promise<number> {
+    let removed = 0;
+    for (const name of await readdir(this.#incoming).catch(() => [])) {
+      const path = join(this.#incoming, name);
+      const found = await stat(path).catch(() => null);
+      if (found === null || found.mtimeMs >= beforeMs) continue;
+      // Nobody needs these files. If one cannot be removed, the store works all the same.
+      await rm(path, { force: true, recursive: true }).catch(() => {});
+      removed += 1;
+    }
+    return removed;
+  }
+
   /** Opening a file is cheap. */
   async prefetch(): Promise<void> {}
 
@@ -184,17 +205,6 @@ export class FilePayloadStore implements PayloadStore {
   async #isWithin(path: string): Promise<boolean> {
     const real = await realpath(path).catch(() => null);
     return real === null || `${real}/`.startsWith(`${await realpath(this.#folder)}/`);
-  }
-
-  async #removeStaleTemporaries(): Promise<void> {
-    const oldest = Date.now() - STALE_TEMPORARY_MS;
-    for (const name of await readdir(this.#incoming).catch(() => [])) {
-      const path = join(this.#incoming, name);
-      const found = await stat(path).catch(() => null);
-      const isStale = found !== null && found.mtimeMs < oldest;
-      // Nobody needs these files. If one cannot be removed, the store works all the same.
-      if (isStale) await rm(path, { force: true, recursive: true }).catch(() => {});
-    }
   }
 
   #path(key: string): string {

@@ -15,6 +15,7 @@ import {
   type PutOptions,
   StorageError,
   StorageLimitError,
+  type StoredEntry,
 } from './payload-store.ts';
 
 const MEASURE_EVERY_MS = 60_000;
@@ -98,6 +99,14 @@ export class LimitedPayloadStore implements PayloadStore {
     const freed = usage === undefined ? 0 : await this.#store.measure(key);
     await this.#store.delete(key);
     if (usage !== undefined) usage.measured -= freed;
+  }
+
+  entries(folder: string, after: string | null): AsyncIterable<StoredEntry> {
+    return this.#store.entries(folder, after);
+  }
+
+  async removeHalfWritten(beforeMs: number): Promise<number> {
+    return await this.#store.removeHalfWritten(beforeMs);
   }
 
   async measure(key: string): Promise<number> {

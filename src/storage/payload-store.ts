@@ -14,6 +14,14 @@ export interface Piece {
   readonly bytes: number;
 }
 
+/** A payload in a list. */
+export interface StoredEntry {
+  readonly key: string;
+  readonly bytes: number;
+  /** Milliseconds since the epoch. */
+  readonly modifiedAtMs: number;
+}
+
 /** Keys from one to another, both included, by the order of their characters. */
 export interface KeyRange {
   readonly from: string;
@@ -50,6 +58,13 @@ export interface PayloadStore {
    * in it.
    */
   list(folder: string, range?: KeyRange): AsyncIterable<string>;
+  /**
+   * The same with sizes and ages. What belongs to a folder comes together. A store that has an order begins behind the
+   * key `after`; any other begins anew.
+   */
+  entries(folder: string, after: string | null): AsyncIterable<StoredEntry>;
+  /** Removes what uploads that broke off before that time have left behind; returns how much there was. */
+  removeHalfWritten(beforeMs: number): Promise<number>;
   /** Says that these keys of one folder are going to be opened, for a store that is far away. */
   prefetch(keys: readonly string[]): Promise<void>;
   /** Removes one payload or everything below a key; no error when there is nothing. */

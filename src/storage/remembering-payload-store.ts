@@ -13,6 +13,7 @@ import {
   type PayloadStore,
   type Piece,
   type PutOptions,
+  type StoredEntry,
 } from './payload-store.ts';
 
 /** Everything in these folders is small, and ours. */
@@ -93,6 +94,14 @@ export class RememberingPayloadStore implements PayloadStore {
     for (const key of wanted) {
       if (!there.has(key)) this.#keep(this.#objects, key, { atMs, value: Promise.resolve(null) });
     }
+  }
+
+  entries(folder: string, after: string | null): AsyncIterable<StoredEntry> {
+    return this.#store.entries(folder, after);
+  }
+
+  async removeHalfWritten(beforeMs: number): Promise<number> {
+    return await this.#store.removeHalfWritten(beforeMs);
   }
 
   async measure(key: string): Promise<number> {

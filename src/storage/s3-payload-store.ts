@@ -4,10 +4,13 @@
  */
 import { Readable } from 'node:stream';
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadBucketCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -29,6 +32,7 @@ import {
   requireKey,
   SAFE_KEY,
   StorageError,
+  type StoredEntry,
 } from './payload-store.ts';
 
 export interface S3Settings {
@@ -166,6 +170,41 @@ export class S3PayloadStore implements PayloadStore {
     }
   }
 
+  async *entries(folder: string, after: string | null): AsyncGenerator<StoredEntry> {
+    for await (const entry of this.#below(`${folder}/`, after ?? undefined)) {
+      if (SAFE_KEY.test(entry.key) && (after === null || entry.key > after)) yield entry;
+    }
+  }
+
+  async removeHalfWritten(beforeMs: number): Promise<number> {
+    const { bucket } = this.#settings;
+    let removed = 0;
+    let marker: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } | null = {};
+    while (marker !== null) {
+      const page: ListMultipartUploadsCommandOutput = await this.#orThrow(
+        'cannot list uploads',
+        async () =>
+          await this.#client.send(
+            new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: this.#own, ...marker }),
+          ),
+      );
+      for (const { Key: key = '', UploadId: id = '', Initiated: begun } of page.Uploads ?? []) {
+        if (begun === undefined || begun.getTime() >= beforeMs) continue;
+        await this.#orThrow(`cannot abort the upload of ${key}`, async () => {
+          const abort = { Bucket: bucket, Key: key, UploadId: id };
+          await this.#client.send(new AbortMultipartUploadCommand(abort));
+        });
+        removed += 1;
+      }
+      const { NextKeyMarker: next, NextUploadIdMarker: nextId } = page;
+      const isLast = page.IsTruncated !== true || next === undefined;
+      marker = isLast
+        ? null
+        : { KeyMarker: next, ...(nextId === undefined ? {} : { UploadIdMarker: nextId }) };
+    }
+    return removed;
+  }
+
   /** What is far away is remembered by RememberingPayloadStore. */
   async prefetch(): Promise<void> {}
 
@@ -206,12 +245,9 @@ export class S3PayloadStore implements PayloadStore {
   }
 
   /** Every object whose key begins so, in S3's order, from about `from` on. */
-  async *#below(
-    start: string,
-    from?: string,
-  ): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
-    const { bucket, prefix } = this.#settings;
-    const own = prefix === '' ? '' : `${prefix}/`;
+  async *#below(start: string, from?: string): AsyncGenerator<StoredEntry> {
+    const { bucket } = this.#settings;
+    const own = this.#own;
     let token: string | undefined;
     do {
       const page = await this.#orThrow(`cannot list ${start}`, async () => {
@@ -225,8 +261,8 @@ export class S3PayloadStore implements PayloadStore {
           }),
         );
       });
-      for (const { Key: key = '', Size: bytes = 0 } of page.Contents ?? []) {
-        yield { key: key.slice(own.length), bytes };
+      for (const { Key: key = '', Size: bytes = 0, LastModified: at } of page.Contents ?? []) {
+        yield { key: key.slice(own.length), bytes, modifiedAtMs: at?.getTime() ?? Date.now() };
       }
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
     } while (token !== undefined);
@@ -244,9 +280,14 @@ export class S3PayloadStore implements PayloadStore {
     if (first !== undefined) throw new Error(`${first.Code ?? ''}: ${first.Message ?? ''}`);
   }
 
+  /** What our keys begin with. */
+  get #own(): string {
+    const { prefix } = this.#settings;
+    return prefix === '' ? '' : `${prefix}/`;
+  }
+
   #named(key: string) {
-    const { bucket, prefix } = this.#settings;
-    return { Bucket: bucket, Key: prefix === '' ? key : `${prefix}/${key}` };
+    return { Bucket: this.#settings.bucket, Key: this.#own + key };
   }
 
   #object(key: string) {

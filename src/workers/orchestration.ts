@@ -1,6 +1,6 @@
 /*
  * The orchestration worker: runs the workflows, delivers webhooks, fetches inputs and handles the files of batches,
- * each on a queue and with slots of its own; sweeps what has expired. No models.
+ * sweeps what has expired, each on a queue and with slots of its own. No models.
  */
 import { access } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -9,21 +9,25 @@ import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { createBatchFileActivities } from '../activities/batch-files.ts';
 import { createInputActivities } from '../activities/inputs.ts';
 import { createChangeInferActivities } from '../activities/change-infer.ts';
+import { createSweepActivities } from '../activities/sweep.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import {
   BATCH_QUEUE,
   DELIVERY_QUEUE,
   FETCH_QUEUE,
   ORCHESTRATION_QUEUE,
+  SWEEP_QUEUE,
 } from '../contract/task-queues.ts';
 import { createGuardedClient, type GuardedClient } from '../outbound/guarded-client.ts';
-import { sweepUntil } from '../retention/sweep.ts';
+import type { SweepDependencies } from '../retention/sweep-expired.ts';
 import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { LimitedPayloadStore } from '../storage/limited-payload-store.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { Engine } from '../temporal/engine.ts';
+import { BatchEngine } from '../temporal/batch-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
+import { scheduleSweep } from '../temporal/sweep-schedule.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { OutboundTurns } from '../outbound/turns.ts';
 import { openSecretBox } from '../webhooks/secret-box.ts';
@@ -37,6 +41,8 @@ const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250
 const DELIVERIES_AT_ONCE = 4;
 const FETCHES_AT_ONCE = 16; // many inputs may lie in one bucket
 const FETCH_SLOTS = 128; // each streams to the store: a socket and a few chunks
+/** How long what has expired may lie there. */
+const LONGEST_PAUSE_MS = 600_000;
 const BATCH_FILE_SLOTS = 4; // each copies files as fast as the store allows
 const HEARTBEAT_THROTTLE = '500ms'; // how late a worker may learn of a cancel
 const STICKY_TIMEOUT = '2s'; // how long a lost worker's workflows wait for it
@@ -56,20 +62,21 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
   const temporal = createClient({ ...config.temporal, identity });
   const engine = new Engine(temporal);
   const predictions = new PredictionEngine(engine);
-  const workers = await createWorkers(context, store, predictions);
+  const batches = new BatchEngine(engine);
   const { resultTtlMs } = config;
-  const sweeping = sweepUntil(context.stop, { engine, predictions, store, resultTtlMs, logger });
+  const sweeping = { engine, predictions, batches, store, resultTtlMs, now: Date.now, logger };
+  const workers = await createWorkers(context, sweeping);
+  await scheduleSweep(temporal, Math.min(LONGEST_PAUSE_MS, resultTtlMs));
   await runUntilStopped(workers, context);
-  await sweeping;
   await temporal.connection.close();
 });
 
 async function createWorkers(
   context: WorkerContext,
-  store: PayloadStore,
-  predictions: PredictionEngine,
+  sweeping: SweepDependencies,
 ): Promise<readonly Worker[]> {
   const { config } = context;
+  const { store, predictions } = sweeping;
   const http = createGuardedClient(config.addressPolicy);
   const records = createWorker(context, {
     taskQueue: ORCHESTRATION_QUEUE,
@@ -83,9 +90,14 @@ async function createWorkers(
     activities: createBatchFileActivities({ store }),
     maxConcurrentActivityTaskExecutions: BATCH_FILE_SLOTS,
   });
+  const sweep = createWorker(context, {
+    taskQueue: SWEEP_QUEUE,
+    activities: createSweepActivities(sweeping),
+    maxConcurrentActivityTaskExecutions: 1,
+  });
   const delivery = createDeliveryWorker(context, store, http);
   const fetching = createFetchWorker(context, store, http);
-  return await Promise.all([records, batchFiles, delivery, fetching]);
+  return await Promise.all([records, batchFiles, sweep, delivery, fetching]);
 }
 
 /** Where there are several tenants, one of them takes half of the slots, and of the turns at an origin, at most. */

@@ -19,6 +19,8 @@ let expired: Headers;
 let prediction: Prediction;
 let endpoint: string;
 let openAiResponse: string;
+let batch: string;
+let file: string;
 
 beforeAll(async () => {
   keys = await TestKeys.create();
@@ -36,6 +38,11 @@ beforeAll(async () => {
   const text = { model: 'babble', input: 'Hello', max_output_tokens: 5 };
   const answered = await ask('POST', '/openai/v1/responses', mine, text);
   openAiResponse = ((await answered.json()) as { id: string }).id;
+  const items = [{ custom_id: 'a', input: affine() }];
+  const batched = await ask('POST', '/v1/batches', mine, { model: 'affine', items });
+  batch = ((await batched.json()) as { id: string }).id;
+  const stored = await ask('POST', '/v1/files', mine, { any: 'bytes' });
+  file = ((await stored.json()) as { id: string }).id;
   const created = await ask('POST', '/v1/webhook_endpoints', mine, { url: 'https://example.com/' });
   endpoint = ((await created.json()) as { id: string }).id;
 });
@@ -66,6 +73,9 @@ const pathOf = (path: string): string =>
     .replace('/v1/predictions/{id}', `/v1/predictions/${prediction.id}`)
     .replace('/openai/v1/responses/{id}', `/openai/v1/responses/${openAiResponse}`)
     .replace('/v1/webhook_endpoints/{id}', `/v1/webhook_endpoints/${endpoint}`)
+    .replace('/v1/batches/{id}', `/v1/batches/${batch}`)
+    .replace('/v1/files/{id}', `/v1/files/${file}`)
+    .replace('{number}', '1')
     .replace('{field}', 'inputs')
     .replace('{model}', 'affine')
     .replace('{version}', '1');
@@ -110,7 +120,9 @@ test.each(OF_PREDICTIONS)(
     const never = pathOf(path)
       .replace(prediction.id, newId('pred'))
       .replace(openAiResponse, newId('pred').replace('pred_', 'resp_'))
-      .replace(endpoint, newId('whe'));
+      .replace(endpoint, newId('whe'))
+      .replace(batch, newId('batch'))
+      .replace(file, newId('file'));
     const ofNobody = await ask(method, never, theirs, body);
 
     expect(await codeOf(ofOthers)).toEqual([404, 'not_found']);

@@ -65,7 +65,7 @@ export async function readForm(
         work.push(reading);
       });
       for (const limit of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {
-        parser.once(limit, () => reject(malformed('it has too many parts')));
+        parser.once(limit, () => reject(malformed('it has more parts than are taken here')));
       }
       parser.once('finish', () => resolve(found));
       parser.once('error', (error) => reject(malformed(messageOf(error))));

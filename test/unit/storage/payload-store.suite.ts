@@ -5,6 +5,7 @@ import {
   PayloadNotFoundError,
   type PayloadStore,
   PayloadTooLargeError,
+  type StoredEntry,
 } from '../../../src/storage/payload-store.ts';
 import { keysOf } from '../../support/payloads.ts';
 
@@ -68,6 +69,30 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     await expect(store.open('a/nothing', { offset: 0, bytes: 1 })).rejects.toThrow(
       PayloadNotFoundError,
     );
+  });
+
+  test('entries have sizes and ages, and what belongs to a folder comes together', async () => {
+    const sinceMs = Date.now();
+    for (const key of ['e/a/1', 'e/b/1', 'e/a/2', 'e/b/c/3', 'e/a/c/4']) {
+      await store.put(key, Buffer.from(key), text);
+    }
+    const entries: StoredEntry[] = [];
+    for await (const entry of store.entries('e', null)) entries.push(entry);
+
+    expect(entries.map(({ key }) => key).toSorted()).toEqual([
+      'e/a/1',
+      'e/a/2',
+      'e/a/c/4',
+      'e/b/1',
+      'e/b/c/3',
+    ]);
+    const folders = entries.map(({ key }) => key.split('/')[1]);
+    expect(folders.filter((folder, n) => folder !== folders[n - 1])).toHaveLength(2);
+    for (const { key, bytes, modifiedAtMs } of entries) {
+      expect(bytes).toBe(key.length);
+      expect(Math.abs(modifiedAtMs - sinceMs)).toBeLessThan(60_000);
+    }
+    expect(await store.removeHalfWritten(Date.now() - 60_000)).toBe(0);
   });
 
   test('a stream over the limit is refused and leaves nothing', async () => {

@@ -28,6 +28,8 @@ async function counting() {
         asked.list += 1;
         return files.list(...given);
       },
+      entries: (folder) => files.entries(folder),
+      removeHalfWritten: async (beforeMs) => await files.removeHalfWritten(beforeMs),
       prefetch: async () => {},
       delete: async (key) => await files.delete(key),
       measure: async (key) => await files.measure(key),

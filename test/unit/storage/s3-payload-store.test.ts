@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import { Readable } from 'node:stream';
-import type { S3ClientConfig } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { PayloadNotFoundError, StorageError } from '../../../src/storage/payload-store.ts';
 import { RememberingPayloadStore } from '../../../src/storage/remembering-payload-store.ts';
 import { S3PayloadStore, type S3Settings } from '../../../src/storage/s3-payload-store.ts';
@@ -53,6 +53,21 @@ test('a large stream takes several parts, and comes back as it was', async () =>
 
   expect(claim.bytes).toBe(40 * 1024 ** 2);
   expect(back.equals(Buffer.concat(pieces))).toBe(true);
+});
+
+test('uploads that broke off are removed when they are old enough', async () => {
+  const settings = { prefix: randomUUID() };
+  const store = await open(settings);
+  const s3 = new S3Client({ ...client(), forcePathStyle: true });
+  const upload = { Bucket: server.bucket, Key: `${settings.prefix}/files/t/large` };
+  await s3.send(new CreateMultipartUploadCommand(upload));
+  const other = { ...upload, Key: `${randomUUID()}/x` };
+  await s3.send(new CreateMultipartUploadCommand(other));
+
+  expect(await store.removeHalfWritten(Date.now() - 60_000)).toBe(0);
+  expect(await store.removeHalfWritten(Date.now() + 60_000)).toBe(1);
+  expect(await store.removeHalfWritten(Date.now() + 60_000)).toBe(0);
+  s3.destroy();
 });
 
 test('two prefixes of a bucket are two stores', async () => {
