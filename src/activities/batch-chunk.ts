@@ -110,9 +110,9 @@ async function runChunk(
   if (version === undefined) throw notServed(model);
   const { options, runTimeoutMs, range, items } = request;
   const { cancellationSignal: signal } = Context.current();
-  const terms: RunTerms = { model, options, runTimeoutMs, signal };
+  const terms: RunTerms = { model, runTimeoutMs, signal };
   const lines = readItems(made.store, items, { ...range, from: results.to });
-  const reading = new Reading(lines, { ...made, tenant: request.tenant, version });
+  const reading = new Reading(lines, { ...made, tenant: request.tenant, options, version });
   const startedAtMs = Date.now();
   let ahead: Running | null = null;
   for (;;) {

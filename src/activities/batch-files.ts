@@ -3,7 +3,14 @@ import { Context } from '@temporalio/activity';
 import { parseItem } from '../batches/item-index.ts';
 import { readItems } from '../batches/read-items.ts';
 import { LINES_MEDIA_TYPE, resultLine } from '../batches/results.ts';
-import type { AssembleRequest, DoneChunk, KeepChunksRequest } from '../contract/batch-messages.ts';
+import { openAiLines } from '../batches/openai-results.ts';
+import type {
+  AssembleRequest,
+  DoneChunk,
+  KeepChunksRequest,
+  ResultFilesRequest,
+} from '../contract/batch-messages.ts';
+import type { Files } from '../files/files.ts';
 import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
 import { openClaim, readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
@@ -15,11 +22,13 @@ const GATHER_BYTES = 64 * 1024;
 
 export interface BatchFileDependencies {
   readonly store: PayloadStore;
+  readonly files: Files;
+  readonly fileTtlMs: number;
 }
 
 export type BatchFileActivities = ReturnType<typeof createBatchFileActivities>;
 
-export const createBatchFileActivities = ({ store }: BatchFileDependencies) => ({
+export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFileDependencies) => ({
   /** Stores a list of chunks, so that the next run of the workflow need not carry it. */
   async keepChunks(request: KeepChunksRequest): Promise<Claim> {
     return await working(async (suffix) => {
@@ -38,6 +47,28 @@ export const createBatchFileActivities = ({ store }: BatchFileDependencies) => (
       return await store.put(key, assembled(request, chunks, store), {
         mediaType: LINES_MEDIA_TYPE,
       });
+    });
+  },
+
+  /** Writes the results as files of the tenant, in OpenAI's dialect. */
+  async writeResultFiles(request: ResultFilesRequest): Promise<void> {
+    const { id: batchId, tenant, model, created_at: createdAt, output } = request;
+    await working(async () => {
+      for (const which of ['output', 'errors'] as const) {
+        const id = request.files[which];
+        if (id === null) continue;
+        const { endpoint } = request.openai;
+        const lines = openAiLines(store, output, which, { batchId, model, createdAt, endpoint });
+        const file = {
+          id,
+          tenant,
+          filename: `${batchId}_${which}.jsonl`,
+          purpose: 'batch_output',
+          media_type: LINES_MEDIA_TYPE,
+          expires_at: new Date(Date.now() + fileTtlMs).toISOString(),
+        };
+        await files.create(file, lines, { maxBytes: Number.POSITIVE_INFINITY, sha256: null });
+      }
     });
   },
 

@@ -1,12 +1,13 @@
 /* The input of one item of a batch, as the runtime takes it: checked like the input of a prediction. */
-import { parseItem } from '../batches/item-index.ts';
+import { type Item, parseItem } from '../batches/item-index.ts';
+import type { Json } from '../contract/payload.ts';
 import { Refusal } from '../contract/refusal.ts';
 import type { Files } from '../files/files.ts';
 import { fileAsMedia } from '../media/file-as-media.ts';
 import { InvalidMediaError, inspectWhole, decodeDataUrl } from '../media/media-upload.ts';
 import type { ModelVersion } from '../models/repository.ts';
-import type { FieldValue, ItemInput } from '../runtime/protocol.ts';
-import { InvalidInputError } from '../runtime/runtime.ts';
+import type { FieldValue } from '../runtime/protocol.ts';
+import { InvalidInputError, type ManyRequest } from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
 import {
   PayloadCorruptError,
@@ -15,22 +16,25 @@ import {
   PayloadTooLargeError,
 } from '../storage/payload-store.ts';
 import { jsonInputs, type OrderInput, validateInputs } from '../submission/order.ts';
+import { parseBody } from '../submission/parse.ts';
 
 export interface InputLimits {
   readonly maxUploadBytes: number;
   readonly maxPixels: number;
 }
 
-/** One item, and its input or why it cannot have one. */
+/** One item, and what is run for it, or why nothing can be. */
 export interface ChunkItem {
   readonly custom_id: string;
   readonly index: number;
-  readonly input: ItemInput | InvalidInputError;
+  readonly run: ManyRequest['items'][number] | InvalidInputError;
 }
 
 /** What the inputs of items are made with. */
 export interface ItemInputs {
   readonly tenant: string;
+  /** Those of the batch. */
+  readonly options: Readonly<Record<string, Json>>;
   readonly version: ModelVersion;
   readonly limits: InputLimits;
   readonly files: Files;
@@ -43,13 +47,15 @@ export async function chunkItem(
   index: number,
   inputs: ItemInputs,
 ): Promise<ChunkItem> {
-  const { custom_id, input } = parseItem(line);
-  return { custom_id, index, input: await inputOf(input, inputs) };
+  const item = parseItem(line);
+  return { custom_id: item.custom_id, index, run: await runOf(item, inputs) };
 }
 
-async function inputOf(given: unknown, made: ItemInputs): Promise<ItemInput | InvalidInputError> {
+async function runOf(item: Item, made: ItemInputs): Promise<ChunkItem['run']> {
+  if (item.refused !== undefined) return new InvalidInputError(item.refused);
   try {
-    const inputs = jsonInputs(made.version, given);
+    const options = optionsOf(item, made);
+    const inputs = jsonInputs(made.version, item.input);
     validateInputs(made.version, inputs);
     const fields: [string, FieldValue][] = [];
     for (const [name, input] of Object.entries(inputs)) {
@@ -59,11 +65,19 @@ async function inputOf(given: unknown, made: ItemInputs): Promise<ItemInput | In
         : await mediaOf(name, input, made);
       fields.push([name, field]);
     }
-    return Object.fromEntries(fields);
+    return { input: Object.fromEntries(fields), options };
   } catch (error) {
     if (isOfTheItem(error)) return new InvalidInputError(error.message);
     throw error;
   }
+}
+
+/** An item may have options of its own beside those of its batch. */
+function optionsOf({ options }: Item, made: ItemInputs): Readonly<Record<string, Json>> {
+  if (options === undefined) return made.options;
+  const all = { ...made.options, ...options };
+  parseBody(made.version.schema.options, all, ['options']);
+  return all as Readonly<Record<string, Json>>;
 }
 
 async function mediaOf(

@@ -18,7 +18,7 @@ import {
 import type { ChunkItem } from './chunk-input.ts';
 import { itemErrorOf, wasShared } from './failures.ts';
 
-export type RunTerms = Pick<ManyRequest, 'options' | 'runTimeoutMs' | 'signal'> & {
+export type RunTerms = Pick<ManyRequest, 'runTimeoutMs' | 'signal'> & {
   readonly model: ModelRef;
 };
 
@@ -57,17 +57,17 @@ async function runTogether(
   { model, ...same }: RunTerms,
   runtime: ModelRuntime,
 ): Promise<readonly Settled[]> {
-  const inputs = items.flatMap(({ input }) => (input instanceof InvalidInputError ? [] : [input]));
-  const run = await runtime.inferMany(model, { inputs, isAlone: false, ...same });
-  const next = run.values();
-  return items.map(({ input }): Settled => {
-    if (input instanceof InvalidInputError) return { status: 'rejected', reason: input };
+  const runnable = items.flatMap(({ run }) => (run instanceof InvalidInputError ? [] : [run]));
+  const settled = await runtime.inferMany(model, { items: runnable, isAlone: false, ...same });
+  const next = settled.values();
+  return items.map(({ run }): Settled => {
+    if (run instanceof InvalidInputError) return { status: 'rejected', reason: run };
     return next.next().value as Settled;
   });
 }
 
 async function outcomeOf(
-  { input }: ChunkItem,
+  { run }: ChunkItem,
   first: Settled,
   { model, ...same }: RunTerms,
   runtime: ModelRuntime,
@@ -76,23 +76,21 @@ async function outcomeOf(
   let deaths = 0;
   for (;;) {
     if (settled?.status === 'fulfilled') {
-      const { output, mediaType } = settled.value;
-      return { status: 'succeeded', output, mediaType };
+      const { output, mediaType, tokens } = settled.value;
+      return { status: 'succeeded', output, mediaType, tokens };
     }
     const error: unknown = settled?.reason;
     same.signal.throwIfAborted();
-    if (isOfTheChunk(error) || input instanceof InvalidInputError) {
-      if (isOfTheChunk(error)) throw error;
-      return { status: 'failed', error: itemErrorOf(error) };
-    }
+    if (isOfTheChunk(error)) throw error;
+    if (run instanceof InvalidInputError) return { status: 'failed', error: itemErrorOf(error) };
     const hasDied = error instanceof ModelCrashedError && !error.isShared;
     if (hasDied) deaths += 1;
-    if (deaths >= POISON_DEATHS) {
-      const message = `${error instanceof Error ? error.message : ''}, as ${deaths - 1} others did of this input; it is not tried again`;
+    if (hasDied && deaths >= POISON_DEATHS) {
+      const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;
       return { status: 'failed', error: itemError('poison_input', message) };
     }
     if (!hasDied && !wasShared(error)) return { status: 'failed', error: itemErrorOf(error) };
-    [settled] = await runtime.inferMany(model, { inputs: [input], isAlone: true, ...same });
+    [settled] = await runtime.inferMany(model, { items: [run], isAlone: true, ...same });
   }
 }
 

@@ -6,7 +6,11 @@ import type { Request } from 'express';
 import type { z } from 'zod';
 import type { Scope } from '../access/api-key.ts';
 import { Problem } from './http/problems.ts';
-import { retrieveQuerySchema } from './openai/schemas.ts';
+import {
+  batchListQuerySchema as openAiBatchListQuerySchema,
+  fileListQuerySchema as openAiFileListQuerySchema,
+  retrieveQuerySchema,
+} from './openai/schemas.ts';
 import {
   batchListQuerySchema,
   batchQuerySchema,
@@ -115,6 +119,20 @@ export const OPERATIONS = [
     path: '/openai/v1/responses/{id}/cancel',
     scope: 'predict',
   },
+  { id: 'openaiCreateFile', method: 'POST', path: '/openai/v1/files', scope: 'predict' },
+  { id: 'openaiListFiles', method: 'GET', path: '/openai/v1/files', scope: 'read' },
+  { id: 'openaiGetFile', method: 'GET', path: '/openai/v1/files/{id}', scope: 'read' },
+  { id: 'openaiGetContent', method: 'GET', path: '/openai/v1/files/{id}/content', scope: 'read' },
+  { id: 'openaiDeleteFile', method: 'DELETE', path: '/openai/v1/files/{id}', scope: 'predict' },
+  { id: 'openaiCreateBatch', method: 'POST', path: '/openai/v1/batches', scope: 'predict' },
+  { id: 'openaiListBatches', method: 'GET', path: '/openai/v1/batches', scope: 'read' },
+  { id: 'openaiGetBatch', method: 'GET', path: '/openai/v1/batches/{id}', scope: 'read' },
+  {
+    id: 'openaiCancelBatch',
+    method: 'POST',
+    path: '/openai/v1/batches/{id}/cancel',
+    scope: 'predict',
+  },
   { id: 'openaiListModels', method: 'GET', path: '/openai/v1/models', scope: 'read' },
   { id: 'openaiGetModel', method: 'GET', path: '/openai/v1/models/{model}', scope: 'read' },
   { id: 'v2Infer', method: 'POST', path: '/v2/models/{model}/infer', scope: 'predict' },
@@ -184,6 +202,8 @@ const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
   getBatch: waitQuerySchema,
   listEndpointDeliveries: pageQuerySchema,
   openaiGetResponse: retrieveQuerySchema,
+  openaiListFiles: openAiFileListQuerySchema,
+  openaiListBatches: openAiBatchListQuerySchema,
 } satisfies Partial<Record<OperationId, z.ZodObject>>;
 
 /** Throws a problem when a query has a parameter that its operation does not know: it is a mistake. */

@@ -38,6 +38,8 @@ export const itemIndexSchema = z.strictObject({
 }) satisfies z.ZodType<ItemIndex>;
 
 export interface ItemLimits {
+  /** The lines were written here, not by a client. */
+  readonly isOurs?: boolean;
   readonly maxItems: number;
   readonly maxLineBytes: number;
 }
@@ -125,7 +127,7 @@ export class ItemIndexer {
       if (!isUtf8(line)) throw new InvalidLineError('', 'is not UTF-8');
       const problem = tooMuchIn(line);
       if (problem !== null) throw new InvalidLineError('', problem);
-      return parseItem(line);
+      return parseItem(line, this.#limits.isOurs ?? false);
     } catch (error) {
       if (!(error instanceof InvalidLineError)) throw error;
       throw this.#refusal(error.member, error.message);
@@ -152,6 +154,10 @@ const LINE_FEED = 0x0a;
 export interface Item {
   readonly custom_id: string;
   readonly input: unknown;
+  /** Other options than those of the batch; absent: none. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** Why the item cannot be run, found when it was translated from another dialect; absent: it can be tried. */
+  readonly refused?: string;
 }
 
 class InvalidLineError extends Error {
@@ -164,25 +170,34 @@ class InvalidLineError extends Error {
   }
 }
 
-/** Throws `InvalidLineError`; lines that lie in the store have been parsed before. */
-export function parseItem(line: Buffer): Item {
+/**
+ * Throws `InvalidLineError`; lines that lie in the store have been parsed before. `isOurs`: the line was written here,
+ * not by a client.
+ */
+export function parseItem(line: Buffer, isOurs = true): Item {
   const value = jsonOf(line);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isObject(value)) {
     throw new InvalidLineError('', 'must be an object {"custom_id": …, "input": …}');
   }
-  const { custom_id: id, input, ...others } = value as Record<string, unknown>;
-  const [unknown] = Object.keys(others);
+  const { custom_id: id, input, options, refused, ...others } = value;
+  const [unknown] = Object.keys(!isOurs && refused !== undefined ? { refused } : others);
   if (unknown !== undefined) {
-    const detail = 'is not known here: a line has custom_id and input';
+    const detail = 'is not known here: a line has custom_id, input and perhaps options';
     throw new InvalidLineError(`/${unknown.slice(0, 100)}`, detail);
   }
   if (typeof id !== 'string' || id === '' || id.length > MAX_CUSTOM_ID_CHARS) {
     const detail = `must be a text of 1 to ${MAX_CUSTOM_ID_CHARS} characters`;
     throw new InvalidLineError('/custom_id', id === undefined ? 'is missing' : detail);
   }
+  if (typeof refused === 'string') return { custom_id: id, input: null, refused };
   if (input === undefined) throw new InvalidLineError('/input', 'is missing');
-  return { custom_id: id, input };
+  if (options === undefined) return { custom_id: id, input };
+  if (isObject(options)) return { custom_id: id, input, options };
+  throw new InvalidLineError('/options', 'must be an object');
 }
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function jsonOf(line: Buffer): unknown {
   try {

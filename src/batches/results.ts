@@ -1,13 +1,20 @@
 /* The results of items as JSON Lines. */
 import type { ItemError, ItemResult } from '../contract/batch.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
+import type { TokenCount } from '../contract/prediction.ts';
 
 /** The media type of JSON Lines; there is no registered one. */
 export const LINES_MEDIA_TYPE = 'application/jsonl';
 
 /** What became of an item: its encoded output, or why it has none. */
 export type ItemOutcome =
-  | { readonly status: 'succeeded'; readonly output: Uint8Array; readonly mediaType: string }
+  | {
+      readonly status: 'succeeded';
+      readonly output: Uint8Array;
+      readonly mediaType: string;
+      /** Null: its model counts none. */
+      readonly tokens: TokenCount | null;
+    }
   | { readonly status: 'failed'; readonly error: ItemError }
   | { readonly status: 'canceled' };
 
@@ -17,7 +24,9 @@ export type ItemIdentity = Pick<ItemResult, 'custom_id' | 'index'>;
 export function resultLine({ custom_id, index }: ItemIdentity, outcome: ItemOutcome): Buffer {
   const head = `{"custom_id":${JSON.stringify(custom_id)},"index":${index},"status":"${outcome.status}","output":`;
   const error = outcome.status === 'failed' ? outcome.error : null;
-  const tail = `,"error":${JSON.stringify(error)}}\n`;
+  const tokens = outcome.status === 'succeeded' ? outcome.tokens : null;
+  const counted = tokens === null ? '' : `,"tokens":${JSON.stringify(tokens)}`;
+  const tail = `,"error":${JSON.stringify(error)}${counted}}\n`;
   return Buffer.concat([Buffer.from(head), outputOf(outcome), Buffer.from(tail)]);
 }
 

@@ -8,6 +8,8 @@ import type {
   ItemCounts,
   ItemError,
   ItemRange,
+  OpenAiBatch,
+  ResultFiles,
 } from './batch.ts';
 import type { Claim, Json, Owner } from './payload.ts';
 
@@ -84,6 +86,15 @@ export interface AssembleRequest extends Owner {
     readonly status: 'canceled' | 'failed';
     readonly error: ItemError | null;
   } | null;
+}
+
+/** The argument of the writeResultFiles activity, which writes the files that have an id. */
+export interface ResultFilesRequest extends Owner {
+  readonly model: string;
+  readonly created_at: string;
+  readonly openai: OpenAiBatch;
+  readonly output: Claim;
+  readonly files: ResultFiles;
 }
 
 /** A query for the Web UI and the CLI. The API reads the memo instead. */

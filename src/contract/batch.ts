@@ -9,7 +9,7 @@
  */
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import type { Claim, Json } from './payload.ts';
-import type { QueueReason } from './prediction.ts';
+import type { QueueReason, TokenCount } from './prediction.ts';
 import { expiresAtMs } from './prediction-record.ts';
 import { type AcceptedRequest, type RequestMembers, requestMembers } from './accepted-request.ts';
 
@@ -25,6 +25,28 @@ export interface BatchItems {
 /** What is known of a batch when it is accepted; the memo key `accepted`. */
 export interface AcceptedBatch extends AcceptedRequest {
   readonly items: BatchItems;
+  /** What its request said in OpenAI's dialect; absent: it came in another. */
+  readonly openai?: OpenAiBatch;
+}
+
+/** The endpoints whose requests may come in a batch, with what the ids of their answers begin with. */
+export const OPENAI_ENDPOINTS = {
+  '/v1/chat/completions': { prefix: 'chatcmpl-', object: 'chat.completion' },
+  '/v1/completions': { prefix: 'cmpl-', object: 'text_completion' },
+  '/v1/embeddings': { prefix: 'embd-', object: 'list' },
+} as const;
+
+/** What a request for a batch said in OpenAI's dialect. */
+export interface OpenAiBatch {
+  readonly endpoint: keyof typeof OPENAI_ENDPOINTS;
+  readonly input_file_id: string;
+  readonly completion_window: string;
+}
+
+/** Files with the results of a batch: of what has succeeded, and of the rest. Null: there is none of it. */
+export interface ResultFiles {
+  readonly output: string | null;
+  readonly errors: string | null;
 }
 
 /** When a batch is not given one: the last of 1 to 5. */
@@ -76,6 +98,8 @@ export interface ItemResult {
   readonly status: 'succeeded' | 'failed' | 'canceled';
   readonly output: Json;
   readonly error: ItemError | null;
+  /** Absent: its model counts none. */
+  readonly tokens?: TokenCount;
 }
 
 interface EndedBatchBase {
@@ -84,6 +108,8 @@ interface EndedBatchBase {
   readonly completed_at: string;
   /** Null: no item was done, or the results could not be put together. */
   readonly output: Claim | null;
+  /** The ids of the files that hold the results in OpenAI's dialect; absent: it came in another. */
+  readonly files?: ResultFiles;
 }
 
 /** What is known of a batch when it has ended; the memo key `ended`. It succeeds also when items have failed. */

@@ -52,6 +52,16 @@ export class WrongHashError extends Error {
   override readonly name = 'WrongHashError';
 }
 
+interface FileListing {
+  /** The id of the last one that was seen; null: none was. */
+  readonly after: string | null;
+  readonly limit: number;
+  /** By time; the newest first when it is absent. */
+  readonly order?: 'asc' | 'desc';
+  /** Only those for this; absent: all. */
+  readonly purpose?: string | undefined;
+}
+
 interface StoreLimits {
   readonly maxBytes: number;
   /** What the client says that the sha256 is, in lowercase hex; null: it does not say. */
@@ -73,6 +83,14 @@ export class Files {
   ): Promise<StoredFile> {
     const content = await this.#content(file, body, limits);
     return await this.#write({ ...file, content, created_at: new Date().toISOString() });
+  }
+
+  /** Says more of a file than was known when its bytes came. */
+  async describe(
+    file: StoredFile,
+    more: Pick<StoredFile, 'purpose' | 'expires_at'>,
+  ): Promise<StoredFile> {
+    return await this.#write({ ...file, ...more });
   }
 
   /** Begins a file whose bytes come in parts. */
@@ -151,10 +169,10 @@ export class Files {
     throw new Refusal('invalid_input', `${id} is still being uploaded: complete it first`);
   }
 
-  /** A page of files, the newest first, behind the one with the id `after`. */
+  /** A page of files; those that are for something else are left out of it. */
   async list(
     tenant: string,
-    { after, limit }: { readonly after: string | null; readonly limit: number },
+    { after, limit, order = 'desc', purpose }: FileListing,
   ): Promise<{ readonly files: readonly StoredFile[]; readonly next: string | null }> {
     const ids = new Set<string>();
     for await (const key of this.#store.list(payloadKeys.files(tenant))) {
@@ -162,19 +180,27 @@ export class Files {
       if (id !== undefined && key === payloadKeys.file({ tenant, id })) ids.add(id);
     }
     // Ids begin with the time.
-    const sorted = [...ids].toSorted().toReversed();
-    const left = after === null ? sorted : sorted.filter((id) => id < after);
+    const sorted = [...ids].toSorted();
+    if (order === 'desc') sorted.reverse();
+    const isBehind = (id: string) => after === null || (order === 'desc' ? id < after : id > after);
+    const left = sorted.filter(isBehind);
     const page = left.slice(0, limit);
     const found = await Promise.all(
       page.map(async (id) => await this.#read(payloadKeys.file({ tenant, id }))),
     );
     const nowMs = Date.now();
     return {
-      files: found.filter(
-        (file) => file !== null && Date.parse(file.expires_at) > nowMs,
-      ) as StoredFile[],
+      files: found.filter((file): file is StoredFile => {
+        if (file === null || Date.parse(file.expires_at) <= nowMs) return false;
+        return purpose === undefined || file.purpose === purpose;
+      }),
       next: left.length > limit ? (page.at(-1) ?? null) : null,
     };
+  }
+
+  /** Removes a file of which nobody has heard. */
+  async remove(file: StoredFile): Promise<void> {
+    await this.#store.delete(payloadKeys.owned(file));
   }
 
   /** Removes a file; what still reads it finds that it is gone. */

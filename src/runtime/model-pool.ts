@@ -87,10 +87,10 @@ export class ModelPool {
 
   /** Whatever has a priority of its own comes before these. */
   async inferMany({
-    inputs,
+    items,
     ...same
   }: ManyRequest): Promise<readonly PromiseSettledResult<Inference>[]> {
-    const requests = inputs.map((input): InferenceRequest => ({ input, ...same, ...LAST }));
+    const requests = items.map((item): InferenceRequest => ({ ...item, ...same, ...LAST }));
     return await this.#enter(requests, same.signal);
   }
 

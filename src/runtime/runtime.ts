@@ -42,12 +42,9 @@ export interface Inference {
   readonly tokens: TokenCount | null;
 }
 
-/** Several inferences with the same options. They run when nobody else needs the device, several as one where they can. */
-export interface ManyRequest extends Pick<
-  InferenceRequest,
-  'options' | 'isAlone' | 'runTimeoutMs' | 'signal'
-> {
-  readonly inputs: readonly InferenceRequest['input'][];
+/** Several inferences. They run when nobody else needs the device, several as one where they can. */
+export interface ManyRequest extends Pick<InferenceRequest, 'isAlone' | 'runTimeoutMs' | 'signal'> {
+  readonly items: readonly Pick<InferenceRequest, 'input' | 'options'>[];
 }
 
 export interface VersionFacts {

@@ -2,7 +2,7 @@
 import { ItemIndexer } from '../batches/item-index.ts';
 import { LINES_MEDIA_TYPE } from '../batches/results.ts';
 import { unfinishedLines } from '../batches/unfinished-lines.ts';
-import type { AcceptedBatch, BatchItems, EndedBatch } from '../contract/batch.ts';
+import type { AcceptedBatch, BatchItems, EndedBatch, OpenAiBatch } from '../contract/batch.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
@@ -25,6 +25,10 @@ export interface BatchOrder extends Omit<OrderHead, 'bodyBytes'> {
   readonly terms: OrderTerms;
   /** The items as JSON Lines, which can be read once, or the file of the tenant that they lie in. */
   readonly lines: AsyncIterable<Uint8Array> | { readonly fileId: string };
+  /** The lines were written here, not by a client; absent: by a client. */
+  readonly areOurs?: boolean;
+  /** See `AcceptedBatch`. */
+  readonly openai?: OpenAiBatch;
   /** The request as it was sent, without items and defaults: a repetition is compared with it. */
   readonly asSent: unknown;
   /** The batch whose items these are. */
@@ -90,6 +94,7 @@ export class BatchAcceptance {
       terms: { options, metadata, tags, priority, webhook, queue_ttl, run_timeout, deadline },
       lines: unfinishedLines(this.#dependencies.store, items, ended.output),
       asSent: ['retry', id],
+      areOurs: true,
       retryOf: id,
     });
   }
@@ -97,7 +102,7 @@ export class BatchAcceptance {
   async #record(id: string, order: BatchOrder, staging: Staging): Promise<AcceptedBatch> {
     const { tenant, traceparent, version, terms, asSent, idempotencyKey, retryOf } = order;
     const { limits } = this.#dependencies;
-    const items = await this.#store(await this.#linesOf(order), staging);
+    const items = await this.#store(await this.#linesOf(order), staging, order.areOurs ?? false);
     const receivers = await receiversFor(tenant, terms.webhook, this.#dependencies);
     const { name: model, version: number } = version.ref;
     const accepted: AcceptedBatch = {
@@ -113,6 +118,7 @@ export class BatchAcceptance {
       ...timesOf(terms, version.manifest, limits, Date.now()),
       ...(receivers === null ? {} : { receivers }),
       ...(retryOf === undefined ? {} : { retry_of: retryOf }),
+      ...(order.openai === undefined ? {} : { openai: order.openai }),
       ...(traceparent === null ? {} : { traceparent }),
       ...(idempotencyKey === null
         ? {}
@@ -131,9 +137,13 @@ export class BatchAcceptance {
     return (await openClaim(store, claim)) as AsyncIterable<Uint8Array>;
   }
 
-  async #store(lines: AsyncIterable<Uint8Array>, staging: Staging): Promise<BatchItems> {
+  async #store(
+    lines: AsyncIterable<Uint8Array>,
+    staging: Staging,
+    isOurs: boolean,
+  ): Promise<BatchItems> {
     const { maxBatchItems: maxItems, maxJsonBytes, maxFileBytes } = this.#dependencies.limits;
-    const indexer = new ItemIndexer({ maxItems, maxLineBytes: maxJsonBytes });
+    const indexer = new ItemIndexer({ maxItems, maxLineBytes: maxJsonBytes, isOurs });
     const stored = await staging.put(
       'items',
       indexer.through(lines),

@@ -1,6 +1,6 @@
 /* The same request sent again is the same prediction: its id and its fingerprint. */
 import { createHash } from 'node:crypto';
-import { crockford } from './new-id.ts';
+import { crockford } from '../contract/ids.ts';
 
 const ID_BITS = 130n;
 

@@ -18,6 +18,7 @@ import {
   ORCHESTRATION_QUEUE,
   SWEEP_QUEUE,
 } from '../contract/task-queues.ts';
+import { Files } from '../files/files.ts';
 import { createGuardedClient, type GuardedClient } from '../outbound/guarded-client.ts';
 import type { SweepDependencies } from '../retention/sweep-expired.ts';
 import { openPayloadStore } from '../storage/open-payload-store.ts';
@@ -87,7 +88,11 @@ async function createWorkers(
   });
   const batchFiles = createWorker(context, {
     taskQueue: BATCH_QUEUE,
-    activities: createBatchFileActivities({ store }),
+    activities: createBatchFileActivities({
+      store,
+      files: new Files(store),
+      fileTtlMs: config.fileTtlMs,
+    }),
     maxConcurrentActivityTaskExecutions: BATCH_FILE_SLOTS,
   });
   const sweep = createWorker(context, {

@@ -6,6 +6,7 @@ import {
   setCurrentDetails,
   TimeoutFailure,
   upsertMemo,
+  uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
 import {
@@ -26,6 +27,7 @@ import {
   MEMO_PROGRESS,
 } from '../contract/batch-messages.ts';
 import { parseDurationMs } from '../contract/duration.ts';
+import { timedId } from '../contract/ids.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { startsAt } from '../contract/prediction.ts';
 import type { Claim } from '../contract/payload.ts';
@@ -104,10 +106,10 @@ export class BatchRun {
       return { status: 'aborted', error: stop.error, ...base(), output: null };
     }
     try {
-      const output = await CancellationScope.nonCancellable(async () => await this.#assemble());
-      if (stop !== null) return { status: 'failed', error: stop.error, ...base(), output };
+      const results = await CancellationScope.nonCancellable(async () => await this.#assemble());
+      if (stop !== null) return { status: 'failed', error: stop.error, ...base(), ...results };
       const isWhole = this.#plan.left.length === 0;
-      return { status: isWhole ? 'succeeded' : 'canceled', ...base(), output };
+      return { status: isWhole ? 'succeeded' : 'canceled', ...base(), ...results };
     } catch (error) {
       const { code, message, reason } = failureIn(error);
       const failure = stop?.error ?? itemError(code, message, reason);
@@ -218,11 +220,19 @@ export class BatchRun {
     return { counts: { succeeded: 0, failed: 0 }, started_at: beganAt, updated_at: beganAt };
   }
 
-  async #assemble(): Promise<Claim | null> {
-    const { id, tenant, items } = this.#request.accepted;
-    const { assemble } = this.#files();
+  async #assemble(): Promise<Pick<EndedBatch, 'output' | 'files'>> {
+    const { id, tenant, items, openai, model, created_at } = this.#request.accepted;
+    const { assemble, writeResultFiles } = this.#files();
     const request = { id, tenant, items, kept: this.#kept, chunks: this.#chunks };
-    return await assemble({ ...request, rest: this.#rest() });
+    const output = await assemble({ ...request, rest: this.#rest() });
+    if (openai === undefined || output === null) return { output };
+    const { succeeded } = this.#progress?.counts ?? { succeeded: 0 };
+    const files = {
+      output: succeeded > 0 ? newFileId() : null,
+      errors: succeeded < items.total ? newFileId() : null,
+    };
+    await writeResultFiles({ id, tenant, model, created_at, openai, output, files });
+    return { output, files };
   }
 
   /** What the output says of items that are not done. When the items themselves are damaged, nothing. */
@@ -253,6 +263,9 @@ export class BatchRun {
     };
   }
 }
+
+const newFileId = (): string =>
+  timedId('file', Date.now(), uuid4().replaceAll('-', '').slice(0, 20));
 
 /** What an attempt that timed out had told last. */
 function lastHeartbeat(error: unknown): ChunkSoFar | null {

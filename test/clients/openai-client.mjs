@@ -141,6 +141,36 @@ const checks = {
     });
     equal(ended.status, 'canceled');
   },
+  'a batch of a file, its results, and the files': async () => {
+    const url = '/v1/chat/completions';
+    const lines = [0, 1].map((number) => {
+      const body = { model: 'babble', messages, max_tokens: 3 + number };
+      return JSON.stringify({ custom_id: `r${number}`, method: 'POST', url, body });
+    });
+    const file = new File([lines.join('\n')], 'requests.jsonl');
+    const given = await client.files.create({ file, purpose: 'batch' });
+    const batch = await client.batches.create({
+      input_file_id: given.id,
+      endpoint: url,
+      completion_window: '24h',
+    });
+    const done = await until('its end', async () => {
+      const found = await client.batches.retrieve(batch.id);
+      return found.status === 'completed' ? found : null;
+    });
+    const text = await (await client.files.content(done.output_file_id)).text();
+    const results = text.trimEnd().split('\n').map(JSON.parse);
+    equal(
+      results.map(({ response }) => response.body.usage.completion_tokens),
+      [3, 4],
+    );
+    const names = [];
+    for await (const { filename } of client.files.list({ purpose: 'batch_output' })) {
+      names.push(filename);
+    }
+    equal(names.includes(`${batch.id}_output.jsonl`), true);
+    equal((await client.files.delete(given.id)).deleted, true);
+  },
   'what is refused says what is wrong': async () => {
     const create = (more) => () =>
       client.chat.completions.create({ model: 'babble', messages, ...more });

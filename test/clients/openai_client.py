@@ -272,6 +272,116 @@ def a_response_that_follows_another():
     client.responses.create(model="babble", input="a", previous_response_id="resp_1")
 
 
+def batch_of(lines, endpoint, **more):
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    given = client.files.create(file=("requests.jsonl", text.encode()), purpose="batch")
+    assert given.purpose == "batch" and given.bytes == len(text) and given.status == "processed"
+    return client.batches.create(
+        input_file_id=given.id, endpoint=endpoint, completion_window="24h", **more
+    )
+
+
+def ended_batch(batch):
+    final = ("completed", "failed", "expired", "cancelled")
+
+    def find():
+        found = client.batches.retrieve(batch.id)
+        return found if found.status in final else None
+
+    return until("the batch", find)
+
+
+def lines_in(file_id):
+    return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
+
+
+def request_line(number, url, body):
+    return {"custom_id": f"request-{number}", "method": "POST", "url": url, "body": body}
+
+
+@check
+def a_batch_of_conversations():
+    url = "/v1/chat/completions"
+    body = {"model": "babble", "messages": MESSAGES, "seed": 7, "max_tokens": 5}
+    wrong = {**body, "n": 2}
+    lines = [request_line(0, url, body), request_line(1, url, wrong), request_line(2, url, body)]
+    batch = batch_of(lines, url, metadata={"who": "me"})
+    assert batch.object == "batch" and batch.endpoint == url and batch.metadata == {"who": "me"}
+    done = ended_batch(batch)
+    counts = done.request_counts
+    assert (done.status, counts.total, counts.completed, counts.failed) == ("completed", 3, 2, 1)
+    assert done.completed_at >= done.in_progress_at >= done.created_at > 0
+    good = lines_in(done.output_file_id)
+    assert [line["custom_id"] for line in good] == ["request-0", "request-2"]
+    answer = good[0]["response"]
+    assert answer["status_code"] == 200 and answer["body"]["object"] == "chat.completion"
+    single = client.chat.completions.create(**body)
+    choice = answer["body"]["choices"][0]
+    assert choice["message"]["content"] == single.choices[0].message.content
+    assert choice["finish_reason"] == "length"
+    assert answer["body"]["usage"]["completion_tokens"] == 5
+    bad = lines_in(done.error_file_id)
+    assert bad[0]["custom_id"] == "request-1" and bad[0]["response"]["status_code"] == 400
+    assert "n" in bad[0]["response"]["body"]["error"]["message"]
+
+
+@check
+def batches_of_completions_and_embeddings():
+    url = "/v1/completions"
+    body = {"model": "babble", "prompt": "Once", "seed": 1, "max_tokens": 3}
+    done = ended_batch(batch_of([request_line(0, url, body)], url))
+    answer = lines_in(done.output_file_id)[0]["response"]["body"]
+    assert answer["object"] == "text_completion" and done.error_file_id is None
+    assert answer["choices"][0]["text"] == client.completions.create(**body).choices[0].text
+    url = "/v1/embeddings"
+    body = {"model": "feature-extraction", "input": ["one", "two"]}
+    done = ended_batch(batch_of([request_line(0, url, body)], url))
+    answer = lines_in(done.output_file_id)[0]["response"]["body"]
+    single = client.embeddings.create(**body, encoding_format="float")
+    assert [each["embedding"] for each in answer["data"]] == [each.embedding for each in single.data]
+
+
+@check
+def a_batch_is_canceled_and_listed():
+    url = "/v1/chat/completions"
+    body = {"model": "babble", "messages": MESSAGES, "max_tokens": 300}
+    batch = batch_of([request_line(number, url, body) for number in range(20)], url)
+    until("it to run", lambda: client.batches.retrieve(batch.id).status == "in_progress")
+    assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
+    done = ended_batch(batch)
+    assert done.status == "cancelled" and done.cancelled_at > 0, done
+    until("the list", lambda: batch.id in [each.id for each in client.batches.list(limit=2)])
+
+
+@refused(openai.BadRequestError, param="input_file_id")
+def a_batch_of_two_models():
+    url = "/v1/chat/completions"
+    lines = [
+        request_line(number, url, {"model": model, "messages": MESSAGES})
+        for number, model in enumerate(["babble", "short"])
+    ]
+    batch_of(lines, url)
+
+
+@check
+def files_are_listed_read_and_deleted():
+    given = [
+        client.files.create(file=(f"{number}.txt", b"text"), purpose="user_data")
+        for number in range(3)
+    ]
+    ids = [each.id for each in client.files.list(purpose="user_data", limit=2)]
+    assert [each.id for each in reversed(given)] == [each for each in ids if each in [g.id for g in given]]
+    assert client.files.content(given[0].id).read() == b"text"
+    assert client.files.retrieve(given[0].id).filename == "0.txt"
+    assert client.files.delete(given[0].id).deleted
+    try:
+        client.files.retrieve(given[0].id)
+    except openai.APIStatusError as error:
+        assert error.status_code == 410
+        return
+    raise AssertionError("it is still there")
+
+
 for run in checks:
     try:
         run()

@@ -20,6 +20,7 @@ let prediction: Prediction;
 let endpoint: string;
 let openAiResponse: string;
 let batch: string;
+let openAiBatch: string;
 let file: string;
 
 beforeAll(async () => {
@@ -43,6 +44,20 @@ beforeAll(async () => {
   batch = ((await batched.json()) as { id: string }).id;
   const stored = await ask('POST', '/v1/files', mine, { any: 'bytes' });
   file = ((await stored.json()) as { id: string }).id;
+  const endpointOfOpenAi = '/v1/chat/completions';
+  const request = {
+    custom_id: 'a',
+    method: 'POST',
+    url: endpointOfOpenAi,
+    body: { model: 'babble', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 },
+  };
+  const lines = await ask('POST', '/v1/files', mine, request);
+  const theirBatch = await ask('POST', '/openai/v1/batches', mine, {
+    input_file_id: ((await lines.json()) as { id: string }).id,
+    endpoint: endpointOfOpenAi,
+    completion_window: '24h',
+  });
+  openAiBatch = ((await theirBatch.json()) as { id: string }).id;
   const created = await ask('POST', '/v1/webhook_endpoints', mine, { url: 'https://example.com/' });
   endpoint = ((await created.json()) as { id: string }).id;
 });
@@ -73,6 +88,7 @@ const pathOf = (path: string): string =>
     .replace('/v1/predictions/{id}', `/v1/predictions/${prediction.id}`)
     .replace('/openai/v1/responses/{id}', `/openai/v1/responses/${openAiResponse}`)
     .replace('/v1/webhook_endpoints/{id}', `/v1/webhook_endpoints/${endpoint}`)
+    .replace('/openai/v1/batches/{id}', `/openai/v1/batches/${openAiBatch}`)
     .replace('/v1/batches/{id}', `/v1/batches/${batch}`)
     .replace('/v1/files/{id}', `/v1/files/${file}`)
     .replace('{number}', '1')
@@ -122,6 +138,7 @@ test.each(OF_PREDICTIONS)(
       .replace(openAiResponse, newId('pred').replace('pred_', 'resp_'))
       .replace(endpoint, newId('whe'))
       .replace(batch, newId('batch'))
+      .replace(openAiBatch, newId('batch'))
       .replace(file, newId('file'));
     const ofNobody = await ask(method, never, theirs, body);
 

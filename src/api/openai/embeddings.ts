@@ -6,6 +6,7 @@ import { roomFor } from '../http/answers.ts';
 import { outputOf, succeededEnd } from './ends.ts';
 import { tokensOf } from './generated.ts';
 import { bodyAs, order, READER_ADVICE, versionFor } from './orders.ts';
+import { embeddingsAsked } from './requests.ts';
 import { embeddingsSchema } from './schemas.ts';
 import type { TextDependencies } from './texts.ts';
 
@@ -45,15 +46,8 @@ async function submit(
   requireReader(response, READER_ADVICE);
   const version = versionFor(dependencies.acceptance, body.model, 'feature-extraction');
   dependencies.waitLimit.requireRoom(response);
-  const asked = { input: { inputs: listOf(body.input) }, options: {}, request: body };
-  const { accepted } = await order(request, response, version, asked, dependencies);
+  const { accepted } = await order(request, response, version, embeddingsAsked(body), dependencies);
   return { accepted, isBase64: body.encoding_format === 'base64' };
-}
-
-/** One text, or the tokens of one, as a list of one. */
-function listOf(input: unknown): unknown {
-  const isList = Array.isArray(input) && typeof input[0] !== 'number';
-  return isList ? input : [input];
 }
 
 /** FP32, the lowest byte first. */

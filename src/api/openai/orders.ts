@@ -37,14 +37,15 @@ export const tierOf = (priority: number): string =>
 /** The body of a request; refuses what is not as the schema says. `isLarge` says where the model measures it. */
 export function bodyAs<T>(schema: z.ZodType<T>, request: Request, isLarge?: IsLarge): T {
   requireJson(request);
-  return parseBody(schema, withoutNulls(request.body, NULLS_WITHIN), [], isLarge);
+  return parseBody(schema, withoutNulls(request.body), [], isLarge);
 }
 
 /** Members that are null mean the same as absent ones, as deep as any member of ours lies. */
 const NULLS_WITHIN = 5;
 const MAX_ITEMS = 1000;
 
-function withoutNulls(value: unknown, levels: number): unknown {
+/** A value without the members that are null. */
+export function withoutNulls(value: unknown, levels = NULLS_WITHIN): unknown {
   if (typeof value !== 'object' || value === null || levels === 0) return value;
   if (Array.isArray(value)) {
     const isLong = value.length > MAX_ITEMS; // of numbers, or of too many messages

@@ -3,8 +3,10 @@
  * docs/openai.md lists the few that are taken and change nothing. Null means absent, as it does there.
  */
 import { z } from 'zod';
+import { OPENAI_ENDPOINTS } from '../../contract/batch.ts';
+import { BATCH_ID, FILE_ID } from '../../contract/ids.ts';
 import { MAX_NEW_TOKENS } from '../../pipelines/index.ts';
-import { MAX_MODEL_CHARS } from '../../submission/request-schema.ts';
+import { durationSchema, MAX_MODEL_CHARS } from '../../submission/request-schema.ts';
 
 const MAX_TEXT_CHARS = 1_000_000;
 const MAX_STOPS = 4;
@@ -166,6 +168,39 @@ export const retrieveQuerySchema = z.strictObject({
   include_obfuscation: z.string().optional(),
 });
 
+/** `POST /openai/v1/batches` */
+export const batchSchema = z.strictObject({
+  input_file_id: z.string().regex(FILE_ID, 'must be the id of a file'),
+  endpoint: z.enum(Object.keys(OPENAI_ENDPOINTS) as [keyof typeof OPENAI_ENDPOINTS]),
+  completion_window: durationSchema,
+  metadata: metadata.optional(),
+  output_expires_after: none.optional(),
+});
+
+const limitSchema = (most: number) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,4}$/, 'must be a positive whole number')
+    .default('20')
+    .transform((text) => Math.min(most, Number(text)));
+
+/** `GET /openai/v1/batches` */
+export const batchListQuerySchema = z.strictObject({
+  after: z.string().regex(BATCH_ID, 'must be the id of a batch').optional(),
+  limit: limitSchema(100),
+});
+
+/** `GET /openai/v1/files` */
+export const fileListQuerySchema = z.strictObject({
+  after: z.string().regex(FILE_ID, 'must be the id of a file').optional(),
+  limit: limitSchema(100),
+  order: z.enum(['asc', 'desc']).default('desc'),
+  purpose: z.string().max(64).optional(),
+});
+
+export type BatchRequest = z.infer<typeof batchSchema>;
+export type CompletionRequest = z.infer<typeof completionSchema>;
+export type EmbeddingsRequest = z.infer<typeof embeddingsSchema>;
 export type ChatRequest = z.infer<typeof chatSchema>;
 export type ResponseRequest = z.infer<typeof responseSchema>;
 export type ServiceTier = z.infer<typeof serviceTier>;

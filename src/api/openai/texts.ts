@@ -11,14 +11,13 @@ import { cancelOnHangUp } from './hang-up.ts';
 import {
   type Asked,
   bodyAs,
-  optionsFor,
   order,
   type OrderDependencies,
   READER_ADVICE,
-  stopOf,
   tierOf,
   versionFor,
 } from './orders.ts';
+import { chatAsked, completionAsked } from './requests.ts';
 import { type ChatRequest, chatSchema, completionSchema } from './schemas.ts';
 import { failStream } from './stream-error.ts';
 import { type FollowDependencies, textEvents } from './text-events.ts';
@@ -82,13 +81,7 @@ const completion: TextForm = {
 
 function chatRequest(request: Request): TextRequest {
   const body = bodyAs(chatSchema, request);
-  return {
-    model: body.model,
-    input: { messages: body.messages.map(plainMessage), ...stopOf(body) },
-    options: optionsFor(body, body.max_completion_tokens ?? body.max_tokens),
-    request: body,
-    wanted: wantedOf(body),
-  };
+  return { model: body.model, ...chatAsked(body), wanted: wantedOf(body) };
 }
 
 const wantedOf = ({
@@ -99,20 +92,9 @@ const wantedOf = ({
   withUsage: options?.include_usage ?? false,
 });
 
-const plainMessage = ({ role, content }: { role: string; content: string }) => ({ role, content });
-
-/** How many tokens a completion has when it does not say: OpenAI's own number. */
-const COMPLETION_TOKENS = 16;
-
 function completionRequest(request: Request): TextRequest {
   const body = bodyAs(completionSchema, request);
-  return {
-    model: body.model,
-    input: { inputs: body.prompt, ...stopOf(body) },
-    options: optionsFor(body, body.max_tokens ?? COMPLETION_TOKENS),
-    request: body,
-    wanted: wantedOf(body),
-  };
+  return { model: body.model, ...completionAsked(body), wanted: wantedOf(body) };
 }
 
 export function textsRouter(dependencies: TextDependencies): Router {

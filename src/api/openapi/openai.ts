@@ -1,13 +1,17 @@
 /* The operations of OpenAI's dialect: what its clients need to be told is in their own documentation. */
 import { z } from 'zod';
 import {
+  batchListQuerySchema,
+  batchSchema,
   chatSchema,
   completionSchema,
   embeddingsSchema,
+  fileListQuerySchema,
   responseSchema,
   retrieveQuerySchema,
 } from '../openai/schemas.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
+import { anyBytes, UNCHANGED } from './predictions.ts';
 
 const whole = z.int().min(0);
 const finish = z.enum(['stop', 'length']);
@@ -100,6 +104,62 @@ const streamed = (description: string, schema: z.ZodType) => ({
   content: { 'application/json': { schema }, 'text/event-stream': {} },
 });
 
+const seconds = whole.nullable();
+const fileAnswer = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal('file'),
+    bytes: whole,
+    created_at: whole,
+    expires_at: whole,
+    filename: z.string(),
+    purpose: z.string(),
+    status: z.enum(['uploaded', 'processed']),
+  })
+  .meta({ id: 'OpenAiFile' });
+
+const batchAnswer = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal('batch'),
+    endpoint: z.string().nullable(),
+    status: z.enum([
+      'validating',
+      'in_progress',
+      'cancelling',
+      'completed',
+      'cancelled',
+      'expired',
+      'failed',
+    ]),
+    input_file_id: z.string().nullable(),
+    output_file_id: z.string().nullable(),
+    error_file_id: z.string().nullable(),
+    created_at: whole,
+    completed_at: seconds,
+    request_counts: z.strictObject({ total: whole, completed: whole, failed: whole }),
+  })
+  .meta({ id: 'OpenAiBatch' });
+
+const listOf = (element: z.ZodType) =>
+  z.strictObject({
+    object: z.literal('list'),
+    data: z.array(element),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  });
+
+const ofId = { path: z.object({ id: z.string() }) };
+const uploaded = {
+  'multipart/form-data': {
+    schema: {
+      type: 'object',
+      properties: { purpose: { type: 'string' }, file: { type: 'string', format: 'binary' } },
+    } as const,
+  },
+};
+
 const SUBMITTED = [404, 409, 413, 415, 429] as const;
 const messages = [{ role: 'user', content: 'Hello' }];
 
@@ -150,6 +210,80 @@ export const openai = {
     summary: 'Cancel a response',
     requestParams: { path: z.object({ id: z.string() }) },
     responses: openAi({ '200': answer('The response', responseAnswer) }, 404, 410),
+  },
+  openaiCreateFile: {
+    summary: 'Store a file',
+    requestBody: { required: true, content: uploaded },
+    responses: openAi({ '200': answer('The file', fileAnswer) }, 413, 415, 429),
+  },
+  openaiListFiles: {
+    summary: 'The files',
+    requestParams: { query: fileListQuerySchema },
+    responses: openAi({ '200': answer('A page', listOf(fileAnswer)) }),
+  },
+  openaiGetFile: {
+    summary: 'A file',
+    requestParams: ofId,
+    responses: openAi({ '200': answer('The file', fileAnswer) }, 404, 410),
+  },
+  openaiGetContent: {
+    summary: 'The bytes of a file',
+    requestParams: ofId,
+    responses: openAi(
+      {
+        '200': { description: 'The bytes', content: anyBytes },
+        '206': { description: 'A piece of them', content: anyBytes },
+        '304': UNCHANGED,
+        '416': { description: 'There is no such piece' },
+      },
+      404,
+      410,
+    ),
+  },
+  openaiDeleteFile: {
+    summary: 'Remove a file',
+    requestParams: ofId,
+    responses: openAi(
+      {
+        '200': answer(
+          'It is gone',
+          z.strictObject({
+            id: z.string(),
+            object: z.literal('file'),
+            deleted: z.literal(true),
+          }),
+        ),
+      },
+      404,
+      410,
+    ),
+  },
+  openaiCreateBatch: {
+    summary: 'Run the requests of a file',
+    requestBody: {
+      required: true,
+      ...bodyOf(batchSchema, {
+        input_file_id: 'file_01kb6v0x3dq2m8c5n7w9t4hjre',
+        endpoint: '/v1/chat/completions',
+        completion_window: '24h',
+      }),
+    },
+    responses: openAi({ '200': answer('The batch', batchAnswer) }, ...SUBMITTED, 410),
+  },
+  openaiListBatches: {
+    summary: 'The batches, the newest first',
+    requestParams: { query: batchListQuerySchema },
+    responses: openAi({ '200': answer('A page', listOf(batchAnswer)) }),
+  },
+  openaiGetBatch: {
+    summary: 'A batch',
+    requestParams: ofId,
+    responses: openAi({ '200': answer('The batch', batchAnswer) }, 404, 410),
+  },
+  openaiCancelBatch: {
+    summary: 'Cancel a batch',
+    requestParams: ofId,
+    responses: openAi({ '200': answer('The batch', batchAnswer) }, 404, 410),
   },
   openaiListModels: {
     summary: "The models that OpenAI's clients can use",

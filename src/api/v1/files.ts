@@ -114,7 +114,7 @@ async function store_(
     });
   } catch (error) {
     const left = stored as StoredFile | null;
-    if (left !== null) await files.delete(left);
+    if (left !== null) await files.remove(left);
     throw error;
   }
   const found = stored as StoredFile | null;
