@@ -23,6 +23,7 @@ import { ChunkResults } from './chunk-results.ts';
 import { type RunResult, runItems, type RunTerms } from './chunk-runs.ts';
 import { chunkFailure } from './failures.ts';
 import type { InFlightAttempts } from './inference.ts';
+import { ReadInputs } from './media-input.ts';
 
 /** After so long no more items are begun (C1). */
 const CHUNK_MS = 2000;
@@ -40,6 +41,8 @@ export interface ChunkDependencies {
   readonly files: Files;
   readonly inFlight: InFlightAttempts;
   readonly limits: InputLimits;
+  /** Where large inputs lie while they are needed, when the store is far away. */
+  readonly spoolFolder: string;
   /** Told of items that are done. */
   readonly onItems: (model: ModelRef, outcome: 'succeeded' | 'failed', count: number) => void;
 }
@@ -103,7 +106,7 @@ function count(
 async function runChunk(
   request: InferChunkRequest,
   results: ChunkResults,
-  { runtime, ...made }: ChunkDependencies,
+  { runtime, spoolFolder, ...made }: ChunkDependencies,
 ): Promise<unknown> {
   const model = modelRefOf(request);
   const version = runtime.factsOf(model)?.version;
@@ -117,15 +120,17 @@ async function runChunk(
   let ahead: Running | null = null;
   for (;;) {
     const isOver: boolean = Date.now() - startedAtMs >= CHUNK_MS && ahead !== null; // C1: at least some are done
-    const next: readonly ChunkItem[] = isOver || signal.aborted ? [] : await reading.next();
+    const reads = new ReadInputs(made.store, spoolFolder);
+    const next: readonly ChunkItem[] = isOver || signal.aborted ? [] : await reading.next(reads);
     const running: Running | null =
       next.length === 0
         ? null
-        : { items: next, sinceMs: Date.now(), result: runItems(next, terms, runtime) };
+        : { items: next, reads, sinceMs: Date.now(), result: runItems(next, terms, runtime) };
     if (ahead !== null) {
       const stoppedBy = await settle(ahead, results, reading);
       if (stoppedBy !== null) {
         await running?.result; // nothing runs any more when the chunk ends
+        await reads.release();
         return stoppedBy;
       }
     }
@@ -136,16 +141,19 @@ async function runChunk(
 
 interface Running {
   readonly items: readonly ChunkItem[];
+  /** What was read for them. */
+  readonly reads: ReadInputs;
   readonly sinceMs: number;
   readonly result: Promise<RunResult>;
 }
 
 async function settle(
-  { items, sinceMs, result }: Running,
+  { items, reads, sinceMs, result }: Running,
   results: ChunkResults,
   reading: Reading,
 ): Promise<unknown> {
   const { outcomes, stoppedBy } = await result;
+  await reads.release();
   reading.adjust(Date.now() - sinceMs);
   for (const [at, outcome] of outcomes.entries()) {
     const item = items[at];
@@ -158,11 +166,11 @@ async function settle(
 /** Hands out the items, as many at a time as their speed allows. */
 class Reading {
   readonly #lines: ReturnType<typeof readItems>;
-  readonly #inputs: ItemInputs;
+  readonly #inputs: Omit<ItemInputs, 'reads'>;
   readonly #least: number;
   #together: number;
 
-  constructor(lines: ReturnType<typeof readItems>, inputs: ItemInputs) {
+  constructor(lines: ReturnType<typeof readItems>, inputs: Omit<ItemInputs, 'reads'>) {
     this.#lines = lines;
     this.#inputs = inputs;
     this.#least = inputs.version.manifest.batching.max_size;
@@ -170,14 +178,15 @@ class Reading {
   }
 
   /** Empty: there are no more. */
-  async next(): Promise<readonly ChunkItem[]> {
+  async next(reads: ReadInputs): Promise<readonly ChunkItem[]> {
     const items: ChunkItem[] = [];
     let bytes = 0;
     while (items.length < this.#together && bytes < MAX_BYTES_TOGETHER) {
       const { value, done } = await this.#lines.next();
       if (done === true) break;
-      bytes += value.line.length;
-      items.push(await chunkItem(value.line, value.index, this.#inputs));
+      const item = await chunkItem(value.line, value.index, { ...this.#inputs, reads });
+      bytes += item.bytes;
+      items.push(item);
     }
     return items;
   }

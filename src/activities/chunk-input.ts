@@ -8,7 +8,6 @@ import { InvalidMediaError, inspectWhole, decodeDataUrl } from '../media/media-u
 import type { ModelVersion } from '../models/repository.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
 import { InvalidInputError, type ManyRequest } from '../runtime/runtime.ts';
-import { readClaim } from '../storage/claims.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -17,6 +16,7 @@ import {
 } from '../storage/payload-store.ts';
 import { jsonInputs, type OrderInput, validateInputs } from '../submission/order.ts';
 import { parseBody } from '../submission/parse.ts';
+import type { ReadInputs } from './media-input.ts';
 
 export interface InputLimits {
   readonly maxUploadBytes: number;
@@ -28,6 +28,8 @@ export interface ChunkItem {
   readonly custom_id: string;
   readonly index: number;
   readonly run: ManyRequest['items'][number] | InvalidInputError;
+  /** How much of it is held in memory. */
+  readonly bytes: number;
 }
 
 /** What the inputs of items are made with. */
@@ -39,6 +41,8 @@ export interface ItemInputs {
   readonly limits: InputLimits;
   readonly files: Files;
   readonly store: PayloadStore;
+  /** Reads what lies in the store, until the items are done. */
+  readonly reads: ReadInputs;
 }
 
 /** Throws only what no item has caused, such as a store that does not answer. */
@@ -48,7 +52,8 @@ export async function chunkItem(
   inputs: ItemInputs,
 ): Promise<ChunkItem> {
   const item = parseItem(line);
-  return { custom_id: item.custom_id, index, run: await runOf(item, inputs) };
+  const run = await runOf(item, inputs);
+  return { custom_id: item.custom_id, index, run, bytes: line.length + mediaBytesIn(run) };
 }
 
 async function runOf(item: Item, made: ItemInputs): Promise<ChunkItem['run']> {
@@ -72,6 +77,14 @@ async function runOf(item: Item, made: ItemInputs): Promise<ChunkItem['run']> {
   }
 }
 
+function mediaBytesIn(run: ChunkItem['run']): number {
+  if (run instanceof InvalidInputError) return 0;
+  return Object.values(run.input).reduce(
+    (sum, field) => sum + (field.kind === 'media' ? field.bytes.length : 0),
+    0,
+  );
+}
+
 /** An item may have options of its own beside those of its batch. */
 function optionsOf({ options }: Item, made: ItemInputs): Readonly<Record<string, Json>> {
   if (options === undefined) return made.options;
@@ -83,7 +96,7 @@ function optionsOf({ options }: Item, made: ItemInputs): Readonly<Record<string,
 async function mediaOf(
   name: string,
   input: Exclude<OrderInput, { kind: 'json' }>,
-  { tenant, version, limits, files, store }: ItemInputs,
+  { tenant, version, limits, files, store, reads }: ItemInputs,
 ): Promise<FieldValue> {
   const field = version.schema.media[name];
   if (field !== undefined && input.kind === 'data_url') {
@@ -93,7 +106,7 @@ async function mediaOf(
   }
   if (field !== undefined && input.kind === 'file') {
     const claim = await fileAsMedia({ tenant, id: input.id }, field, limits, { files, store });
-    return { kind: 'media', bytes: await readClaim(store, claim) };
+    return await reads.media(claim);
   }
   throw new InvalidMediaError(`/input/${name}: must be a data URL or the id of a file`);
 }

@@ -4,19 +4,32 @@ import { type AttemptReport, type FailureCode, POISON_DEATHS } from '../contract
 import type { InferRequest, InferResult } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import type { Metrics } from '../contract/prediction.ts';
-import { type Json, JSON_MEDIA_TYPE, payloadKeys, type Stored } from '../contract/payload.ts';
+import {
+  type Claim,
+  type Json,
+  JSON_MEDIA_TYPE,
+  payloadKeys,
+  type Stored,
+} from '../contract/payload.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
 import { type Inference, ModelCrashedError, type ModelRuntime } from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
+import { LARGE_BYTES } from '../storage/local-file.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { Attempt } from './attempt.ts';
 import { applicationFailure, detailsOf, toApplicationFailure, wasShared } from './failures.ts';
 import type { InputBudget } from './input-budget.ts';
+import { ReadInputs } from './media-input.ts';
 
 /** Records the attempts in flight, so that another worker can report them when this one dies. */
 export interface InFlightAttempts {
   /** Returns what to call when the attempt has ended. */
   enter(taskToken: Uint8Array, predictionId: string): Promise<() => Promise<void>>;
+}
+
+/** A folder of this worker alone, which another worker removes when this one dies. */
+export interface OwnFolder {
+  readonly folder: string;
 }
 
 export interface InferenceDependencies {
@@ -29,6 +42,8 @@ export interface InferenceDependencies {
   readonly engineInlineLimit: number;
   /** How much of its inputs the worker may hold. */
   readonly inputBudget: InputBudget;
+  /** Where large inputs lie while they are needed, when the store is far away. */
+  readonly spoolFolder: string;
   /** Told how each attempt has ended. */
   readonly onEnded: (model: ModelRef, outcome: AttemptOutcome) => void;
   /** Told how long after its acceptance the first part of a prediction's work was done. */
@@ -66,14 +81,15 @@ async function inferAndStore(
   attempt: Attempt,
   dependencies: InferenceDependencies,
 ): Promise<InferResult> {
-  const { runtime, store, engineInlineLimit, worker, inputBudget } = dependencies;
+  const { runtime, store, engineInlineLimit, worker, inputBudget, spoolFolder } = dependencies;
   const { info, cancellationSignal: signal } = Context.current();
   const giveBack = await inputBudget.take(storedBytes(request.input), signal);
+  const inputs = new ReadInputs(store, spoolFolder);
   let inference: Inference;
   try {
     const work = await attempt.openWork();
     inference = await runtime.infer(modelRefOf(request), {
-      input: await loadInput(request.input, store),
+      input: await loadInput(request, { store, runtime }, inputs),
       options: request.options,
       priority: request.priority,
       isAlone: attempt.report.alone,
@@ -84,6 +100,7 @@ async function inferAndStore(
       onPart: (part) => attempt.add(part),
     });
   } finally {
+    await inputs.release();
     giveBack();
   }
   const key = payloadKeys.output(
@@ -129,19 +146,26 @@ function timesOf(
 
 const storedBytes = (input: InferRequest['input']): number =>
   Object.values(input).reduce(
-    (sum, stored) => sum + (stored.kind === 'claim' ? stored.claim.bytes : 0),
+    (sum, stored) => sum + (stored.kind === 'claim' ? heldBytes(stored.claim) : 0),
     0,
   );
 
+/** Larger media is not held in memory. */
+const heldBytes = ({ bytes, media_type }: Claim): number =>
+  media_type === JSON_MEDIA_TYPE || bytes <= LARGE_BYTES ? bytes : 0;
+
 async function loadInput(
-  input: InferRequest['input'],
-  store: PayloadStore,
+  { input, model, version }: InferRequest,
+  { store, runtime }: Pick<InferenceDependencies, 'store' | 'runtime'>,
+  inputs: ReadInputs,
 ): Promise<Record<string, FieldValue>> {
+  const media = runtime.factsOf({ name: model, version })?.version.schema.media ?? {};
   const fields = Object.entries(input).map(async ([field, stored]) => {
     if (stored.kind === 'inline') return [field, { kind: 'value', value: stored.value }] as const;
-    const bytes = await readClaim(store, stored.claim);
-    const isJson = stored.claim.media_type === JSON_MEDIA_TYPE;
-    return [field, { kind: isJson ? 'json' : 'media', bytes }] as const;
+    const { claim } = stored;
+    if (Object.hasOwn(media, field)) return [field, await inputs.media(claim)] as const;
+    const kind = claim.media_type === JSON_MEDIA_TYPE ? 'json' : 'media';
+    return [field, { kind, bytes: await readClaim(store, claim) }] as const;
   });
   return Object.fromEntries(await Promise.all(fields));
 }

@@ -130,13 +130,23 @@ export interface InferenceContext {
 }
 
 /**
- * One inference's input: media fields are `Uint8Array`, everything else is JSON that the schema has
- * accepted; `options` have their defaults filled in.
+ * One inference's input: media fields are `Media`, everything else is JSON that the schema has accepted; `options` have
+ * their defaults filled in.
  */
 export interface PipelineInput {
   readonly input: Readonly<Record<string, unknown>>;
   readonly options: Readonly<Record<string, unknown>>;
 }
+
+/** Media that is too large to be handed over in memory: a file, which may only be read. */
+export class MediaFile {
+  readonly path: string;
+  constructor(path: string) {
+    this.path = path;
+  }
+}
+
+export type Media = Uint8Array | MediaFile;
 
 /** JSON, or bytes of a media type of their own. */
 export type PipelineOutput = Json | EncodedOutput;

@@ -14,6 +14,7 @@ export {
   InvalidInputError,
   InvalidMediaError,
   type MediaField,
+  MediaFile,
   type MediaLimits,
   type Pipeline,
   type PipelineInput,

@@ -18,4 +18,7 @@ export function batchKeyOf(version: ModelVersion, request: InferenceRequest): st
   return JSON.stringify([schema.batchKey(input), request.options, request.runTimeoutMs]);
 }
 
-const bytesOf = (value: FieldValue): number => (value.kind === 'value' ? 0 : value.bytes.length);
+function bytesOf(value: FieldValue): number {
+  if (value.kind === 'file') return Number.POSITIVE_INFINITY; // it is large
+  return value.kind === 'value' ? 0 : value.bytes.length;
+}

@@ -8,7 +8,7 @@ import type { Manifest } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
 import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { Part } from '../contract/work.ts';
-import type { Graphs } from '../pipelines/index.ts';
+import { type Graphs, MediaFile } from '../pipelines/index.ts';
 import type { Bytes, Lane } from './lane.ts';
 
 /** Everything a model process needs to know; it reads no environment. */
@@ -31,8 +31,14 @@ interface Value {
   readonly value: Json;
 }
 
-/** An input field between the two processes: a JSON value, the bytes of one, or media. */
-export type FieldValue = Value | { readonly kind: 'json' | 'media'; readonly bytes: Uint8Array };
+interface FileValue {
+  readonly kind: 'file';
+  readonly path: string;
+}
+
+/** An input field between the two processes: a JSON value, the bytes of one, media, or a file with media. */
+export type FieldValue =
+  Value | FileValue | { readonly kind: 'json' | 'media'; readonly bytes: Uint8Array };
 
 /** A field as its pipeline takes it. */
 export function readField(value: FieldValue): unknown {
@@ -43,6 +49,8 @@ export function readField(value: FieldValue): unknown {
       return JSON.parse(Buffer.from(value.bytes).toString('utf8'));
     case 'media':
       return value.bytes;
+    case 'file':
+      return new MediaFile(value.path);
   }
 }
 
@@ -72,7 +80,7 @@ export type ToProcess =
 
 /** Fields as they travel: their bytes may lie in the lane. */
 export type WireInput = Readonly<Record<string, WireField>>;
-type WireField = Value | { readonly kind: 'json' | 'media'; readonly bytes: Bytes };
+type WireField = Value | FileValue | { readonly kind: 'json' | 'media'; readonly bytes: Bytes };
 
 /** Asks for a batch; writes the bytes of its inputs into the lane. */
 export function inferMessage(
@@ -97,6 +105,9 @@ export function unpackInputs(inputs: readonly WireInput[], lane: Lane): readonly
   return mapBytes<Bytes>(inputs, (parts) => lane.take(parts)) as readonly ItemInput[];
 }
 
+const hasBytes = (value: WireField): value is Extract<WireField, { bytes: Bytes }> =>
+  value.kind === 'json' || value.kind === 'media';
+
 function mapBytes<From extends Bytes>(
   inputs: readonly Readonly<Record<string, WireField>>[],
   change: (parts: readonly From[]) => readonly Bytes[],
@@ -104,7 +115,7 @@ function mapBytes<From extends Bytes>(
   const parts: From[] = [];
   for (const input of inputs) {
     for (const value of Object.values(input)) {
-      if (value.kind !== 'value') parts.push(value.bytes as From);
+      if (hasBytes(value)) parts.push(value.bytes as From);
     }
   }
   const changed = change(parts).values();
@@ -112,7 +123,7 @@ function mapBytes<From extends Bytes>(
   return inputs.map((input) =>
     Object.fromEntries(
       Object.entries(input).map(([field, value]): [string, WireField] => {
-        return [field, value.kind === 'value' ? value : { ...value, bytes: next() }];
+        return [field, hasBytes(value) ? { ...value, bytes: next() } : value];
       }),
     ),
   );

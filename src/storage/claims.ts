@@ -49,6 +49,11 @@ export async function openClaim(
   return Readable.from(exactly(store, claim.key, { offset: 0, bytes: claim.bytes }));
 }
 
+/** Reads all of a payload to see that it is what was stored. Throws `PayloadNotFoundError` and `PayloadCorruptError`. */
+export async function checkClaim(store: PayloadStore, claim: Claim): Promise<void> {
+  await check(store, claim, () => {});
+}
+
 /** Reads the payload piece by piece, so that hashing a large one does not block others. */
 async function check(
   store: PayloadStore,

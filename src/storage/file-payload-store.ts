@@ -160,6 +160,10 @@ export class FilePayloadStore implements PayloadStore {
   /** Opening a file is cheap. */
   async prefetch(): Promise<void> {}
 
+  pathOf(key: string): string {
+    return this.#path(key);
+  }
+
   async delete(key: string): Promise<void> {
     if (!(await this.#isWithin(dirname(this.#path(key))))) return;
     await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) => {

@@ -109,6 +109,10 @@ export class LimitedPayloadStore implements PayloadStore {
     return await this.#store.removeHalfWritten(beforeMs);
   }
 
+  pathOf(key: string): string | null {
+    return this.#store.pathOf(key);
+  }
+
   async measure(key: string): Promise<number> {
     return await this.#store.measure(key);
   }

@@ -67,6 +67,8 @@ export interface PayloadStore {
   removeHalfWritten(beforeMs: number): Promise<number>;
   /** Says that these keys of one folder are going to be opened, for a store that is far away. */
   prefetch(keys: readonly string[]): Promise<void>;
+  /** Where a payload lies as a file that only the store may change; null: the store keeps no files. */
+  pathOf(key: string): string | null;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
   /** How many bytes one payload has, or everything below a key; 0 when there is nothing. */

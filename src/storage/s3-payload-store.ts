@@ -18,7 +18,6 @@ import {
   type ServerSideEncryption,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
 import { BodyCounter } from './body-counter.ts';
 import {
@@ -31,9 +30,9 @@ import {
   type PutOptions,
   requireKey,
   SAFE_KEY,
-  StorageError,
   type StoredEntry,
 } from './payload-store.ts';
+import { isMissing, statusOf, storageError } from './s3-errors.ts';
 
 export interface S3Settings {
   readonly bucket: string;
@@ -208,6 +207,10 @@ export class S3PayloadStore implements PayloadStore {
   /** What is far away is remembered by RememberingPayloadStore. */
   async prefetch(): Promise<void> {}
 
+  pathOf(): null {
+    return null;
+  }
+
   async delete(key: string): Promise<void> {
     await this.#orThrow(`cannot delete ${key}`, async () => {
       await this.#client.send(new DeleteObjectCommand(this.#named(key)));
@@ -314,33 +317,4 @@ async function* readable(body: Readable, key: string): AsyncGenerator<Uint8Array
   } catch (error) {
     throw storageError(`cannot read ${key}`, error);
   }
-}
-
-const statusOf = (error: unknown): number | undefined =>
-  (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode;
-
-const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '');
-
-const isMissing = (error: unknown): boolean =>
-  nameOf(error) === 'NoSuchKey' || (nameOf(error) === 'NotFound' && statusOf(error) === 404);
-
-/** What only a person can repair, in words that say how. */
-const ADVICE: Readonly<Record<string, string>> = {
-  NoSuchBucket: 'there is no such bucket: create it, or correct BUZZER_PAYLOAD_STORE',
-  NotFound: 'there is no such bucket: create it, or correct BUZZER_PAYLOAD_STORE',
-  AccessDenied: 'the credentials may not do this: allow reading, writing, listing and deleting',
-  Forbidden: 'the credentials may not do this, or are wrong',
-  InvalidAccessKeyId: 'the access key is not known there (AWS_ACCESS_KEY_ID)',
-  SignatureDoesNotMatch: 'the secret key is wrong (AWS_SECRET_ACCESS_KEY)',
-  CredentialsProviderError: 'there are no credentials (AWS_ACCESS_KEY_ID, or another way of AWS)',
-};
-
-function storageError(what: string, cause: unknown): StorageError {
-  if (cause instanceof StorageError) return cause;
-  const isDenied = statusOf(cause) === 403;
-  const advice = ADVICE[nameOf(cause)] ?? (isDenied ? ADVICE['Forbidden'] : undefined);
-  return new StorageError(`${what}: ${advice ?? messageOf(cause)}`, {
-    cause,
-    needsPerson: advice !== undefined,
-  });
 }

@@ -16,12 +16,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApplicationFailure, type Client } from '@temporalio/client';
 import { z } from 'zod';
-import type { InFlightAttempts } from '../activities/inference.ts';
+import type { InFlightAttempts, OwnFolder } from '../activities/inference.ts';
 import { type FailureCode, type FailureDetail, messageOf } from '../contract/failure.ts';
 import { withSmallTail } from '../contract/work.ts';
 import { makeFolder } from '../disk/make-folder.ts';
@@ -65,9 +66,9 @@ type Token = z.infer<typeof tokenSchema>;
 /** Starts recording and reporting; `close` it when the last attempt has ended. */
 export async function openInFlight(
   options: InFlightOptions,
-): Promise<InFlightAttempts & { close(): Promise<void> }> {
+): Promise<InFlightAttempts & OwnFolder & { close(): Promise<void> }> {
   const bootId = await readBootId();
-  if (bootId === null) return { enter: async () => async () => {}, close: async () => {} };
+  if (bootId === null) return await unrecorded();
   const own = join(options.folder, randomUUID());
   await makeFolder(own).catch((error: unknown) => {
     throw new StorageError(`${options.folder} cannot be used: ${messageOf(error)}`, {
@@ -89,16 +90,17 @@ export async function openInFlight(
   let scanning = scan();
   await scanning;
   let count = 0;
-  const unrecorded = (error: unknown) => {
+  const cannotRecord = (error: unknown) => {
     // Without a token, the heartbeat timeout notices a crash. That is no reason to fail the attempt.
     options.logger.warn({ err: error }, 'cannot record an attempt in flight');
   };
   return {
+    folder: own,
     async enter(taskToken, prediction) {
       const path = join(own, `${(count += 1)}.json`);
       const token: Token = { prediction, token: Buffer.from(taskToken).toString('base64') };
-      await writeFile(path, JSON.stringify(token), { mode: 0o600 }).catch(unrecorded);
-      return async () => await rm(path, { force: true }).catch(unrecorded);
+      await writeFile(path, JSON.stringify(token), { mode: 0o600 }).catch(cannotRecord);
+      return async () => await rm(path, { force: true }).catch(cannotRecord);
     },
     async close() {
       isOpen = false;
@@ -107,6 +109,16 @@ export async function openInFlight(
       await rm(own, { recursive: true, force: true });
       socket.close();
     },
+  };
+}
+
+/** Where nothing is recorded, the heartbeat timeout notices a crash. */
+async function unrecorded() {
+  const folder = await mkdtemp(join(tmpdir(), 'buzzer-worker-'));
+  return {
+    folder,
+    enter: async () => async () => {},
+    close: async () => await rm(folder, { recursive: true, force: true }),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   createInferenceActivities,
   type InferenceActivities,
   type InferenceDependencies,
+  type OwnFolder,
 } from '../activities/inference.ts';
 import { InputBudget } from '../activities/input-budget.ts';
 import type { Config } from '../config.ts';
@@ -96,9 +97,11 @@ function createActivities(
   { metrics, ...same }: Parts & { readonly metrics: InferenceMetrics },
 ): Activities {
   const { engineInlineLimit, maxUploadBytes, maxPixels } = config;
+  const spoolFolder = join(same.inFlight.folder, 'spool');
   return {
     predictions: createInferenceActivities({
       ...same,
+      spoolFolder,
       worker: identity,
       engineInlineLimit,
       inputBudget: new InputBudget(MAX_INPUT_BYTES),
@@ -107,6 +110,7 @@ function createActivities(
     }),
     chunks: createChunkActivities({
       ...same,
+      spoolFolder,
       files: new Files(same.store),
       limits: { maxUploadBytes, maxPixels },
       onItems: (model, outcome, count) => metrics.itemsEnded(model, outcome, count),
@@ -165,7 +169,9 @@ async function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-type Parts = Pick<InferenceDependencies, 'runtime' | 'store' | 'inFlight'>;
+type Parts = Pick<InferenceDependencies, 'runtime' | 'store'> & {
+  readonly inFlight: InferenceDependencies['inFlight'] & OwnFolder;
+};
 
 interface Activities {
   readonly predictions: InferenceActivities;

@@ -69,6 +69,7 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     store: slowStore,
     inFlight: { enter: async () => async () => {} },
     worker: 'w',
+    spoolFolder: folder,
     engineInlineLimit: 10,
     inputBudget: new InputBudget(1000),
     onEnded: (_model, outcome) => void outcomes.push(outcome),

@@ -6,13 +6,14 @@ import type { FilePart, FileRecord } from '../../src/contract/file.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
 import { Service } from '../support/service.ts';
+import { wav } from '../support/wav.ts';
 
 let service: Service;
 let page: Buffer;
 
 beforeAll(async () => {
   page = await readFile('examples/page.png');
-  service = await Service.start({ BUZZER_MAX_FILE: '3MiB' });
+  service = await Service.start({ BUZZER_MAX_FILE: '40MiB' });
 });
 afterAll(async () => await service.close());
 
@@ -146,7 +147,7 @@ test('an upload that was cut off goes on with the parts that are missing', async
 });
 
 test.each([
-  ['too large', () => Buffer.alloc(3 * 1024 ** 2 + 1), {}, 413],
+  ['too large', () => Buffer.alloc(40 * 1024 ** 2 + 1), {}, 413],
   ['another hash', () => Buffer.from('x'), { 'Content-Digest': digestOf(Buffer.from('y')) }, 422],
   ['no hash', () => Buffer.from('x'), { 'Content-Digest': 'sha-256=:abc:' }, 400],
 ])('%s is refused, and nothing is left', async (_what, body, headers, status) => {
@@ -188,6 +189,30 @@ test('a file of lines is a batch, also when it is deleted at once', async () => 
   expect((await json(`${service.url}/v1/batches`, both)).status).toBe(422);
   const gone = await json(`${service.url}/v1/batches`, { model: 'affine', input_file_id: file.id });
   expect(gone.status).toBe(410);
+});
+
+/** A minute of nothing, in a WAV file of this many bytes a sample and channel. */
+function silence(megabytes: number): Buffer {
+  const bytes = megabytes * 1024 ** 2;
+  const rate = 96_000;
+  const head = Buffer.from(wav([0], { rate, channels: 8, tag: 3, write: FLOAT32, size: bytes }));
+  return Buffer.concat([head.subarray(0, 44), Buffer.alloc(bytes)]);
+}
+const FLOAT32 = {
+  bytes: 4,
+  set: (view: DataView, at: number, value: number) => view.setFloat32(at, value, true),
+};
+
+test('a large file is read where it lies', async () => {
+  const file = await stored(silence(36));
+  const input = { audio: file.id };
+  const record = await service.ended((await service.submit('voice-activity', input)).id);
+  expect(record).toMatchObject({ status: 'succeeded', output: { segments: [] } });
+  const items = [{ custom_id: 'a', input }];
+  const batch = await json(`${service.url}/v1/batches`, { model: 'voice-activity', items });
+  const { urls } = (await batch.json()) as Batch;
+  const done = (await (await fetch(`${urls.get}?wait=30`)).json()) as Batch;
+  expect(done.request_counts).toMatchObject({ succeeded: 1 });
 });
 
 test('a list has the newest first, in pages, without what is gone', async () => {

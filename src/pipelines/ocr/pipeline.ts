@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { openSession } from '../../onnx/session.ts';
-import type { Pipeline, PipelineSettings } from '../definition.ts';
+import type { Pipeline, PipelineSettings, Media } from '../definition.ts';
 import { decodeImage } from '../shared/image.ts';
 import { detectLines } from './detection.ts';
 import { cornersOf } from './geometry.ts';
@@ -29,7 +29,7 @@ export async function openOcr(settings: PipelineSettings): Promise<Pipeline> {
   return {
     async infer({ input, options }, context) {
       const { min_confidence: minConfidence } = options as OcrOptions;
-      const image = await decodeImage(input['image'] as Uint8Array, settings.limits);
+      const image = await decodeImage(input['image'] as Media, settings.limits);
       context.report(0, 'looking for lines');
       const found = inReadingOrder(await detectLines(detection, image));
       const lines: OcrOutput['lines'] = [];

@@ -1,9 +1,10 @@
 /* Audio files → 16 kHz mono, piece by piece: a file of hours takes no more memory than its bytes. */
 import { messageOf } from '../../contract/failure.ts';
-import { InvalidInputError } from '../definition.ts';
+import { InvalidInputError, type Media } from '../definition.ts';
 import { type AudioKind, kindOfAudio } from './audio-header.ts';
 import { type AudioPiece, SAMPLE_RATE } from './audio-piece.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
+import { bytesOf } from './media.ts';
 import { Resampler } from './resampler.ts';
 import { decodeWav } from './wav.ts';
 
@@ -16,10 +17,10 @@ export interface MonoPiece {
 }
 
 /** Decodes, mixes down and resamples a file; throws `InvalidInputError`. */
-export async function* decodeMono(bytes: Uint8Array): AsyncGenerator<MonoPiece> {
+export async function* decodeMono(media: Media): AsyncGenerator<MonoPiece> {
   let resampler: Resampler | null = null;
   let rate = 0;
-  for await (const piece of decode(bytes)) {
+  for await (const piece of decode(await bytesOf(media))) {
     if (resampler === null) {
       rate = piece.rate;
       if (rate < MIN_RATE) {

@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { InvalidInputError, type MediaLimits } from '../definition.ts';
+import { InvalidInputError, type Media, MediaFile, type MediaLimits } from '../definition.ts';
 
 /** An upright image as 8-bit RGB, row-major, three bytes a pixel. */
 export interface RgbImage {
@@ -23,9 +23,9 @@ sharp.concurrency(1); // parallelism comes from model processes, each of which o
 sharp.cache(false); // the same image never comes twice
 
 /** Decodes a whole image; transparency becomes white paper. Throws `InvalidInputError`. */
-export async function decodeImage(bytes: Uint8Array, limits: MediaLimits): Promise<RgbImage> {
+export async function decodeImage(media: Media, limits: MediaLimits): Promise<RgbImage> {
   try {
-    const { data, info } = await sharp(bytes, {
+    const { data, info } = await sharp(media instanceof MediaFile ? media.path : media, {
       limitInputPixels: limits.maxPixels,
       failOn: 'error', // truncated files too
     })

@@ -6,7 +6,12 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { env, LogLevel, pipeline, RawImage, Tensor } from '@huggingface/transformers';
-import { InvalidInputError, type Pipeline, type PipelineSettings } from '../definition.ts';
+import {
+  InvalidInputError,
+  type Pipeline,
+  type PipelineSettings,
+  type Media,
+} from '../definition.ts';
 import { decodeMono } from '../shared/audio.ts';
 import { SAMPLE_RATE } from '../shared/audio-piece.ts';
 import { decodeImage } from '../shared/image.ts';
@@ -44,8 +49,8 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
     const { tokenizer } = pipe as unknown as { tokenizer: { chat_template?: unknown } };
     tokenizer.chat_template = await readFile(join(folder, CHAT_TEMPLATE), 'utf8');
   }
-  const readImage = async (bytes: Uint8Array) => {
-    const { data, width, height } = await decodeImage(bytes, limits);
+  const readImage = async (media: Media) => {
+    const { data, width, height } = await decodeImage(media, limits);
     return new RawImage(data, width, height, 3);
   };
   const toTokens = (ids: readonly number[]) => ({
@@ -65,10 +70,10 @@ export async function openTransformers(settings: PipelineSettings): Promise<Pipe
 }
 
 /** All samples of a recording: networks that write text hear it as a whole. */
-async function readAudio(bytes: Uint8Array): Promise<Float32Array> {
+async function readAudio(media: Media): Promise<Float32Array> {
   const pieces: Float32Array[] = [];
   let length = 0;
-  for await (const { samples } of decodeMono(bytes)) {
+  for await (const { samples } of decodeMono(media)) {
     pieces.push(samples);
     length += samples.length;
     if (length <= MAX_AUDIO_S * SAMPLE_RATE) continue;

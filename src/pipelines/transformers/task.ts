@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { Json } from '../../contract/payload.ts';
-import type { InferenceContext, PipelineInput, PipelineSchema } from '../definition.ts';
+import type { InferenceContext, PipelineInput, PipelineSchema, Media } from '../definition.ts';
 
 /** A pipeline that the library has opened: an input or several, and what the library calls options. */
 export type LibraryPipeline = (input: unknown, options?: object) => Promise<unknown>;
@@ -14,9 +14,9 @@ export interface Tools {
   /** The options of the manifest. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** The bytes of an image, as the library takes images. Throws `InvalidInputError`. */
-  readonly readImage: (bytes: Uint8Array) => Promise<unknown>;
+  readonly readImage: (media: Media) => Promise<unknown>;
   /** The samples of a recording, 16 kHz mono. Throws `InvalidInputError`. */
-  readonly readAudio: (bytes: Uint8Array) => Promise<Float32Array>;
+  readonly readAudio: (media: Media) => Promise<Float32Array>;
   /** What a network takes as the tokens of one text. */
   readonly toTokens: (ids: readonly number[]) => object;
 }

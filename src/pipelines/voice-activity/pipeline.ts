@@ -3,7 +3,7 @@
  * 32 ms a probability, from the frame, a little of the one before it, and its own state.
  */
 import { openSession, type Session, Tensor } from '../../onnx/session.ts';
-import type { Pipeline, PipelineSettings } from '../definition.ts';
+import type { Pipeline, PipelineSettings, Media } from '../definition.ts';
 import { decodeMono } from '../shared/audio.ts';
 import { SAMPLE_RATE } from '../shared/audio-piece.ts';
 import { VOICE_FILE, type VoiceActivityOptions, type VoiceActivityOutput } from './schema.ts';
@@ -23,7 +23,7 @@ export async function openVoiceActivity(settings: PipelineSettings): Promise<Pip
       const segmenter = new Segmenter(rulesOf(options as VoiceActivityOptions));
       const listener = new Listener(session);
       let length = 0;
-      for await (const { samples, fraction } of decodeMono(input['audio'] as Uint8Array)) {
+      for await (const { samples, fraction } of decodeMono(input['audio'] as Media)) {
         length += samples.length;
         for (const probability of await listener.hear(samples)) segmenter.push(probability);
         context.report(fraction, `${Math.round(length / SAMPLE_RATE)} s heard`);

@@ -31,6 +31,7 @@ async function counting() {
       entries: (folder) => files.entries(folder),
       removeHalfWritten: async (beforeMs) => await files.removeHalfWritten(beforeMs),
       prefetch: async () => {},
+      pathOf: (key) => files.pathOf(key),
       delete: async (key) => await files.delete(key),
       measure: async (key) => await files.measure(key),
       freeBytes: async () => await files.freeBytes(),

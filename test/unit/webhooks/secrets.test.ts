@@ -85,6 +85,7 @@ test('a writer that slept through many changes does not undo them', async () => 
     entries: (folder) => store.entries(folder),
     removeHalfWritten: async (beforeMs) => await store.removeHalfWritten(beforeMs),
     prefetch: async () => {},
+    pathOf: (key) => store.pathOf(key),
     delete: async (key) => await store.delete(key),
     measure: async (key) => await store.measure(key),
     freeBytes: async () => await store.freeBytes(),

@@ -1,3 +1,4 @@
+import type { Media } from '../../definition.ts';
 import { z } from 'zod';
 import { audioField } from '../../shared/audio-header.ts';
 import { TOKENIZER_FILES, type TransformersTask } from '../task.ts';
@@ -21,7 +22,7 @@ export const automaticSpeechRecognition: TransformersTask = {
   async run(items, { pipe, readAudio }) {
     return await Promise.all(
       items.map(async ({ input }) => {
-        const samples = await readAudio(input['inputs'] as Uint8Array);
+        const samples = await readAudio(input['inputs'] as Media);
         const { text } = (await pipe(samples)) as { readonly text: string };
         return { text };
       }),

@@ -1,3 +1,4 @@
+import type { Media } from '../../definition.ts';
 import { z } from 'zod';
 import { imageField } from '../../shared/image-header.ts';
 import { type Scores, scoresSchema, topKSchema, type TransformersTask } from '../task.ts';
@@ -23,7 +24,7 @@ export const imageClassification: TransformersTask = {
   async run(items, { pipe, readImage }) {
     return await Promise.all(
       items.map(async ({ input, options }) => {
-        const image = await readImage(input['inputs'] as Uint8Array);
+        const image = await readImage(input['inputs'] as Media);
         return (await pipe(image, { top_k: options['top_k'] })) as Scores;
       }),
     );
