@@ -16,6 +16,7 @@ import { fingerprint } from './idempotency.ts';
 import { copyInputs, type InputDependencies, storeInputs } from './inputs.ts';
 import type { Order, OrderInputs } from './order.ts';
 import type { Staging } from './staging.ts';
+import { requirePrivate } from './private.ts';
 import { type TimeLimits, timesOf } from './times.ts';
 
 export interface RecordDependencies {
@@ -38,6 +39,7 @@ export async function acceptedRecord(
   const { tenant, traceparent, version, inputs, terms, asSent, asked, idempotencyKey } = order;
   const times = () => timesOf(terms, version.manifest, dependencies.limits, Date.now());
   times(); // refuses wrong times before anything is stored
+  if (dependencies.limits.engineInlineLimit === 0) requirePrivate(order, version);
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
   const input = await storeInputs(order, staging, dependencies);
   await dependencies.heavyWork.turn(order.bodyBytes);

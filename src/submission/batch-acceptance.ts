@@ -18,6 +18,7 @@ import { parseBody } from './parse.ts';
 import type { QuotaKeeper } from './quotas.ts';
 import type { OrderTerms } from './request-schema.ts';
 import type { Staging } from './staging.ts';
+import { requirePrivate } from './private.ts';
 import { timesOf } from './times.ts';
 
 /** One request for a batch. */
@@ -68,6 +69,7 @@ export class BatchAcceptance {
     const { version, terms } = order;
     const { limits } = this.#dependencies;
     parseBody(version.schema.options, terms.options, ['options']);
+    if (limits.engineInlineLimit === 0) requirePrivate(order, version);
     // What is wrong here is refused before anything is stored.
     timesOf(terms, version.manifest, limits, Date.now());
     await receiversFor(order.tenant, terms.webhook, this.#dependencies);

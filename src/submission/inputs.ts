@@ -14,6 +14,7 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
 import type { HeavyWork } from '../records/heavy-work.ts';
 import type { Order, OrderInput } from './order.ts';
+import { requireNoQuery } from './private.ts';
 import type { Staging } from './staging.ts';
 
 export interface UploadLimits {
@@ -69,6 +70,7 @@ async function storeInput(
       return { kind: 'claim', claim: await staging.put(name, input.encode(), input.mediaType) };
     case 'url': {
       const { href } = requireAllowedUrl(input.url, addressPolicy, at);
+      if (limits.engineInlineLimit === 0) requireNoQuery(href, at);
       return { kind: 'url', source: { url: href, media: mediaFieldOf(version, name).kind } };
     }
     case 'stream':

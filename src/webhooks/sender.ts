@@ -22,6 +22,8 @@ const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
 export interface SenderDependencies extends RecordSettings {
   readonly client: GuardedClient;
   readonly secrets: SigningSecrets;
+  /** Whether what receivers answer is kept, for whoever looks into a delivery. */
+  readonly keepsAnswers: boolean;
   /** `User-Agent`. */
   readonly agent: string;
   readonly logger: Logger;
@@ -37,7 +39,7 @@ const traceOf = ({ subject }: DeliveryEvent): string | undefined =>
 
 /** Throws only what is our own fault, or the signal's reason. */
 export function createSender(dependencies: SenderDependencies): SendWebhook {
-  const { client, secrets, agent, logger } = dependencies;
+  const { client, secrets, agent, logger, keepsAnswers } = dependencies;
   return async ({ tenant, event, url }, signal) => {
     const body = messageBody(event, dependencies);
     const valid = (await secrets.valid(tenant)).map(({ secret }) => secret);
@@ -65,10 +67,18 @@ export function createSender(dependencies: SenderDependencies): SendWebhook {
     const at = new Date(startedAtMs).toISOString();
     const { retry_after_ms, ...what } = outcome;
     const duration_ms = Date.now() - startedAtMs;
-    const attempt = { at, origin: originOf(url), duration_ms, ...what };
+    const kept = keepsAnswers ? what : withoutAnswer(what);
+    const attempt = { at, origin: originOf(url), duration_ms, ...kept };
     return { outcome: 'sent', attempt, retry_after_ms };
   };
 }
+
+/** Only the status and the word for what went wrong. */
+const withoutAnswer = ({ status, error }: Omit<Outcome, 'retry_after_ms'>) => ({
+  status,
+  error: error && { code: error.code, message: error.code },
+  answer: null,
+});
 
 type Outcome = Pick<DeliveryAttempt, 'status' | 'error' | 'answer'> & {
   readonly retry_after_ms: number | null;

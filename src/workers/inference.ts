@@ -26,6 +26,7 @@ import { chooseDevice } from './device-check.ts';
 import { openInFlight } from './in-flight.ts';
 import { InferenceMetrics } from './inference-metrics.ts';
 import { startMetricsServer } from './metrics-server.ts';
+import { PRIVATE_FAILURES } from './private-failures.ts';
 import { runWorkerProcess, type WorkerContext } from './run-worker.ts';
 import { ServedModels } from './served-models.ts';
 import { startStateFile } from './state-file.ts';
@@ -190,6 +191,7 @@ async function createWorkers(
     // A version that changes is left in peace until what runs has ended; how long a worker that is
     // stopped may take, we measure ourselves. (The default, 0, would cancel what runs.)
     shutdownGraceTime: LONGEST_RUN,
+    ...(config.engineInlineLimit === 0 ? { interceptors: PRIVATE_FAILURES } : {}),
   } as const;
   const ofPredictions = Worker.create({
     ...same,

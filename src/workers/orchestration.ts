@@ -35,6 +35,7 @@ import { openSecretBox } from '../webhooks/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/sender.ts';
 import { cachedWorkflows, machineLimits } from './budget.ts';
+import { PRIVATE_FAILURES } from './private-failures.ts';
 import { runUntilStopped, runWorkerProcess, SetupError, type WorkerContext } from './run-worker.ts';
 
 const DELIVERY_SLOTS = 1000; // each is a workflow at work, half a megabyte: 250 receivers may hang, 4 times each
@@ -118,11 +119,19 @@ async function createDeliveryWorker(
   const { config, logger } = context;
   const objects = { store, box: await openSecretBox(config.secretKeys, config.dataDir) };
   const secrets = new SigningSecrets(objects);
+  const keepsAnswers = config.engineInlineLimit > 0;
   return await createWorker(context, {
     taskQueue: DELIVERY_QUEUE,
     activities: createWebhookActivities({
       endpoints: new WebhookEndpoints(objects),
-      send: createSender({ publicUrl: config.publicUrl, client, secrets, agent: AGENT, logger }),
+      send: createSender({
+        publicUrl: config.publicUrl,
+        client,
+        secrets,
+        agent: AGENT,
+        logger,
+        keepsAnswers,
+      }),
       turns: new OutboundTurns({
         perTenant: shareOf(DELIVERY_SLOTS, config),
         perOrigin: DELIVERIES_AT_ONCE,
@@ -173,6 +182,7 @@ async function createWorker(
     namespace: config.temporal.namespace,
     shutdownGraceTime: config.shutdownGraceMs,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
+    ...(config.engineInlineLimit === 0 ? { interceptors: PRIVATE_FAILURES } : {}),
     ...options,
   });
 }
