@@ -10,13 +10,15 @@ import { Context } from '@temporalio/activity';
 import { readItems } from '../batches/read-items.ts';
 import type {
   ChunkSoFar,
+  FetchedItems,
   InferChunkRequest,
   InferChunkResult,
 } from '../contract/batch-messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
-import { payloadKeys } from '../contract/payload.ts';
+import { type Claim, payloadKeys } from '../contract/payload.ts';
 import type { Files } from '../files/files.ts';
 import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
+import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { type ChunkItem, chunkItem, type InputLimits, type ItemInputs } from './chunk-input.ts';
 import { ChunkResults } from './chunk-results.ts';
@@ -115,7 +117,9 @@ async function runChunk(
   const { cancellationSignal: signal } = Context.current();
   const terms: RunTerms = { model, runTimeoutMs, signal };
   const lines = readItems(made.store, items, { ...range, from: results.to });
-  const reading = new Reading(lines, { ...made, tenant: request.tenant, options, version });
+  const fetched = await fetchedItems(request.fetched, made.store);
+  const { tenant } = request;
+  const reading = new Reading(lines, { ...made, tenant, options, version, fetched });
   const startedAtMs = Date.now();
   let ahead: Running | null = null;
   for (;;) {
@@ -137,6 +141,11 @@ async function runChunk(
     if (running === null) return signal.aborted ? signal.reason : null;
     ahead = running; // C2
   }
+}
+
+async function fetchedItems(claim: Claim | null, store: PayloadStore): Promise<FetchedItems> {
+  if (claim === null) return {};
+  return JSON.parse((await readClaim(store, claim)).toString('utf8')) as FetchedItems;
 }
 
 interface Running {

@@ -1,13 +1,15 @@
 /* The input of one item of a batch, as the runtime takes it: checked like the input of a prediction. */
 import { type Item, parseItem } from '../batches/item-index.ts';
-import type { Json } from '../contract/payload.ts';
+import { type ItemError, itemError } from '../contract/batch.ts';
+import type { FetchedItems } from '../contract/batch-messages.ts';
+import type { Claim, Json } from '../contract/payload.ts';
 import { Refusal } from '../contract/refusal.ts';
 import type { Files } from '../files/files.ts';
 import { fileAsMedia } from '../media/file-as-media.ts';
 import { InvalidMediaError, inspectWhole, decodeDataUrl } from '../media/media-upload.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
-import { InvalidInputError, type ManyRequest } from '../runtime/runtime.ts';
+import type { ManyRequest } from '../runtime/runtime.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -27,7 +29,7 @@ export interface InputLimits {
 export interface ChunkItem {
   readonly custom_id: string;
   readonly index: number;
-  readonly run: ManyRequest['items'][number] | InvalidInputError;
+  readonly run: ManyRequest['items'][number] | ItemError;
   /** How much of it is held in memory. */
   readonly bytes: number;
 }
@@ -41,6 +43,8 @@ export interface ItemInputs {
   readonly limits: InputLimits;
   readonly files: Files;
   readonly store: PayloadStore;
+  /** What was fetched for items whose input is given by URL. */
+  readonly fetched: FetchedItems;
   /** Reads what lies in the store, until the items are done. */
   readonly reads: ReadInputs;
 }
@@ -52,12 +56,16 @@ export async function chunkItem(
   inputs: ItemInputs,
 ): Promise<ChunkItem> {
   const item = parseItem(line);
-  const run = await runOf(item, inputs);
+  const run = await runOf(item, inputs, inputs.fetched[index] ?? {});
   return { custom_id: item.custom_id, index, run, bytes: line.length + mediaBytesIn(run) };
 }
 
-async function runOf(item: Item, made: ItemInputs): Promise<ChunkItem['run']> {
-  if (item.refused !== undefined) return new InvalidInputError(item.refused);
+async function runOf(
+  item: Item,
+  made: ItemInputs,
+  fetched: FetchedItems[number],
+): Promise<ChunkItem['run']> {
+  if (item.refused !== undefined) return itemError('invalid_input', item.refused);
   try {
     const options = optionsOf(item, made);
     const inputs = jsonInputs(made.version, item.input);
@@ -67,18 +75,19 @@ async function runOf(item: Item, made: ItemInputs): Promise<ChunkItem['run']> {
       const isJson = input.kind === 'json';
       const field: FieldValue = isJson
         ? { kind: 'value', value: input.value }
-        : await mediaOf(name, input, made);
+        : await mediaOf(name, input, made, fetched[name]);
       fields.push([name, field]);
     }
     return { input: Object.fromEntries(fields), options };
   } catch (error) {
-    if (isOfTheItem(error)) return new InvalidInputError(error.message);
+    if (error instanceof NotFetchedError) return error.reason;
+    if (isOfTheItem(error)) return itemError('invalid_input', error.message);
     throw error;
   }
 }
 
 function mediaBytesIn(run: ChunkItem['run']): number {
-  if (run instanceof InvalidInputError) return 0;
+  if ('code' in run) return 0;
   return Object.values(run.input).reduce(
     (sum, field) => sum + (field.kind === 'media' ? field.bytes.length : 0),
     0,
@@ -97,6 +106,7 @@ async function mediaOf(
   name: string,
   input: Exclude<OrderInput, { kind: 'json' }>,
   { tenant, version, limits, files, store, reads }: ItemInputs,
+  fetched: Claim | ItemError | undefined,
 ): Promise<FieldValue> {
   const field = version.schema.media[name];
   if (field !== undefined && input.kind === 'data_url') {
@@ -108,7 +118,21 @@ async function mediaOf(
     const claim = await fileAsMedia({ tenant, id: input.id }, field, limits, { files, store });
     return await reads.media(claim);
   }
-  throw new InvalidMediaError(`/input/${name}: must be a data URL or the id of a file`);
+  if (input.kind === 'url' && fetched !== undefined) {
+    if ('code' in fetched) throw new NotFetchedError(fetched);
+    return await reads.media(fetched);
+  }
+  throw new InvalidMediaError(`/input/${name}: must be a data URL, a URL or the id of a file`);
+}
+
+/** What an item's URL leads to could not be fetched. */
+class NotFetchedError extends Error {
+  override readonly name = 'NotFetchedError';
+  readonly reason: ItemError;
+  constructor(reason: ItemError) {
+    super(reason.message);
+    this.reason = reason;
+  }
 }
 
 /** Errors that are the fault of what an item says. */

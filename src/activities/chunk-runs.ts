@@ -3,13 +3,12 @@
  * item whose model process dies again and again, although it runs alone, is the cause of that.
  */
 import { POISON_DEATHS } from '../contract/failure.ts';
-import { itemError } from '../contract/batch.ts';
+import { type ItemError, itemError } from '../contract/batch.ts';
 import type { ModelRef } from '../contract/model.ts';
 import type { ItemOutcome } from '../batches/results.ts';
 import {
   type Inference,
   InferenceStoppedError,
-  InvalidInputError,
   ModelCrashedError,
   type ManyRequest,
   type ModelRuntime,
@@ -51,28 +50,26 @@ export async function runItems(
 
 type Settled = PromiseSettledResult<Inference>;
 
-/** One for each item. */
+/** One for each item; null for those that cannot be run. */
 async function runTogether(
   items: readonly ChunkItem[],
   { model, ...same }: RunTerms,
   runtime: ModelRuntime,
-): Promise<readonly Settled[]> {
-  const runnable = items.flatMap(({ run }) => (run instanceof InvalidInputError ? [] : [run]));
+): Promise<readonly (Settled | null)[]> {
+  const runnable = items.flatMap(({ run }) => (isRefused(run) ? [] : [run]));
   const settled = await runtime.inferMany(model, { items: runnable, isAlone: false, ...same });
   const next = settled.values();
-  return items.map(({ run }): Settled => {
-    if (run instanceof InvalidInputError) return { status: 'rejected', reason: run };
-    return next.next().value as Settled;
-  });
+  return items.map(({ run }) => (isRefused(run) ? null : (next.next().value as Settled)));
 }
 
 async function outcomeOf(
   { run }: ChunkItem,
-  first: Settled,
+  first: Settled | null,
   { model, ...same }: RunTerms,
   runtime: ModelRuntime,
 ): Promise<ItemOutcome> {
-  let settled: Settled | undefined = first;
+  if (isRefused(run)) return { status: 'failed', error: run };
+  let settled = first ?? undefined;
   let deaths = 0;
   for (;;) {
     if (settled?.status === 'fulfilled') {
@@ -82,7 +79,6 @@ async function outcomeOf(
     const error: unknown = settled?.reason;
     same.signal.throwIfAborted();
     if (isOfTheChunk(error)) throw error;
-    if (run instanceof InvalidInputError) return { status: 'failed', error: itemErrorOf(error) };
     const hasDied = error instanceof ModelCrashedError && !error.isShared;
     if (hasDied) deaths += 1;
     if (hasDied && deaths >= POISON_DEATHS) {
@@ -93,6 +89,9 @@ async function outcomeOf(
     [settled] = await runtime.inferMany(model, { items: [run], isAlone: true, ...same });
   }
 }
+
+/** Whether an item cannot be run, and why. */
+const isRefused = (run: ChunkItem['run']): run is ItemError => 'code' in run;
 
 /** Errors that no item has caused: the chunk is tried again. */
 const isOfTheChunk = (error: unknown): boolean =>

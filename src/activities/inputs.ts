@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FailureCode } from '../contract/failure.ts';
 import { FETCH_DEADLINE_MS, type FetchInputRequest } from '../contract/messages.ts';
+import type { InputSource } from '../contract/prediction.ts';
 import { type Claim, payloadKeys } from '../contract/payload.ts';
 import { InvalidMediaError, mediaField, storeMedia } from '../media/media-upload.ts';
 import { originOf } from '../outbound/address-policy.ts';
@@ -56,12 +57,14 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
       if (turn.kind === 'busy') throw originBusy(origin, turn.retryInMs);
       endTurn = turn.end;
       context.heartbeat((asked += 1));
-      return await fetchAndStore(request, dependencies);
+      const runId = info.workflowExecution?.runId ?? 'none';
+      const key = payloadKeys.fetchedInput(request, field, runId, info.attempt);
+      return await fetchMedia({ source, key, signal }, dependencies);
     } catch (error) {
       if (signal.aborted) throw stoppedFailure(context);
       if (error instanceof ApplicationFailure) throw error;
       dependencies.logger.debug({ err: error, prediction: id }, 'an input could not be fetched');
-      throw failureOf(error, field, asked < MAX_ASKED);
+      throw fetchFailure(error, field, asked < MAX_ASKED);
     } finally {
       endTurn();
       clearInterval(timer);
@@ -69,14 +72,19 @@ export const createInputActivities = (dependencies: InputDependencies) => ({
   },
 });
 
-async function fetchAndStore(
-  request: FetchInputRequest,
+/** Where media comes from and where it goes. */
+export interface MediaFetch {
+  readonly source: InputSource;
+  /** Its key in the store. */
+  readonly key: string;
+  readonly signal: AbortSignal;
+}
+
+/** Fetches media into the store. What it throws, `fetchFailure` makes a failure of. */
+export async function fetchMedia(
+  { source, key, signal }: MediaFetch,
   dependencies: InputDependencies,
 ): Promise<Claim> {
-  const { info, cancellationSignal: signal } = Context.current();
-  const { field, source } = request;
-  const runId = info.workflowExecution?.runId ?? 'none';
-  const key = payloadKeys.fetchedInput(request, field, runId, info.attempt);
   const headers = {
     'User-Agent': dependencies.agent,
     Accept: '*/*',
@@ -118,7 +126,11 @@ async function storeAnswer(
 }
 
 /** An unusable answer fails the input for good; a missing answer is asked for again. */
-function failureOf(error: unknown, field: string, mayAskAgain: boolean): ApplicationFailure {
+export function fetchFailure(
+  error: unknown,
+  field: string,
+  mayAskAgain: boolean,
+): ApplicationFailure {
   const failure = (code: FailureCode, message: string, isRetried = false) =>
     plainFailure(code, `${field}: ${message}`, isRetried);
   if (error instanceof InvalidMediaError) return failure('invalid_input', error.message);

@@ -38,6 +38,8 @@ export const itemIndexSchema = z.strictObject({
 }) satisfies z.ZodType<ItemIndex>;
 
 export interface ItemLimits {
+  /** Told of each item; may refuse it. */
+  readonly onItem?: (item: Item, index: number) => void;
   /** The lines were written here, not by a client. */
   readonly isOurs?: boolean;
   readonly maxItems: number;
@@ -119,6 +121,7 @@ export class ItemIndexer {
       const shown = JSON.stringify(item.custom_id.slice(0, 100));
       throw this.#refusal('/custom_id', `${shown} is the custom_id of an earlier item, too`);
     }
+    this.#limits.onItem?.(item, this.#items);
     this.#items += 1;
   }
 

@@ -37,6 +37,15 @@ export interface EarlierRuns {
   readonly kept: readonly Claim[];
   /** How many chunks may be under way at once. */
   readonly width: number;
+  readonly fetched: Claim | null;
+}
+
+/** What was fetched for the items that give media by URL: by the number of the item and the name of the field. */
+export type FetchedItems = Readonly<Record<number, Readonly<Record<string, Claim | ItemError>>>>;
+
+/** The argument of the fetchItems activity, which answers with the claim on `FetchedItems`. */
+export interface FetchItemsRequest extends Owner {
+  readonly items: BatchItems;
 }
 
 /** Items that are done, with their results. */
@@ -52,6 +61,8 @@ export interface InferChunkRequest extends Owner {
   readonly options: Readonly<Record<string, Json>>;
   readonly items: BatchItems;
   readonly range: ItemRange;
+  /** What was fetched for the items (`FetchedItems` as JSON); null: nothing had to be. */
+  readonly fetched: Claim | null;
   /** Of each run, from the moment at which its input is handed to the model process. */
   readonly runTimeoutMs: number;
 }

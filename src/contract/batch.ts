@@ -20,6 +20,8 @@ export interface BatchItems {
   /** Where items begin, and the hashes of the pieces between: see `batches/item-index.ts`. */
   readonly index: Claim;
   readonly total: number;
+  /** Which fields of the items hold media, and of what kind; null: no item gives media by URL. */
+  readonly fetches: Readonly<Record<string, string>> | null;
 }
 
 /** What is known of a batch when it is accepted; the memo key `accepted`. */

@@ -13,6 +13,7 @@ import type { Engine } from '../temporal/engine.ts';
 import { receiversFor, type RecordDependencies, withSeed } from './accepted-record.ts';
 import { Entry, type EntryKind, type Started } from './entry.ts';
 import { fingerprint } from './idempotency.ts';
+import { ItemUrls } from './item-urls.ts';
 import type { OrderHead } from './order.ts';
 import { parseBody } from './parse.ts';
 import type { QuotaKeeper } from './quotas.ts';
@@ -104,7 +105,7 @@ export class BatchAcceptance {
   async #record(id: string, order: BatchOrder, staging: Staging): Promise<AcceptedBatch> {
     const { tenant, traceparent, version, terms, asSent, idempotencyKey, retryOf } = order;
     const { limits } = this.#dependencies;
-    const items = await this.#store(await this.#linesOf(order), staging, order.areOurs ?? false);
+    const items = await this.#store(await this.#linesOf(order), staging, order);
     const receivers = await receiversFor(tenant, terms.webhook, this.#dependencies);
     const { name: model, version: number } = version.ref;
     const accepted: AcceptedBatch = {
@@ -142,22 +143,25 @@ export class BatchAcceptance {
   async #store(
     lines: AsyncIterable<Uint8Array>,
     staging: Staging,
-    isOurs: boolean,
+    { version, areOurs = false }: BatchOrder,
   ): Promise<BatchItems> {
     const { maxBatchItems: maxItems, maxJsonBytes, maxFileBytes } = this.#dependencies.limits;
-    const indexer = new ItemIndexer({ maxItems, maxLineBytes: maxJsonBytes, isOurs });
-    const stored = await staging.put(
-      'items',
-      indexer.through(lines),
-      LINES_MEDIA_TYPE,
-      maxFileBytes,
-    );
+    const urls = new ItemUrls(version, this.#dependencies);
+    const indexer = new ItemIndexer({
+      maxItems,
+      maxLineBytes: maxJsonBytes,
+      isOurs: areOurs,
+      onItem: (item, index) => urls.look(item, index),
+    });
+    const body = indexer.through(lines);
+    const stored = await staging.put('items', body, LINES_MEDIA_TYPE, maxFileBytes);
     const { index } = indexer;
     const bytes = Buffer.from(JSON.stringify(index));
     return {
       lines: stored,
       index: await staging.put('index', bytes, JSON_MEDIA_TYPE),
       total: index.items,
+      fetches: urls.fetches,
     };
   }
 }

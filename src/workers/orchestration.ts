@@ -9,6 +9,7 @@ import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { createBatchFileActivities } from '../activities/batch-files.ts';
 import { createInputActivities } from '../activities/inputs.ts';
 import { createChangeInferActivities } from '../activities/change-infer.ts';
+import { createItemInputActivities } from '../activities/item-inputs.ts';
 import { createSweepActivities } from '../activities/sweep.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import {
@@ -153,21 +154,25 @@ async function createFetchWorker(
   client: GuardedClient,
 ): Promise<Worker> {
   const { config, logger } = context;
+  const fetching = {
+    maxUploadBytes: config.maxUploadBytes,
+    maxPixels: config.maxPixels,
+    client,
+    store: new LimitedPayloadStore(store, config.storage),
+    agent: AGENT,
+    turns: new OutboundTurns({
+      perTenant: shareOf(FETCH_SLOTS, config),
+      perOrigin: FETCHES_AT_ONCE,
+      perTenantAndOrigin: shareOf(FETCHES_AT_ONCE, config),
+    }),
+    logger,
+  };
   return await createWorker(context, {
     taskQueue: FETCH_QUEUE,
-    activities: createInputActivities({
-      maxUploadBytes: config.maxUploadBytes,
-      maxPixels: config.maxPixels,
-      client,
-      store: new LimitedPayloadStore(store, config.storage),
-      agent: AGENT,
-      turns: new OutboundTurns({
-        perTenant: shareOf(FETCH_SLOTS, config),
-        perOrigin: FETCHES_AT_ONCE,
-        perTenantAndOrigin: shareOf(FETCHES_AT_ONCE, config),
-      }),
-      logger,
-    }),
+    activities: {
+      ...createInputActivities(fetching),
+      ...createItemInputActivities(fetching),
+    },
     maxConcurrentActivityTaskExecutions: FETCH_SLOTS,
   });
 }

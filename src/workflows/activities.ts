@@ -2,6 +2,7 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ChunkActivities } from '../activities/batch-chunk.ts';
 import type { BatchFileActivities } from '../activities/batch-files.ts';
+import type { ItemInputActivities } from '../activities/item-inputs.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { InputActivities } from '../activities/inputs.ts';
 import type { ChangeInferActivities } from '../activities/change-infer.ts';
@@ -94,6 +95,20 @@ export const batchFilesWithin = (remainingMs: number, heartbeatTimeoutMs: number
       nonRetryableErrorTypes: [...TERMINAL_FAILURES],
     },
   });
+
+/** The fetchItems activity; `remainingMs` is what is left of the deadline. */
+export const fetchItemsWithin = (remainingMs: number, heartbeatTimeoutMs: number) =>
+  proxyActivities<ItemInputActivities>({
+    taskQueue: FETCH_QUEUE,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    scheduleToCloseTimeout: remainingMs,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED', // nothing is written after it ended
+    retry: {
+      initialInterval: '1s',
+      maximumInterval: '30s',
+      nonRetryableErrorTypes: [...TERMINAL_FAILURES],
+    },
+  }).fetchItems;
 
 /** Gives the infer activity other options. Local: it runs where its workflow runs. */
 export const { changeInfer } = proxyLocalActivities<ChangeInferActivities>({

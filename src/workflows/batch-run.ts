@@ -31,7 +31,12 @@ import { timedId } from '../contract/ids.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { startsAt } from '../contract/prediction.ts';
 import type { Claim } from '../contract/payload.ts';
-import { batchFilesWithin, type ChunkLimits, inferChunkOn } from './activities.ts';
+import {
+  batchFilesWithin,
+  type ChunkLimits,
+  fetchItemsWithin,
+  inferChunkOn,
+} from './activities.ts';
 import { hasStarted, isTimeout } from './attempts.ts';
 import { ChunkPlan } from './chunk-plan.ts';
 import { failureIn, LATE } from './endings.ts';
@@ -56,6 +61,8 @@ export class BatchRun {
   #kept: readonly Claim[];
   #stop: Stop | null = null;
   #hasStarted: boolean;
+  /** What was fetched for the items; null: nothing had to be. */
+  #fetched: Claim | null;
 
   constructor(request: BatchRequest) {
     const { accepted, earlier } = request;
@@ -63,6 +70,7 @@ export class BatchRun {
     this.#progress = earlier?.progress ?? null;
     this.#kept = earlier?.kept ?? [];
     this.#hasStarted = earlier !== null;
+    this.#fetched = earlier?.fetched ?? null;
     const all = [{ from: 0, to: accepted.items.total }];
     this.#plan = new ChunkPlan(earlier?.left ?? all, earlier?.width);
   }
@@ -73,11 +81,29 @@ export class BatchRun {
 
   /** Runs chunks. False: another run of the workflow has to go on. */
   async infer(): Promise<boolean> {
+    await this.#fetch();
     for (;;) {
       const mustLeave = this.#mustLeave;
       if (!mustLeave && !this.#isCanceled) this.#beginChunks();
       if (this.#running.size === 0) return !mustLeave || this.#hasEnded;
       await Promise.race(this.#running);
+    }
+  }
+
+  /** Brings what items give by URL into the store. */
+  async #fetch(): Promise<void> {
+    const { id, tenant, items } = this.#request.accepted;
+    if (items.fetches === null || this.#fetched !== null) return;
+    const remainingMs = Math.max(1, this.#remainingMs);
+    try {
+      const fetchItems = fetchItemsWithin(remainingMs, this.#request.heartbeatTimeoutMs);
+      this.#fetched = await fetchItems({ id, tenant, items });
+    } catch (error) {
+      if (this.#isCanceled) return;
+      const { code, message, reason } = failureIn(error);
+      // Nothing has run yet: a deadline that passes here aborts.
+      const kind = code === 'deadline_exceeded' ? 'aborted' : 'failed';
+      this.#end({ kind, error: itemError(code, message, reason) });
     }
   }
 
@@ -91,6 +117,7 @@ export class BatchRun {
       left: this.#plan.left,
       kept: [...this.#kept, list],
       width: this.#plan.width,
+      fetched: this.#fetched,
     };
   }
 
@@ -154,7 +181,8 @@ export class BatchRun {
     }
     const inferChunk = inferChunkOn(modelRefOf(this.#request.accepted), limits);
     const runTimeoutMs = parseDurationMs(run_timeout) ?? 0;
-    const request = { id, tenant, model, version, options, items, range, runTimeoutMs };
+    const fetched = this.#fetched;
+    const request = { id, tenant, model, version, options, items, range, fetched, runTimeoutMs };
     try {
       this.#done(range, await this.#scope.run(async () => await inferChunk(request)));
     } catch (error) {

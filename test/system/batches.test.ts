@@ -1,5 +1,5 @@
 /* Batches on the whole service: what goes in, what comes out, and what happens when something dies in between. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Batch, ItemResult } from '../../src/contract/batch.ts';
@@ -20,7 +20,7 @@ beforeAll(async () => {
   await addModel(models, 'patient', patientGraph(), { timeouts: { run_s: 60 } });
   await addModel(models, 'hoard', hoardGraph(), { batching, resources: { memory_mb: 500 } });
   service = await Service.start({
-    BUZZER_MODELS: models,
+    BUZZER_MODELS: `${models},models`,
     BUZZER_OUTBOUND_ALLOW: 'http://127.0.0.1',
     BUZZER_MAX_BATCH_ITEMS: '20000',
   });
@@ -273,6 +273,39 @@ test('its receiver is told once it has ended, and again when asked', async () =>
   } finally {
     await receiver.close();
   }
+});
+
+test('media that items give by URL is fetched first; what cannot be had fails its item', async () => {
+  const page = await readFile('examples/page.png');
+  const server = await startReceiver((path, response) => {
+    response.statusCode = path === '/page.png' ? 200 : 404;
+    response.setHeader('Content-Type', 'image/png');
+    response.end(path === '/page.png' ? page : 'gone');
+  });
+  try {
+    const image = `${server.url}/page.png`;
+    const data = `data:image/png;base64,${page.toString('base64')}`;
+    const inputs = [{ image }, { image: `${server.url}/gone.png` }, { image: data }, { image }];
+    const done = await ended(await submit('ocr', inputs));
+    const all = await results(done);
+    expect(all.map(({ status }) => status)).toEqual([
+      'succeeded',
+      'failed',
+      'succeeded',
+      'succeeded',
+    ]);
+    expect(all[1]?.error).toMatchObject({ code: 'input_unavailable' });
+    expect(all[3]?.output).toEqual(all[2]?.output);
+  } finally {
+    await server.close();
+  }
+  const forbidden = await post('model=ocr', linesOf([{ image: 'http://169.254.1.1/x.png' }]));
+  expect([forbidden.status, await forbidden.text()]).toEqual([
+    422,
+    expect.stringContaining('/items/0/input/image'),
+  ]);
+  const many = Array.from({ length: 1001 }, () => ({ image: 'https://example.com/x.png' }));
+  expect((await post('model=ocr', linesOf(many))).status).toBe(422);
 });
 
 test('a deleted one is gone, and lists show what is there', async () => {

@@ -37,7 +37,7 @@ async function store_(
   const stored = await store.put(`${key}/lines`, indexer.through(body), { mediaType: 'x/y' });
   const bytes = Buffer.from(JSON.stringify(indexer.index));
   const index = await store.put(`${key}/index`, bytes, { mediaType: 'x/y' });
-  return { lines: stored, index, total: indexer.index.items };
+  return { lines: stored, index, total: indexer.index.items, fetches: null };
 }
 
 async function idsIn(items: BatchItems, range?: ItemRange): Promise<readonly string[]> {
