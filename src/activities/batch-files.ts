@@ -4,16 +4,22 @@ import { parseItem } from '../batches/item-index.ts';
 import { readItems } from '../batches/read-items.ts';
 import { LINES_MEDIA_TYPE, resultLine } from '../batches/results.ts';
 import { openAiLines } from '../batches/openai-results.ts';
+import { type BatchItems, itemError, type ItemRange } from '../contract/batch.ts';
 import type {
   AssembleRequest,
+  AssembleResult,
   DoneChunk,
   KeepChunksRequest,
   ResultFilesRequest,
 } from '../contract/batch-messages.ts';
 import type { Files } from '../files/files.ts';
 import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
-import { openClaim, readClaim } from '../storage/claims.ts';
-import type { PayloadStore } from '../storage/payload-store.ts';
+import { checkClaim, openClaim, readClaim } from '../storage/claims.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+} from '../storage/payload-store.ts';
 import { chunkFailure } from './failures.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1000;
@@ -38,15 +44,15 @@ export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFile
     });
   },
 
-  /** Puts the results together in the order of the items; null: there are none. */
-  async assemble(request: AssembleRequest): Promise<Claim | null> {
+  /** Puts the results together in the order of the items. */
+  async assemble(request: AssembleRequest): Promise<AssembleResult> {
     return await working(async (_suffix, runId, attempt) => {
       const chunks = await allChunks(request, store);
-      if (chunks.length === 0) return null;
+      const lost = { succeeded: 0, failed: 0 };
+      if (chunks.length === 0) return { output: null, lost };
       const key = payloadKeys.output(request, runId, attempt);
-      return await store.put(key, assembled(request, chunks, store), {
-        mediaType: LINES_MEDIA_TYPE,
-      });
+      const body = assembled(request, chunks, store, lost);
+      return { output: await store.put(key, body, { mediaType: LINES_MEDIA_TYPE }), lost };
     });
   },
 
@@ -110,21 +116,45 @@ async function* assembled(
   request: AssembleRequest,
   chunks: readonly DoneChunk[],
   store: PayloadStore,
+  lost: { succeeded: number; failed: number },
 ): AsyncGenerator<Uint8Array> {
+  const { items, rest } = request;
   let at = 0;
-  for (const { from, to, parts } of chunks) {
-    yield* undone(request, at, from, store);
-    for (const part of parts) yield* (await openClaim(store, part)) as AsyncIterable<Uint8Array>;
+  for (const { from, to, parts, counts } of chunks) {
+    yield* undone(items, { from: at, to: from }, rest, store);
     at = to;
+    if (await areThere(parts, store)) {
+      for (const part of parts) yield* (await openClaim(store, part)) as AsyncIterable<Uint8Array>;
+      continue;
+    }
+    lost.succeeded += counts.succeeded;
+    lost.failed += counts.failed;
+    yield* undone(items, { from, to }, { status: 'failed', error: LOST }, store);
   }
-  yield* undone(request, at, request.items.total, store);
+  yield* undone(items, { from: at, to: items.total }, rest, store);
+}
+
+const LOST = itemError(
+  'payload_missing',
+  'its result is no longer in the payload store, or not what was stored: retry the batch',
+);
+
+/** Whether all results of a chunk are what was stored. */
+async function areThere(parts: readonly Claim[], store: PayloadStore): Promise<boolean> {
+  try {
+    for (const part of parts) await checkClaim(store, part);
+    return true;
+  } catch (error) {
+    if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return false;
+    throw error;
+  }
 }
 
 /** The lines of items that have no result. */
 async function* undone(
-  { items, rest }: AssembleRequest,
-  from: number,
-  to: number,
+  items: BatchItems,
+  { from, to }: ItemRange,
+  rest: AssembleRequest['rest'],
   store: PayloadStore,
 ): AsyncGenerator<Uint8Array> {
   if (rest === null || from >= to) return;

@@ -9,12 +9,15 @@ import { z } from 'zod';
 import { messageOf } from '../contract/failure.ts';
 import { tooMuchIn } from '../contract/json-structure.ts';
 import { invalidAt, type Refusal } from '../contract/refusal.ts';
+import { gathered } from '../storage/gathered.ts';
 import { CustomIds } from './custom-ids.ts';
 import { isBlank, LineCutter, LineTooLongError } from './lines.ts';
 
 /** A piece ends with the first line that ends behind so many bytes. */
 const PIECE_BYTES = 1024 ** 2;
 const MAX_CUSTOM_ID_CHARS = 256;
+/** They count towards no other limit. */
+const MAX_BLANKS = 10_000;
 
 /** A piece of the lines: it begins with a line, and ends where the next one begins. */
 export interface IndexedPiece {
@@ -38,6 +41,8 @@ export const itemIndexSchema = z.strictObject({
 }) satisfies z.ZodType<ItemIndex>;
 
 export interface ItemLimits {
+  /** The items came as a list, whose elements are not called lines. */
+  readonly isList?: boolean;
   /** Told of each item; may refuse it. */
   readonly onItem?: (item: Item, index: number) => void;
   /** The lines were written here, not by a client. */
@@ -56,6 +61,7 @@ export class ItemIndexer {
   #pieceAt = { item: 0, offset: 0 };
   #items = 0;
   #lines = 0;
+  #blanks = 0;
   #bytes = 0;
 
   constructor(limits: ItemLimits) {
@@ -65,7 +71,7 @@ export class ItemIndexer {
 
   /** Passes the bytes on. Refuses, with the number of the line, what is not a batch. */
   async *through(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const chunk of body) {
+    for await (const chunk of gathered(body)) {
       this.#read(chunk);
       yield chunk;
     }
@@ -110,7 +116,11 @@ export class ItemIndexer {
 
   #line(line: Buffer): void {
     this.#lines += 1;
-    if (isBlank(line)) return;
+    if (isBlank(line)) {
+      this.#blanks += 1;
+      if (this.#blanks <= MAX_BLANKS) return;
+      throw invalidAt('/items', `has more than ${MAX_BLANKS} empty lines`);
+    }
     const { maxItems } = this.#limits;
     if (this.#items >= maxItems) {
       const detail = `has more than ${maxItems} items (BUZZER_MAX_BATCH_ITEMS): send several batches`;
@@ -147,7 +157,8 @@ export class ItemIndexer {
 
   #refusal(member: string, detail: string, ahead = 0): Refusal {
     const pointer = `/items/${this.#items}${member}`;
-    return invalidAt(pointer, `line ${this.#lines + ahead}: ${detail}`);
+    const where = this.#limits.isList === true ? '' : `line ${this.#lines + ahead}: `;
+    return invalidAt(pointer, `${where}${detail}`);
   }
 }
 

@@ -12,7 +12,8 @@ export class LineTooLongError extends Error {
 /** Cuts a stream into lines. */
 export class LineCutter {
   readonly #maxBytes: number;
-  #begun: Buffer[] = [];
+  /** The beginning of a line whose end has yet to come; it grows by doubling. */
+  #begun = Buffer.alloc(0);
   #begunBytes = 0;
   /** Only at the very beginning may there be a byte order mark. */
   #isFirst: boolean;
@@ -28,29 +29,43 @@ export class LineCutter {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let start = 0;
     for (let end = bytes.indexOf(LINE_FEED); end !== -1; end = bytes.indexOf(LINE_FEED, start)) {
-      this.#keep(bytes.subarray(start, end));
+      const line = this.#completed(bytes.subarray(start, end));
       start = end + 1;
-      yield this.#take();
+      yield this.#plain(line);
     }
     if (start < bytes.length) this.#keep(bytes.subarray(start));
   }
 
   /** What follows the last line end; empty when nothing does. */
   rest(): Buffer {
-    return this.#take();
+    return this.#plain(this.#completed(Buffer.alloc(0)));
+  }
+
+  #completed(end: Buffer): Buffer {
+    if (this.#begunBytes === 0) {
+      if (end.length > this.#maxBytes) throw new LineTooLongError();
+      return end;
+    }
+    this.#keep(end);
+    const line = Buffer.from(this.#begun.subarray(0, this.#begunBytes));
+    this.#begunBytes = 0;
+    return line;
   }
 
   #keep(piece: Buffer): void {
-    this.#begunBytes += piece.length;
-    if (this.#begunBytes > this.#maxBytes) throw new LineTooLongError();
-    this.#begun.push(piece);
+    const length = this.#begunBytes + piece.length;
+    if (length > this.#maxBytes) throw new LineTooLongError();
+    if (length > this.#begun.length) {
+      const larger = Buffer.alloc(Math.max(2 * this.#begun.length, length));
+      this.#begun.copy(larger, 0, 0, this.#begunBytes);
+      this.#begun = larger;
+    }
+    piece.copy(this.#begun, this.#begunBytes);
+    this.#begunBytes = length;
   }
 
-  #take(): Buffer {
-    const [first = Buffer.alloc(0), ...others] = this.#begun;
-    const line = others.length === 0 ? first : Buffer.concat(this.#begun);
-    this.#begun = [];
-    this.#begunBytes = 0;
+  /** Without a byte order mark and a carriage return. */
+  #plain(line: Buffer): Buffer {
     const isMarked = this.#isFirst && line.subarray(0, 3).equals(BYTE_ORDER_MARK);
     this.#isFirst = false;
     const from = isMarked ? BYTE_ORDER_MARK.length : 0;
@@ -59,5 +74,7 @@ export class LineCutter {
 }
 
 /** Whether a line holds nothing but blanks: such lines count for nothing. */
-export const isBlank = (line: Buffer): boolean =>
-  line.every((byte) => byte === 0x20 || byte === 0x09);
+export function isBlank(line: Buffer): boolean {
+  for (const byte of line) if (byte !== 0x20 && byte !== 0x09) return false;
+  return true;
+}

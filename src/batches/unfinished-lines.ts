@@ -2,7 +2,11 @@ import { z } from 'zod';
 import type { BatchItems, ItemResult } from '../contract/batch.ts';
 import type { Claim } from '../contract/payload.ts';
 import { openClaim } from '../storage/claims.ts';
-import { PayloadCorruptError, type PayloadStore } from '../storage/payload-store.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+} from '../storage/payload-store.ts';
 import { isBlank, LineCutter } from './lines.ts';
 import { readItems } from './read-items.ts';
 
@@ -14,8 +18,8 @@ const resultSchema = z.looseObject({
 }) satisfies z.ZodType<Pick<ItemResult, 'index' | 'status'>>;
 
 /**
- * The lines of the items of a batch that have no output; all of them when there is no output at all. Throws
- * `PayloadNotFoundError` and `PayloadCorruptError`.
+ * The lines of the items of a batch that have no output; all of them when there is no output at all, or it is no longer
+ * what was stored. Throws `PayloadNotFoundError` and `PayloadCorruptError`.
  */
 export async function* unfinishedLines(
   store: PayloadStore,
@@ -23,7 +27,7 @@ export async function* unfinishedLines(
   output: Claim | null,
 ): AsyncGenerator<Uint8Array> {
   const succeeded = output === null ? null : succeededIn(store, output);
-  let next = await succeeded?.next();
+  let next = await succeeded?.next().catch(lost);
   let gathered: Uint8Array[] = [];
   let bytes = 0;
   for await (const { index, line } of readItems(store, items, { from: 0, to: items.total })) {
@@ -42,6 +46,12 @@ export async function* unfinishedLines(
 }
 
 const LINE_END = Buffer.from('\n');
+
+/** Before its first byte is read, all of the output is checked. */
+function lost(error: unknown): undefined {
+  if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return;
+  throw error;
+}
 
 /** The numbers of the items that have an output, in order. */
 async function* succeededIn(store: PayloadStore, output: Claim): AsyncGenerator<number> {

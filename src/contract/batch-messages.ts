@@ -52,6 +52,7 @@ export interface FetchItemsRequest extends Owner {
 export interface DoneChunk extends ItemRange {
   /** Their results as JSON Lines, in pieces that follow each other. */
   readonly parts: readonly Claim[];
+  readonly counts: ItemCounts;
 }
 
 /** The argument of the inferChunk activity. */
@@ -87,7 +88,15 @@ export interface KeepChunksRequest extends Owner {
   readonly chunks: readonly DoneChunk[];
 }
 
-/** The argument of the assemble activity, which answers with the claim on the output; null: nothing is done. */
+/** The result of the assemble activity. */
+export interface AssembleResult {
+  /** Null: nothing is done. */
+  readonly output: Claim | null;
+  /** Items that were done, and whose results were no longer what was stored: the output says that they failed. */
+  readonly lost: ItemCounts;
+}
+
+/** The argument of the assemble activity. */
 export interface AssembleRequest extends Owner {
   readonly items: BatchItems;
   readonly kept: readonly Claim[];

@@ -156,11 +156,16 @@ export function batchBase(accepted: AcceptedBatch, publicUrl: string) {
 export function finalBatch(accepted: AcceptedBatch, ended: EndedBatch, publicUrl: string): Batch {
   const { total } = accepted.items;
   const { succeeded, failed } = ended.counts;
+  const undone = total - succeeded - failed;
+  const counts =
+    ended.status === 'canceled'
+      ? { succeeded, failed, canceled: undone }
+      : { succeeded, failed: failed + undone, canceled: 0 };
   const base = batchBase(accepted, publicUrl);
   return {
     ...base,
     status: ended.status,
-    request_counts: { total, succeeded, failed, canceled: total - succeeded - failed },
+    request_counts: { total, ...counts },
     progress: null,
     queue: null,
     output_url: ended.output === null ? null : base.urls.output,

@@ -4,8 +4,8 @@ const DIGITS = '[0-9a-hjkmnp-tv-z]{26}';
 
 const whole = (pattern: string) => new RegExp(`^${pattern}$`);
 
-/** The id of a prediction, a batch or a file, anywhere in a text. */
-export const RECORD_ID_WITHIN = new RegExp(`(?:pred|batch|file)_${DIGITS}`);
+/** The id of a prediction or a batch, anywhere in a text. */
+export const RECORD_ID_WITHIN = new RegExp(`(?:pred|batch)_${DIGITS}`);
 export const PREDICTION_ID = whole(`pred_${DIGITS}`);
 export const BATCH_ID = whole(`batch_${DIGITS}`);
 export const FILE_ID = whole(`file_${DIGITS}`);

@@ -86,9 +86,8 @@ export const payloadKeys = {
   /** The parts of a file that is being uploaded. */
   fileParts: (owner: Owner) => `${payloadKeys.owned(owner)}/parts`,
   filePart: (owner: Owner, name: string) => `${payloadKeys.owned(owner)}/parts/${name}`,
-  /** Which of the uploads of a part counts. */
-  filePartList: (owner: Owner, number: number) =>
-    `${payloadKeys.owned(owner)}/parts/${number}.json`,
+  /** A file whose bytes have yet to come. */
+  fileUpload: (owner: Owner) => `${payloadKeys.owned(owner)}/upload.json`,
   tombstones: 'tombstones',
   /** Says that there was a prediction with this id, and nothing else. */
   tombstone: (id: string) => `tombstones/${id}`,

@@ -1,14 +1,17 @@
 /*
  * The files of tenants. Each lies in the payload store below `files/<tenant>/<id>/`: its bytes, and beside them
- * `file.json`, which is written when the bytes are there. So a file is there whole or not at all.
+ * `file.json`, which is created when the bytes are there. So a file is there whole or not at all.
  *
  *  L1  A file belongs to one tenant: to any other it does not exist.
  *  L2  Its bytes never change: whoever holds a claim on them reads what was there when the claim was made, or nothing.
+ *      Of several that complete a file at once, one creates `file.json`.
  *  L3  What has expired is not given out, also when the sweep has yet to remove it.
+ *  L4  What was deleted does not come back: whoever adds to a file looks for its tombstone afterwards.
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { FilePart, StoredFile } from '../contract/file.ts';
+import { isFileId } from '../contract/ids.ts';
 import {
   type Claim,
   JSON_MEDIA_TYPE,
@@ -17,17 +20,11 @@ import {
   payloadKeys,
 } from '../contract/payload.ts';
 import { Refusal } from '../contract/refusal.ts';
-import { leaveTombstone } from '../retention/tombstones.ts';
 import { refuseRemovedData } from '../records/removed-data.ts';
-import { openClaim, readSmall } from '../storage/claims.ts';
+import { findTombstone, leaveTombstone } from '../retention/tombstones.ts';
+import { readSmall } from '../storage/claims.ts';
 import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
-
-const claimSchema = z.object({
-  key: z.string(),
-  bytes: z.int().min(0),
-  sha256: z.string(),
-  media_type: z.string(),
-}) satisfies z.ZodType<Claim>;
+import { claimOfPart, joinedParts, PartNames, partsIn } from './parts.ts';
 
 const fileSchema = z.object({
   id: z.string(),
@@ -36,20 +33,36 @@ const fileSchema = z.object({
   purpose: z.string().nullable(),
   created_at: z.iso.datetime(),
   expires_at: z.iso.datetime(),
-  content: claimSchema.nullable(),
+  content: z
+    .object({
+      key: z.string(),
+      bytes: z.int().min(0),
+      sha256: z.string(),
+      media_type: z.string(),
+    })
+    .nullable(),
   media_type: z.string(),
 }) satisfies z.ZodType<StoredFile>;
 
-const partSchema = z.object({ claim: claimSchema });
+const JSON_PAYLOAD = { mediaType: JSON_MEDIA_TYPE };
 
 export type NewFile = Pick<
   StoredFile,
   'id' | 'tenant' | 'filename' | 'purpose' | 'media_type' | 'expires_at'
 >;
 
+/** A file whose bytes are there, and of which nobody knows yet. */
+export type ReceivedFile = StoredFile & { readonly content: Claim };
+
 /** The hash that an upload was said to have is not the one it has. */
 export class WrongHashError extends Error {
   override readonly name = 'WrongHashError';
+}
+
+interface StoreLimits {
+  readonly maxBytes: number;
+  /** What the client says that the sha256 is, in lowercase hex; null: it does not say. */
+  readonly sha256: string | null;
 }
 
 interface FileListing {
@@ -60,12 +73,6 @@ interface FileListing {
   readonly order?: 'asc' | 'desc';
   /** Only those for this; absent: all. */
   readonly purpose?: string | undefined;
-}
-
-interface StoreLimits {
-  readonly maxBytes: number;
-  /** What the client says that the sha256 is, in lowercase hex; null: it does not say. */
-  readonly sha256: string | null;
 }
 
 export class Files {
@@ -81,21 +88,37 @@ export class Files {
     body: AsyncIterable<Uint8Array>,
     limits: StoreLimits,
   ): Promise<StoredFile> {
-    const content = await this.#content(file, body, limits);
-    return await this.#write({ ...file, content, created_at: new Date().toISOString() });
+    return await this.record(await this.receive(file, body, limits));
   }
 
-  /** Says more of a file than was known when its bytes came. */
-  async describe(
-    file: StoredFile,
-    more: Pick<StoredFile, 'purpose' | 'expires_at'>,
-  ): Promise<StoredFile> {
-    return await this.#write({ ...file, ...more });
+  /** Stores the bytes of a file; `record` or `drop` it. Throws as `create`. */
+  async receive(
+    file: NewFile,
+    body: AsyncIterable<Uint8Array>,
+    limits: StoreLimits,
+  ): Promise<ReceivedFile> {
+    const content = await this.#content(file, body, limits);
+    return { ...file, content, created_at: new Date().toISOString() };
+  }
+
+  /** From now on a file that was received is there. */
+  async record(file: ReceivedFile): Promise<StoredFile> {
+    const bytes = Buffer.from(JSON.stringify(file));
+    await this.#store.put(payloadKeys.file(file), bytes, JSON_PAYLOAD);
+    return file;
+  }
+
+  /** Removes what was received, and not recorded. */
+  async drop(file: ReceivedFile): Promise<void> {
+    await this.#store.delete(payloadKeys.owned(file));
   }
 
   /** Begins a file whose bytes come in parts. */
-  async begin(file: NewFile): Promise<StoredFile> {
-    return await this.#write({ ...file, content: null, created_at: new Date().toISOString() });
+  async begin(given: NewFile): Promise<StoredFile> {
+    const file = { ...given, content: null, created_at: new Date().toISOString() };
+    const bytes = Buffer.from(JSON.stringify(file));
+    await this.#store.put(payloadKeys.fileUpload(file), bytes, JSON_PAYLOAD);
+    return file;
   }
 
   /** Stores a part; another one with its number is replaced. Throws as `create`. */
@@ -106,49 +129,60 @@ export class Files {
     { maxBytes, sha256 }: StoreLimits,
   ): Promise<FilePart> {
     requireUploading(file);
-    const key = payloadKeys.filePart(file, `${number}.${randomBytes(6).toString('hex')}`);
+    const names = new PartNames(file, number);
     const options = { mediaType: 'application/octet-stream', maxBytes };
-    const claim = await this.#store.put(key, body, options);
     try {
-      requireHash(claim, sha256);
-      const bytes = Buffer.from(JSON.stringify({ claim }));
-      const list = payloadKeys.filePartList(file, number);
-      await this.#store.put(list, bytes, { mediaType: JSON_MEDIA_TYPE });
+      const { bytes, sha256: hash } = await this.#store.put(names.content, body, options);
+      requireHash(hash, sha256);
+      const part: FilePart = { number, bytes, sha256: hash };
+      await this.#store.put(names.markerOf(part), Buffer.alloc(0), options);
+      await this.#requireOpen(file); // L4
+      await this.#removeOtherParts(names, part);
+      return part;
     } catch (error) {
-      await this.#store.delete(key).catch(() => {}); // it goes with the file
+      await this.#store.delete(names.content).catch(() => {}); // the sweep finds it
       throw error;
     }
-    return { number, bytes: claim.bytes, sha256: claim.sha256 };
   }
 
   /** The parts that are there, in order. */
   async parts(file: StoredFile): Promise<readonly FilePart[]> {
-    const claims = await this.#partClaims(file);
-    return [...claims].map(([number, { bytes, sha256 }]) => ({ number, bytes, sha256 }));
+    const found = await partsIn(this.#store.list(payloadKeys.fileParts(file)));
+    return found.map(({ number, bytes, sha256 }) => ({ number, bytes, sha256 }));
   }
 
   /** Makes the file of its parts, which must be those from 1 on. Throws as `create`. */
   async complete(file: StoredFile, limits: StoreLimits): Promise<StoredFile> {
     requireUploading(file);
-    const claims = await this.#partClaims(file);
-    const missing = [...claims.keys()].findIndex((number, at) => number !== at + 1);
-    if (claims.size === 0 || missing !== -1) {
-      const which = claims.size === 0 ? 1 : missing + 1;
+    const parts = await partsIn(this.#store.list(payloadKeys.fileParts(file)));
+    const missing = parts.findIndex(({ number }, at) => number !== at + 1);
+    if (parts.length === 0 || missing !== -1) {
+      const which = parts.length === 0 ? 1 : missing + 1;
       throw new Refusal(
         'invalid_input',
         `${file.id} cannot be completed: part ${which} is missing`,
       );
     }
-    const content = await this.#content(file, joined(this.#store, [...claims.values()]), limits);
-    const whole = await this.#write({ ...file, content });
-    await this.#store.delete(payloadKeys.fileParts(file)).catch(() => {}); // it goes with the file
-    return whole;
+    const claims = parts.map((part) => claimOfPart(file, part));
+    const content = await this.#content(file, joinedParts(this.#store, claims), limits);
+    const whole = { ...file, content };
+    const bytes = Buffer.from(JSON.stringify(whole));
+    const isFirst = await this.#store.create(payloadKeys.file(file), bytes, JSON_PAYLOAD);
+    if (!isFirst) await this.#store.delete(content.key); // another one has completed it
+    await this.#requireThere(file); // L4
+    const leftovers = [payloadKeys.fileParts(file), payloadKeys.fileUpload(file)];
+    // What is left of them goes with the file.
+    for (const key of leftovers) await this.#store.delete(key).catch(() => {});
+    return isFirst ? whole : await this.get(file.id, file.tenant);
   }
 
   /** Null: there is none. */
   async find(owner: Owner): Promise<StoredFile | null> {
-    const file = await this.#read(payloadKeys.file(owner));
-    return file?.id === owner.id && file.tenant === owner.tenant ? file : null;
+    if (!isFileId(owner.id)) return null;
+    const found =
+      (await this.#read(payloadKeys.file(owner))) ??
+      (await this.#read(payloadKeys.fileUpload(owner)));
+    return found?.id === owner.id && found.tenant === owner.tenant ? found : null;
   }
 
   /** Refuses as `not_found` what there is not, and as `data_removed` and `expired` what is gone. */
@@ -176,8 +210,8 @@ export class Files {
   ): Promise<{ readonly files: readonly StoredFile[]; readonly next: string | null }> {
     const ids = new Set<string>();
     for await (const key of this.#store.list(payloadKeys.files(tenant))) {
-      const id = ownerOfKey(key)?.id;
-      if (id !== undefined && key === payloadKeys.file({ tenant, id })) ids.add(id);
+      const id = ownerOfKey(key)?.id ?? '';
+      if (isFileId(id)) ids.add(id); // a stranger may have put something there
     }
     // Ids begin with the time.
     const sorted = [...ids].toSorted();
@@ -185,9 +219,7 @@ export class Files {
     const isBehind = (id: string) => after === null || (order === 'desc' ? id < after : id > after);
     const left = sorted.filter(isBehind);
     const page = left.slice(0, limit);
-    const found = await Promise.all(
-      page.map(async (id) => await this.#read(payloadKeys.file({ tenant, id }))),
-    );
+    const found = await Promise.all(page.map(async (id) => await this.find({ tenant, id })));
     const nowMs = Date.now();
     return {
       files: found.filter((file): file is StoredFile => {
@@ -196,11 +228,6 @@ export class Files {
       }),
       next: left.length > limit ? (page.at(-1) ?? null) : null,
     };
-  }
-
-  /** Removes a file of which nobody has heard. */
-  async remove(file: StoredFile): Promise<void> {
-    await this.#store.delete(payloadKeys.owned(file));
   }
 
   /** Removes a file; what still reads it finds that it is gone. */
@@ -219,49 +246,42 @@ export class Files {
     const key = payloadKeys.fileContent(file, randomBytes(6).toString('hex')); // L2
     const claim = await this.#store.put(key, body, { mediaType: file.media_type, maxBytes });
     try {
-      requireHash(claim, sha256);
+      requireHash(claim.sha256, sha256);
       return claim;
     } catch (error) {
-      await this.#store.delete(key).catch(() => {}); // the sweep removes what belongs to no file
+      await this.#store.delete(key).catch(() => {}); // the sweep finds it
       throw error;
     }
   }
 
-  async #write(file: StoredFile): Promise<StoredFile> {
-    const bytes = Buffer.from(JSON.stringify(file));
-    await this.#store.put(payloadKeys.file(file), bytes, { mediaType: JSON_MEDIA_TYPE });
-    return file;
+  /** Refuses a file that was deleted meanwhile, and removes what was added to it since. */
+  async #requireThere(file: StoredFile): Promise<void> {
+    if ((await findTombstone(file.id, this.#store)) === null) return;
+    await this.#store.delete(payloadKeys.owned(file));
+    await refuseRemovedData(file.id, file.tenant, this.#store);
+  }
+
+  /** The same, also of one that was completed meanwhile. */
+  async #requireOpen(file: StoredFile): Promise<void> {
+    await this.#requireThere(file);
+    requireUploading((await this.find(file)) ?? file);
+  }
+
+  async #removeOtherParts(names: PartNames, { number }: FilePart): Promise<void> {
+    for await (const key of this.#store.list(names.folder, names.rangeOf(number))) {
+      if (!names.isOwn(key)) await this.#store.delete(key);
+    }
   }
 
   /** Null: there is none, or what lies in its place is none. */
   async #read(key: string): Promise<StoredFile | null> {
-    return await this.#readJson(key, fileSchema);
-  }
-
-  async #readJson<T>(key: string, schema: z.ZodType<T>): Promise<T | null> {
     try {
-      return schema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
+      return fileSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
     } catch (error) {
       if (error instanceof StorageError) throw error;
       return null; // also what somebody else has put there
     }
   }
-
-  /** By number, in order. */
-  async #partClaims(file: StoredFile): Promise<ReadonlyMap<number, Claim>> {
-    const found: [number, Claim][] = [];
-    for await (const key of this.#store.list(payloadKeys.fileParts(file))) {
-      const [, digits] = /\/parts\/(\d{1,5})\.json$/.exec(key) ?? [];
-      if (digits === undefined) continue;
-      const part = await this.#readJson(key, partSchema);
-      if (part !== null) found.push([Number(digits), part.claim]);
-    }
-    return new Map(found.sort(([a], [b]) => a - b));
-  }
-}
-
-async function* joined(store: PayloadStore, claims: readonly Claim[]): AsyncGenerator<Uint8Array> {
-  for (const claim of claims) yield* (await openClaim(store, claim)) as AsyncIterable<Uint8Array>;
 }
 
 function requireUploading({ id, content }: StoredFile): void {
@@ -269,7 +289,7 @@ function requireUploading({ id, content }: StoredFile): void {
   throw new Refusal('invalid_input', `${id} is complete: its bytes do not change any more`);
 }
 
-function requireHash(claim: Claim, sha256: string | null): void {
-  if (sha256 === null || claim.sha256 === sha256) return;
-  throw new WrongHashError(`the bytes that came have the sha256 ${claim.sha256}, not ${sha256}`);
+function requireHash(found: string, wanted: string | null): void {
+  if (wanted === null || found === wanted) return;
+  throw new WrongHashError(`the bytes that came have the sha256 ${found}, not ${wanted}`);
 }

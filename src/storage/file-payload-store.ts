@@ -22,6 +22,7 @@ import type { Readable } from 'node:stream';
 import { messageOf } from '../contract/failure.ts';
 import type { Claim } from '../contract/payload.ts';
 import { BodyCounter } from './body-counter.ts';
+import { gathered } from './gathered.ts';
 import { makeFolder } from '../disk/make-folder.ts';
 import {
   isInRange,
@@ -235,7 +236,7 @@ async function writeSynced(
   const counter = new BodyCounter(maxBytes);
   const file = await open(path, 'wx', 0o600);
   try {
-    for await (const chunk of body instanceof Uint8Array ? [body] : body) {
+    for await (const chunk of body instanceof Uint8Array ? [body] : gathered(body)) {
       for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
         const piece = chunk.subarray(start, start + PIECE_BYTES);
         counter.add(piece);

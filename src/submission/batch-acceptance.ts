@@ -7,6 +7,7 @@ import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
 import { openClaim } from '../storage/claims.ts';
+import { PayloadCorruptError, PayloadNotFoundError } from '../storage/payload-store.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
 import { batchMemoOf } from '../temporal/batch-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
@@ -27,6 +28,8 @@ export interface BatchOrder extends Omit<OrderHead, 'bodyBytes'> {
   readonly terms: OrderTerms;
   /** The items as JSON Lines, which can be read once, or the file of the tenant that they lie in. */
   readonly lines: AsyncIterable<Uint8Array> | { readonly fileId: string };
+  /** The items came as a list, whose elements are not called lines. */
+  readonly areListed?: boolean;
   /** The lines were written here, not by a client; absent: by a client. */
   readonly areOurs?: boolean;
   /** See `AcceptedBatch`. */
@@ -84,14 +87,14 @@ export class BatchAcceptance {
     head: Pick<BatchOrder, 'version' | 'idempotencyKey' | 'traceparent'>,
   ): Promise<Started<AcceptedBatch>> {
     const { id, tenant, items, options, metadata, priority } = accepted;
-    if (ended.counts.succeeded === items.total) {
+    if (ended.counts.succeeded === items.total && ended.output !== null) {
       const detail = `${id} has no item that failed: there is nothing to retry`;
       throw new Refusal('invalid_input', detail);
     }
     const { queue_ttl, run_timeout, deadline } = accepted;
     const webhook = accepted.receivers?.webhook ?? null;
     const tags = [...accepted.tags];
-    return await this.accept({
+    const order = {
       ...head,
       tenant,
       terms: { options, metadata, tags, priority, webhook, queue_ttl, run_timeout, deadline },
@@ -99,6 +102,12 @@ export class BatchAcceptance {
       asSent: ['retry', id],
       areOurs: true,
       retryOf: id,
+    };
+    return await this.accept(order).catch((error: unknown) => {
+      const isLost = error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;
+      if (!isLost) throw error;
+      const detail = `the items of ${id} are no longer what was stored: submit them anew`;
+      throw new Refusal('invalid_input', detail, { cause: error });
     });
   }
 
@@ -143,7 +152,7 @@ export class BatchAcceptance {
   async #store(
     lines: AsyncIterable<Uint8Array>,
     staging: Staging,
-    { version, areOurs = false }: BatchOrder,
+    { version, areOurs = false, areListed = false }: BatchOrder,
   ): Promise<BatchItems> {
     const { maxBatchItems: maxItems, maxJsonBytes, maxFileBytes } = this.#dependencies.limits;
     const urls = new ItemUrls(version, this.#dependencies);
@@ -151,6 +160,7 @@ export class BatchAcceptance {
       maxItems,
       maxLineBytes: maxJsonBytes,
       isOurs: areOurs,
+      isList: areListed,
       onItem: (item, index) => urls.look(item, index),
     });
     const body = indexer.through(lines);

@@ -12,6 +12,7 @@ import {
 import {
   type BatchProgress,
   type EndedBatch,
+  type ItemCounts,
   itemError,
   type ItemError,
   type ItemRange,
@@ -229,7 +230,7 @@ export class BatchRun {
   #note({ from }: ItemRange, { to, parts, counts }: ChunkSoFar, beganAt: string): void {
     const before = this.#progress ?? this.#begun(beganAt);
     this.#hasStarted = true;
-    this.#chunks = [...this.#chunks, { from, to, parts }];
+    this.#chunks = [...this.#chunks, { from, to, parts, counts }];
     this.#progress = {
       ...before,
       counts: {
@@ -252,7 +253,8 @@ export class BatchRun {
     const { id, tenant, items, openai, model, created_at } = this.#request.accepted;
     const { assemble, writeResultFiles } = this.#files();
     const request = { id, tenant, items, kept: this.#kept, chunks: this.#chunks };
-    const output = await assemble({ ...request, rest: this.#rest() });
+    const { output, lost } = await assemble({ ...request, rest: this.#rest() });
+    this.#forget(lost);
     if (openai === undefined || output === null) return { output };
     const { succeeded } = this.#progress?.counts ?? { succeeded: 0 };
     const files = {
@@ -261,6 +263,16 @@ export class BatchRun {
     };
     await writeResultFiles({ id, tenant, model, created_at, openai, output, files });
     return { output, files };
+  }
+
+  /** Counts items whose results were lost as failed. */
+  #forget({ succeeded }: ItemCounts): void {
+    if (this.#progress === null || succeeded === 0) return;
+    const { counts } = this.#progress;
+    this.#progress = {
+      ...this.#progress,
+      counts: { succeeded: counts.succeeded - succeeded, failed: counts.failed + succeeded },
+    };
   }
 
   /** What the output says of items that are not done. When the items themselves are damaged, nothing. */

@@ -16,7 +16,7 @@ export function wantedBytes(
   etag: string,
 ): WantedBytes {
   const condition = request.get('If-Range');
-  const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(request.get('Range') ?? '') ?? [];
+  const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/i.exec(request.get('Range') ?? '') ?? [];
   if ((from === '' && to === '') || (condition !== undefined && condition !== etag)) {
     return { kind: 'all' };
   }

@@ -83,9 +83,9 @@ function describeCode(code: ProblemCode): readonly [status: number, title: strin
     case 'request_timeout':
       return [408, 'The body came too slowly'];
     case 'not_ready':
-      return [409, 'The prediction ended without an output'];
+      return [409, 'It ended without an output'];
     case 'still_running':
-      return [409, 'The prediction has not ended yet'];
+      return [409, 'It has not ended yet'];
     case 'not_changeable':
       return [409, 'The prediction cannot be changed now'];
     case 'expired':

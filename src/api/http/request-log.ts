@@ -43,7 +43,7 @@ export const requestLog =
         tenant,
         key,
         trace_id: trace,
-        prediction: id,
+        ...(id?.startsWith('batch_') === true ? { batch: id } : { prediction: id }),
         workflow: id === undefined ? undefined : workflowUrl?.(id),
       };
       const isGone = !response.writableFinished;

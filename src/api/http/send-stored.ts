@@ -1,4 +1,5 @@
 /* The answer that is an input or an output, as it is. */
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
 import type { Json, Stored } from '../../contract/payload.ts';
@@ -33,7 +34,8 @@ export async function sendStored(
   const length = isPiece ? wanted.bytes : bytes;
   const isHead = request.method === 'HEAD'; // then the payload need not be read
   if (!isHead) roomFor(response).take(Math.min(length, SMALL_BYTES)); // larger ones are read piece by piece
-  const body = isHead ? null : await openClaim(store, stored.claim, isPiece ? wanted : undefined);
+  const opened = isHead ? null : await openClaim(store, stored.claim, isPiece ? wanted : undefined);
+  const body = opened === null ? null : await begun(opened);
   response.type(mediaType).set({
     'Content-Length': String(length),
     'Accept-Ranges': 'bytes',
@@ -46,6 +48,19 @@ export async function sendStored(
   }
   if (body === null) response.end();
   else await pipeline(body, response).catch(() => response.destroy()); // the store or the client ended too early
+}
+
+/** A body whose first bytes are there: what is gone by then is answered as such. */
+async function begun(body: Readable): Promise<Readable> {
+  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  const first = await chunks.next();
+  return Readable.from(
+    (async function* () {
+      for (let { value, done } = first; done !== true; { value, done } = await chunks.next())
+        yield value;
+    })(),
+    { objectMode: false },
+  );
 }
 
 /** Whether the client has these bytes already: `If-None-Match` (RFC 9110, section 13.1.2). */

@@ -2,11 +2,11 @@
 import { Router } from 'express';
 import type { StoredFile } from '../../contract/file.ts';
 import { invalidAt } from '../../contract/refusal.ts';
-import type { Files } from '../../files/files.ts';
+import type { Files, ReceivedFile } from '../../files/files.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { newId } from '../../submission/new-id.ts';
 import { tenantOf } from '../http/access.ts';
-import { readForm } from '../http/multipart.ts';
+import { plainName, readForm } from '../http/multipart.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseFileId } from '../http/requests.ts';
@@ -32,29 +32,22 @@ export function filesRouter({ files, store, limits }: OpenAiFilesDependencies): 
     if (!request.is('multipart/form-data')) {
       throw new Problem('unsupported_media_type', 'send a form with purpose and file');
     }
-    const id = newId('file');
     const tenant = tenantOf(response);
-    let stored: StoredFile | null = null;
-    const discard = async () => {
-      if (stored !== null) await files.remove(stored);
-    };
+    const received: ReceivedFile[] = [];
     try {
       const texts = await readForm(request, { maxFiles: 1, texts: TEXTS }, async (file) => {
-        const { filename, mediaType: media_type, body } = file;
+        const { mediaType: media_type, body } = file;
         const expires_at = new Date(Date.now() + limits.fileTtlMs).toISOString();
-        const given = { id, tenant, filename, purpose: null, media_type, expires_at };
-        const { maxFileBytes: maxBytes } = limits;
-        stored = await files.create(given, body, { maxBytes, sha256: null });
+        const about = { filename: plainName(file.filename), purpose: null, media_type, expires_at };
+        const storing = { maxBytes: limits.maxFileBytes, sha256: null };
+        received.push(await files.receive({ id: newId('file'), tenant, ...about }, body, storing));
       });
-      const file = stored as StoredFile | null;
-      if (file === null) throw invalidAt('/file', 'is missing');
-      const described = await files.describe(file, {
-        purpose: purposeIn(texts),
-        expires_at: expiryIn(texts, file),
-      });
-      response.json(fileObject(described));
+      const [file] = received;
+      if (file === undefined) throw invalidAt('/file', 'is missing');
+      const said = { purpose: purposeIn(texts), expires_at: expiryIn(texts, file) };
+      response.json(fileObject(await files.record({ ...file, ...said })));
     } catch (error) {
-      await discard();
+      for (const each of received) await files.drop(each);
       throw error;
     }
   });

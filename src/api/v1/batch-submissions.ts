@@ -67,6 +67,7 @@ function jsonOrder(request: Request, response: Response, acceptance: Acceptance)
     ...head,
     terms: cancelAfter(request, terms),
     lines: fileId === undefined ? linesOf(items ?? []) : { fileId },
+    areListed: fileId === undefined,
     asSent: [asSent, request.get('Cancel-After') ?? null],
   };
 }

@@ -1,12 +1,12 @@
 /* /v1/files: bytes that are stored once and used as inputs by their id. */
 import { type Request, type Response, Router } from 'express';
-import { type FilePart, fileRecord, fileUrl, type StoredFile } from '../../contract/file.ts';
-import type { Files, NewFile } from '../../files/files.ts';
+import { fileRecord, fileUrl, type StoredFile } from '../../contract/file.ts';
+import type { Files, NewFile, ReceivedFile } from '../../files/files.ts';
 import { newId } from '../../submission/new-id.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { tenantOf } from '../http/access.ts';
 import { contentDigest } from '../http/content-digest.ts';
-import { readForm } from '../http/multipart.ts';
+import { plainName, readForm } from '../http/multipart.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseFileId, requireBody } from '../http/requests.ts';
@@ -29,9 +29,9 @@ export function filesRouter(dependencies: FilesDependencies): Router {
   const { files, store, publicUrl } = dependencies;
   const { maxFileBytes: maxBytes } = dependencies.limits;
   const router = Router();
+  /** Only a file that is read alone shows its parts. */
   const shown = async (file: StoredFile) => {
-    const parts: readonly FilePart[] | null =
-      file.content === null ? await files.parts(file) : null;
+    const parts = file.content === null ? await files.parts(file) : null;
     return fileRecord(file, parts, publicUrl);
   };
   const find = async (request: Request<{ id: string }>, response: Response) =>
@@ -46,7 +46,7 @@ export function filesRouter(dependencies: FilesDependencies): Router {
   router.get('/files', async (request, response) => {
     const { after = null, limit } = parseQuery(fileListQuerySchema, request.query);
     const page = await files.list(tenantOf(response), { after, limit });
-    const data = await Promise.all(page.files.map(shown));
+    const data = page.files.map((file) => fileRecord(file, null, publicUrl));
     response.json(listOf(data, page.next));
   });
 
@@ -107,19 +107,19 @@ async function store_(
   if (!request.is('multipart/form-data')) {
     return await files.create(file('file', type), bodyOf(request), storing);
   }
-  let stored: StoredFile | null = null;
+  const received: ReceivedFile[] = [];
   try {
     await readForm(request, { maxFiles: 1, texts: [] }, async ({ filename, mediaType, body }) => {
-      stored = await files.create(file(filename, mediaType), body, { ...storing, sha256: null });
+      const given = file(plainName(filename), mediaType);
+      received.push(await files.receive(given, body, { ...storing, sha256: null }));
     });
+    const [found] = received;
+    if (found === undefined) throw new Problem('malformed_request', 'the form has no file');
+    return await files.record(found);
   } catch (error) {
-    const left = stored as StoredFile | null;
-    if (left !== null) await files.remove(left);
+    for (const each of received) await files.drop(each);
     throw error;
   }
-  const found = stored as StoredFile | null;
-  if (found !== null) return found;
-  throw new Problem('malformed_request', 'the form has no file');
 }
 
 /** When reading fails, the iterator must not destroy the request: the answer needs its connection. */

@@ -35,6 +35,8 @@ const timeSchema = z.iso
   );
 
 const MAX_FILENAME_CHARS = 255;
+// oxlint-disable-next-line no-control-regex -- these are the ones that are meant
+const PRINTABLE = /^[^\u0000-\u001f\u007f]*$/;
 const MAX_FILE_TTL_MS = 365 * DAY_MS;
 
 /** `POST /v1/files` */
@@ -43,6 +45,7 @@ export const fileQuerySchema = z.strictObject({
     .string()
     .min(1)
     .max(MAX_FILENAME_CHARS)
+    .regex(PRINTABLE, 'must have no control characters')
     .optional()
     .describe('Its name, for people; that in the form otherwise.'),
   expires_after: durationSchema
