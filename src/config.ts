@@ -96,6 +96,7 @@ const SETTINGS = {
   maxPixels: setting('BUZZER_MAX_PIXELS', integer(100_000_000)),
   addressPolicy: setting('BUZZER_OUTBOUND_ALLOW', outboundAllow),
   secretKeys: setting('BUZZER_SECRET_KEY', secretKeys),
+  encryptionKeys: setting('BUZZER_ENCRYPTION_KEYS', secretKeys),
   webhookScheduleMs: setting('BUZZER_WEBHOOK_SCHEDULE', schedule(DEFAULT_SCHEDULE)),
   logLevel: setting('BUZZER_LOG_LEVEL', oneOf(LOG_LEVELS).default('info')),
 } as const;
@@ -108,7 +109,7 @@ type Settings = {
 };
 
 /** Settings whose value no log or message may show. */
-const SECRET_SETTINGS: readonly string[] = ['BUZZER_SECRET_KEY'];
+const SECRET_SETTINGS: readonly string[] = ['BUZZER_SECRET_KEY', 'BUZZER_ENCRYPTION_KEYS'];
 
 /** An environment value that cannot be used; the message is one line that names it. */
 export class ConfigError extends Error {

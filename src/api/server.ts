@@ -56,7 +56,7 @@ async function serve(): Promise<void> {
   const config = readConfig();
   logger = createLogger('api', config.logLevel);
   const repository = await ModelRepository.open(config.modelFolders);
-  const files = await openPayloadStore(config.payloadPlace);
+  const files = await openPayloadStore(config.payloadPlace, config.encryptionKeys);
   const store = new LimitedPayloadStore(files, config.storage);
   const client = createClient({ ...config.temporal, identity: `api-${hostname()}-${process.pid}` });
   const engine = new Engine(client);

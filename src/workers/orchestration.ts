@@ -61,7 +61,7 @@ await runWorkerProcess('orchestration', hostname(), async (context) => {
   await access(WORKFLOW_BUNDLE).catch(() => {
     throw new SetupError(`${WORKFLOW_BUNDLE} is missing: run npm run build`);
   });
-  const store = await openPayloadStore(config.payloadPlace);
+  const store = await openPayloadStore(config.payloadPlace, config.encryptionKeys);
   const temporal = createClient({ ...config.temporal, identity });
   const engine = new Engine(temporal);
   const predictions = new PredictionEngine(engine);
@@ -100,7 +100,7 @@ async function createWorkers(
   const sweep = createWorker(context, {
     taskQueue: SWEEP_QUEUE,
     activities: createSweepActivities(sweeping),
-    maxConcurrentActivityTaskExecutions: 1,
+    maxConcurrentActivityTaskExecutions: 2, // what has expired is removed while the store is looked at
   });
   const delivery = createDeliveryWorker(context, store, http);
   const fetching = createFetchWorker(context, store, http);

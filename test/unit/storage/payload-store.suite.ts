@@ -15,7 +15,8 @@ async function readAll(stream: Readable): Promise<Buffer> {
   return Buffer.concat((await stream.toArray()) as Buffer[]);
 }
 
-export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
+/** `overhead`: how many bytes a small payload takes beside its own. */
+export function payloadStoreSuite(open: () => Promise<PayloadStore>, overhead = 0): void {
   let store: PayloadStore;
   beforeEach(async () => {
     store = await open();
@@ -89,7 +90,7 @@ export function payloadStoreSuite(open: () => Promise<PayloadStore>): void {
     const folders = entries.map(({ key }) => key.split('/')[1]);
     expect(folders.filter((folder, n) => folder !== folders[n - 1])).toHaveLength(2);
     for (const { key, bytes, modifiedAtMs } of entries) {
-      expect(bytes).toBe(key.length);
+      expect(bytes).toBe(key.length + overhead);
       expect(Math.abs(modifiedAtMs - sinceMs)).toBeLessThan(60_000);
     }
     expect(await store.removeHalfWritten(Date.now() - 60_000)).toBe(0);
