@@ -16,7 +16,13 @@ export const ask = async (child: ChildProcess, question: string | number): Promi
   });
 
 /** Of a process, without its children. */
-export function residentMegabytes(pid: number): number {
-  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+export const residentMegabytes = (pid: number): number => megabytes(pid, 'VmRSS');
+
+/** The most that it had since it began. */
+export const peakMegabytes = (pid: number): number => megabytes(pid, 'VmHWM');
+
+function megabytes(pid: number, line: 'VmRSS' | 'VmHWM'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const [, kilobytes] = new RegExp(`${line}:\\s+(\\d+) kB`).exec(status) ?? [];
   return Math.round(Number(kilobytes) / 1024);
 }

@@ -5,7 +5,9 @@
 import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureAcceptance, measureBurst } from './acceptance.ts';
+import { measureBatches } from './batches.ts';
 import { measureDrain } from './drain.ts';
+import { measureFiles } from './files.ts';
 import { measureGeneration } from './generation.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
@@ -40,6 +42,8 @@ const PARTS = {
   sentiment: measureSentiment,
   generation: measureGeneration,
   objects: measureObjectStore,
+  batches: measureBatches,
+  files: measureFiles,
   ocr: measureOcrAgainstPeer,
 };
 

@@ -50,3 +50,16 @@ export function wav(samples: readonly number[], options: WavOptions): Uint8Array
   }
   return bytes;
 }
+
+const FLOAT32 = {
+  bytes: 4,
+  set: (view: DataView, at: number, value: number) => view.setFloat32(at, value, true),
+};
+
+/** What a WAV file begins with that has so many bytes of silence behind it: 3 MB a second. */
+export const headOfSilence = (bytes: number): Buffer =>
+  Buffer.from(wav([], { rate: 96_000, channels: 8, tag: 3, write: FLOAT32, size: bytes }));
+
+/** A WAV file of silence with so many bytes of data. */
+export const silence = (bytes: number): Buffer =>
+  Buffer.concat([headOfSilence(bytes), Buffer.alloc(bytes)]);
