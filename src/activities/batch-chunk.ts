@@ -72,10 +72,12 @@ export const createChunkActivities = (dependencies: ChunkDependencies) => ({
       },
     });
     try {
-      const stoppedBy = await runChunk(request, results, dependencies);
+      const stoppedBy = await runChunk(request, results, dependencies).catch(
+        (error: unknown) => error,
+      );
       await results.store();
       const { stored } = results;
-      if (stoppedBy !== null && stored.to === before.to) throw stoppedBy; // C4
+      if (stoppedBy !== null && stored.to === request.range.from) throw stoppedBy; // C4
       count(request, before, stored, dependencies);
       return { ...stored, began_at: beganAt, waited_ms: waitedMs };
     } catch (error) {
@@ -121,25 +123,32 @@ async function runChunk(
   const { tenant } = request;
   const reading = new Reading(lines, { ...made, tenant, options, version, fetched });
   const startedAtMs = Date.now();
-  let ahead: Running | null = null;
-  for (;;) {
-    const isOver: boolean = Date.now() - startedAtMs >= CHUNK_MS && ahead !== null; // C1: at least some are done
-    const reads = new ReadInputs(made.store, spoolFolder);
-    const next: readonly ChunkItem[] = isOver || signal.aborted ? [] : await reading.next(reads);
-    const running: Running | null =
-      next.length === 0
-        ? null
-        : { items: next, reads, sinceMs: Date.now(), result: runItems(next, terms, runtime) };
-    if (ahead !== null) {
-      const stoppedBy = await settle(ahead, results, reading);
-      if (stoppedBy !== null) {
-        await running?.result; // nothing runs any more when the chunk ends
-        await reads.release();
-        return stoppedBy;
+  const running: Running[] = [];
+  /** What was read for items that run, or are about to. */
+  const held = new Set<ReadInputs>();
+  let isOver = false;
+  try {
+    for (;;) {
+      const isLate = Date.now() - startedAtMs >= CHUNK_MS && running.length > 0; // C1: at least some are done
+      isOver ||= isLate || signal.aborted;
+      if (!isOver) {
+        const reads = new ReadInputs(made.store, spoolFolder);
+        held.add(reads);
+        const items = await reading.next(reads);
+        isOver = items.length === 0;
+        if (!isOver) running.push(begun(items, reads, terms, runtime));
       }
+      if (!isOver && running.length < 2) continue; // C2
+      const first = running.shift();
+      if (first === undefined) return signal.aborted ? signal.reason : null;
+      const stoppedBy = await settle(first, results, reading);
+      held.delete(first.reads);
+      if (stoppedBy !== null) return stoppedBy;
     }
-    if (running === null) return signal.aborted ? signal.reason : null;
-    ahead = running; // C2
+  } finally {
+    // Nothing runs any more when the chunk ends.
+    await Promise.all(running.map(async ({ result }) => await result));
+    for (const reads of held) await reads.release();
   }
 }
 
@@ -155,6 +164,13 @@ interface Running {
   readonly sinceMs: number;
   readonly result: Promise<RunResult>;
 }
+
+const begun = (
+  items: readonly ChunkItem[],
+  reads: ReadInputs,
+  terms: RunTerms,
+  runtime: ModelRuntime,
+): Running => ({ items, reads, sinceMs: Date.now(), result: runItems(items, terms, runtime) });
 
 async function settle(
   { items, reads, sinceMs, result }: Running,

@@ -14,7 +14,8 @@ import type {
 } from '../contract/batch-messages.ts';
 import type { Files } from '../files/files.ts';
 import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
-import { checkClaim, openClaim, readClaim } from '../storage/claims.ts';
+import { openClaim, readClaim } from '../storage/claims.ts';
+import { gathered } from '../storage/gathered.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -24,8 +25,6 @@ import { chunkFailure } from './failures.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1000;
 /** Lines of items without a result are gathered to so many bytes. */
-const GATHER_BYTES = 64 * 1024;
-
 export interface BatchFileDependencies {
   readonly store: PayloadStore;
   readonly files: Files;
@@ -51,7 +50,7 @@ export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFile
       const lost = { succeeded: 0, failed: 0 };
       if (chunks.length === 0) return { output: null, lost };
       const key = payloadKeys.output(request, runId, attempt);
-      const body = assembled(request, chunks, store, lost);
+      const body = gathered(assembled(request, chunks, store, lost));
       return { output: await store.put(key, body, { mediaType: LINES_MEDIA_TYPE }), lost };
     });
   },
@@ -123,8 +122,9 @@ async function* assembled(
   for (const { from, to, parts, counts } of chunks) {
     yield* undone(items, { from: at, to: from }, rest, store);
     at = to;
-    if (await areThere(parts, store)) {
-      for (const part of parts) yield* (await openClaim(store, part)) as AsyncIterable<Uint8Array>;
+    const bodies = await opened(parts, store);
+    if (bodies !== null) {
+      for (const body of bodies) yield* body;
       continue;
     }
     lost.succeeded += counts.succeeded;
@@ -139,13 +139,17 @@ const LOST = itemError(
   'its result is no longer in the payload store, or not what was stored: retry the batch',
 );
 
-/** Whether all results of a chunk are what was stored. */
-async function areThere(parts: readonly Claim[], store: PayloadStore): Promise<boolean> {
+/** All results of a chunk; null: not all of them are what was stored. */
+async function opened(
+  parts: readonly Claim[],
+  store: PayloadStore,
+): Promise<readonly AsyncIterable<Uint8Array>[] | null> {
   try {
-    for (const part of parts) await checkClaim(store, part);
-    return true;
+    const bodies: AsyncIterable<Uint8Array>[] = [];
+    for (const part of parts) bodies.push(await openClaim(store, part));
+    return bodies;
   } catch (error) {
-    if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return false;
+    if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return null;
     throw error;
   }
 }
@@ -162,16 +166,7 @@ async function* undone(
     rest.error === null
       ? ({ status: 'canceled' } as const)
       : ({ status: 'failed', error: rest.error } as const);
-  let gathered: Buffer[] = [];
-  let bytes = 0;
   for await (const { index, line } of readItems(store, items, { from, to })) {
-    const result = resultLine({ custom_id: parseItem(line).custom_id, index }, outcome);
-    gathered.push(result);
-    bytes += result.length;
-    if (bytes < GATHER_BYTES) continue;
-    yield Buffer.concat(gathered);
-    gathered = [];
-    bytes = 0;
+    yield resultLine({ custom_id: parseItem(line).custom_id, index }, outcome);
   }
-  yield Buffer.concat(gathered);
 }

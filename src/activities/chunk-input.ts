@@ -18,6 +18,7 @@ import {
 } from '../storage/payload-store.ts';
 import { jsonInputs, type OrderInput, validateInputs } from '../submission/order.ts';
 import { parseBody } from '../submission/parse.ts';
+import { itemErrorOf } from './failures.ts';
 import type { ReadInputs } from './media-input.ts';
 
 export interface InputLimits {
@@ -81,6 +82,7 @@ async function runOf(
     return { input: Object.fromEntries(fields), options };
   } catch (error) {
     if (error instanceof NotFetchedError) return error.reason;
+    if (isLost(error)) return itemErrorOf(error);
     if (isOfTheItem(error)) return itemError('invalid_input', error.message);
     throw error;
   }
@@ -139,6 +141,8 @@ class NotFetchedError extends Error {
 const isOfTheItem = (error: unknown): error is Error =>
   error instanceof Refusal ||
   error instanceof InvalidMediaError ||
-  error instanceof PayloadTooLargeError ||
-  error instanceof PayloadNotFoundError ||
-  error instanceof PayloadCorruptError;
+  error instanceof PayloadTooLargeError;
+
+/** Its input was deleted meanwhile, or changed by a stranger. */
+const isLost = (error: unknown): boolean =>
+  error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;

@@ -24,6 +24,7 @@ import {
   PayloadCorruptError,
   PayloadNotFoundError,
   StorageError,
+  StorageLimitError,
 } from '../storage/payload-store.ts';
 
 interface Translation {
@@ -61,7 +62,7 @@ function translate(error: unknown): Translation {
     const message = 'an input in the payload store is not what was stored: submit it again';
     return { code: 'payload_corrupt', isSurprise: true, message };
   }
-  if (error instanceof StorageError) {
+  if (error instanceof StorageError || error instanceof StorageLimitError) {
     const message = 'the payload store cannot be used';
     return { code: 'storage_unavailable', isSurprise: true, message };
   }

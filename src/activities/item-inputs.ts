@@ -81,10 +81,16 @@ class Fetching {
     for (let from = 0; from < wanted.length; from += NOTE_EVERY) {
       const left = wanted.slice(from, from + NOTE_EVERY);
       const workers = Array.from({ length: AT_ONCE }, async () => {
-        for (let next = left.shift(); next !== undefined; next = left.shift())
-          await this.#fetch(next);
+        try {
+          for (let next = left.shift(); next !== undefined; next = left.shift())
+            await this.#fetch(next);
+        } catch (error) {
+          left.length = 0; // nothing more is begun
+          throw error;
+        }
       });
-      await Promise.all(workers);
+      const settled = await Promise.allSettled(workers); // nothing is written after it has ended
+      for (const result of settled) if (result.status === 'rejected') throw result.reason;
       yield await this.#note(from);
     }
     if (wanted.length === 0) yield await this.#note(0);

@@ -31,7 +31,7 @@ export const createSweepActivities = (dependencies: SweepDependencies) => ({
   /** Returns how many payloads were removed; null: it was done within the last day. */
   async sweepStore(): Promise<number | null> {
     const { store, now } = dependencies;
-    if (now() - (await lastSweepMs(store)) < STORE_EVERY_MS) return null;
+    if (now() - (await lastSweepMs(store, now())) < STORE_EVERY_MS) return null;
     const last = await following<StoreCursor>(FIRST_STORE, (from) =>
       sweepStore(from, dependencies),
     );
@@ -63,12 +63,13 @@ async function following<Cursor>(
 }
 
 /** When the store was last looked at as a whole; long ago when nobody can tell. */
-async function lastSweepMs(store: PayloadStore): Promise<number> {
+async function lastSweepMs(store: PayloadStore, nowMs: number): Promise<number> {
   const read = async () => (await readSmall(store, payloadKeys.sweep)).toString('utf8');
   const text = await read().catch(() => '{}');
   try {
     const { at } = JSON.parse(text) as { at?: string };
-    return Date.parse(at ?? '') || 0;
+    const atMs = Date.parse(at ?? '') || 0;
+    return atMs <= nowMs ? atMs : 0;
   } catch {
     return 0;
   }

@@ -10,8 +10,6 @@ import { openClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { isBlank, LineCutter } from './lines.ts';
 
-const GATHER_BYTES = 64 * 1024;
-
 /** What the answers say of their batch. */
 export interface OpenAiAnswers {
   readonly batchId: string;
@@ -42,23 +40,14 @@ export async function* openAiLines(
   answers: OpenAiAnswers,
 ): AsyncGenerator<Uint8Array> {
   const cutter = new LineCutter(Number.POSITIVE_INFINITY);
-  let gathered: Buffer[] = [];
-  let bytes = 0;
   for await (const chunk of (await openClaim(store, output)) as AsyncIterable<Uint8Array>) {
     for (const line of cutter.cut(chunk)) {
       if (isBlank(line)) continue;
       const result = resultSchema.parse(JSON.parse(line.toString('utf8')));
       if ((result.status === 'succeeded') !== (which === 'output')) continue;
-      const text = Buffer.from(`${JSON.stringify(openAiLine(result, answers))}\n`);
-      gathered.push(text);
-      bytes += text.length;
+      yield Buffer.from(`${JSON.stringify(openAiLine(result, answers))}\n`);
     }
-    if (bytes < GATHER_BYTES) continue;
-    yield Buffer.concat(gathered);
-    gathered = [];
-    bytes = 0;
   }
-  yield Buffer.concat(gathered);
 }
 
 function openAiLine(result: Result, answers: OpenAiAnswers) {

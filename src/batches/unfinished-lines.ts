@@ -10,8 +10,6 @@ import {
 import { isBlank, LineCutter } from './lines.ts';
 import { readItems } from './read-items.ts';
 
-const GATHER_BYTES = 64 * 1024;
-
 const resultSchema = z.looseObject({
   index: z.int(),
   status: z.enum(['succeeded', 'failed', 'canceled']),
@@ -28,21 +26,14 @@ export async function* unfinishedLines(
 ): AsyncGenerator<Uint8Array> {
   const succeeded = output === null ? null : succeededIn(store, output);
   let next = await succeeded?.next().catch(lost);
-  let gathered: Uint8Array[] = [];
-  let bytes = 0;
   for await (const { index, line } of readItems(store, items, { from: 0, to: items.total })) {
     while (next !== undefined && next.done !== true && next.value < index) {
       next = await succeeded?.next();
     }
     if (next?.done === false && next.value === index) continue;
-    gathered.push(line, LINE_END);
-    bytes += line.length + 1;
-    if (bytes < GATHER_BYTES) continue;
-    yield Buffer.concat(gathered);
-    gathered = [];
-    bytes = 0;
+    yield line;
+    yield LINE_END;
   }
-  yield Buffer.concat(gathered);
 }
 
 const LINE_END = Buffer.from('\n');

@@ -3,6 +3,8 @@
 /** What happened. */
 export const HISTORY_EVENTS = [
   'accepted',
+  /** Another run of its workflow goes on; what was before is not told. */
+  'continued',
   'fetching_input',
   'queued',
   'attempt_started',

@@ -23,7 +23,13 @@ import { Refusal } from '../contract/refusal.ts';
 import { refuseRemovedData } from '../records/removed-data.ts';
 import { findTombstone, leaveTombstone } from '../retention/tombstones.ts';
 import { readSmall } from '../storage/claims.ts';
-import { type PayloadStore, StorageError } from '../storage/payload-store.ts';
+import {
+  PayloadCorruptError,
+  PayloadNotFoundError,
+  type PayloadStore,
+  type PutOptions,
+  StorageError,
+} from '../storage/payload-store.ts';
 import { claimOfPart, joinedParts, PartNames, partsIn } from './parts.ts';
 
 const fileSchema = z.object({
@@ -43,6 +49,9 @@ const fileSchema = z.object({
     .nullable(),
   media_type: z.string(),
 }) satisfies z.ZodType<StoredFile>;
+
+/** For one page of a list. */
+const MAX_LOOKED_AT = 1000;
 
 const JSON_PAYLOAD = { mediaType: JSON_MEDIA_TYPE };
 
@@ -130,19 +139,16 @@ export class Files {
   ): Promise<FilePart> {
     requireUploading(file);
     const names = new PartNames(file, number);
-    const options = { mediaType: 'application/octet-stream', maxBytes };
-    try {
-      const { bytes, sha256: hash } = await this.#store.put(names.content, body, options);
-      requireHash(hash, sha256);
-      const part: FilePart = { number, bytes, sha256: hash };
-      await this.#store.put(names.markerOf(part), Buffer.alloc(0), options);
-      await this.#requireOpen(file); // L4
-      await this.#removeOtherParts(names, part);
-      return part;
-    } catch (error) {
-      await this.#store.delete(names.content).catch(() => {}); // the sweep finds it
-      throw error;
-    }
+    const { bytes, sha256: hash } = await this.#hashed(names.content, body, sha256, {
+      mediaType: 'application/octet-stream',
+      maxBytes,
+    });
+    const part: FilePart = { number, bytes, sha256: hash };
+    const none = Buffer.alloc(0);
+    await this.#store.put(names.markerOf(part), none, { mediaType: 'application/octet-stream' });
+    await this.#requireOpen(file); // L4
+    await this.#removeEarlierUploads(names);
+    return part;
   }
 
   /** The parts that are there, in order. */
@@ -203,31 +209,35 @@ export class Files {
     throw new Refusal('invalid_input', `${id} is still being uploaded: complete it first`);
   }
 
-  /** A page of files; those that are for something else are left out of it. */
+  /** A page of files; those that are for something else, or gone, are left out. */
   async list(
     tenant: string,
     { after, limit, order = 'desc', purpose }: FileListing,
   ): Promise<{ readonly files: readonly StoredFile[]; readonly next: string | null }> {
-    const ids = new Set<string>();
+    const all = new Set<string>();
     for await (const key of this.#store.list(payloadKeys.files(tenant))) {
       const id = ownerOfKey(key)?.id ?? '';
-      if (isFileId(id)) ids.add(id); // a stranger may have put something there
+      if (isFileId(id)) all.add(id); // a stranger may have put something there
     }
     // Ids begin with the time.
-    const sorted = [...ids].toSorted();
+    const sorted = [...all].toSorted();
     if (order === 'desc') sorted.reverse();
     const isBehind = (id: string) => after === null || (order === 'desc' ? id < after : id > after);
     const left = sorted.filter(isBehind);
-    const page = left.slice(0, limit);
-    const found = await Promise.all(page.map(async (id) => await this.find({ tenant, id })));
     const nowMs = Date.now();
-    return {
-      files: found.filter((file): file is StoredFile => {
-        if (file === null || Date.parse(file.expires_at) <= nowMs) return false;
-        return purpose === undefined || file.purpose === purpose;
-      }),
-      next: left.length > limit ? (page.at(-1) ?? null) : null,
-    };
+    const files: StoredFile[] = [];
+    let looked = 0;
+    while (files.length < limit && looked < Math.min(left.length, MAX_LOOKED_AT)) {
+      const ids = left.slice(looked, looked + limit - files.length);
+      looked += ids.length;
+      for (const file of await Promise.all(
+        ids.map(async (id) => await this.find({ tenant, id })),
+      )) {
+        if (file === null || Date.parse(file.expires_at) <= nowMs) continue;
+        if (purpose === undefined || file.purpose === purpose) files.push(file);
+      }
+    }
+    return { files, next: looked < left.length ? (left[looked - 1] ?? null) : null };
   }
 
   /** Removes a file; what still reads it finds that it is gone. */
@@ -244,19 +254,25 @@ export class Files {
     { maxBytes, sha256 }: StoreLimits,
   ): Promise<Claim> {
     const key = payloadKeys.fileContent(file, randomBytes(6).toString('hex')); // L2
-    const claim = await this.#store.put(key, body, { mediaType: file.media_type, maxBytes });
-    try {
-      requireHash(claim.sha256, sha256);
-      return claim;
-    } catch (error) {
-      await this.#store.delete(key).catch(() => {}); // the sweep finds it
-      throw error;
-    }
+    return await this.#hashed(key, body, sha256, { mediaType: file.media_type, maxBytes });
+  }
+
+  /** Stores bytes that are to have this hash; null: any. */
+  async #hashed(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    wanted: string | null,
+    options: PutOptions,
+  ): Promise<Claim> {
+    const claim = await this.#store.put(key, body, options);
+    if (wanted === null || claim.sha256 === wanted) return claim;
+    await this.#store.delete(key).catch(() => {}); // the sweep finds it
+    throw new WrongHashError(`the bytes that came have the sha256 ${claim.sha256}, not ${wanted}`);
   }
 
   /** Refuses a file that was deleted meanwhile, and removes what was added to it since. */
   async #requireThere(file: StoredFile): Promise<void> {
-    if ((await findTombstone(file.id, this.#store)) === null) return;
+    if ((await findTombstone(file.id, this.#store, 'just now')) === null) return;
     await this.#store.delete(payloadKeys.owned(file));
     await refuseRemovedData(file.id, file.tenant, this.#store);
   }
@@ -267,9 +283,12 @@ export class Files {
     requireUploading((await this.find(file)) ?? file);
   }
 
-  async #removeOtherParts(names: PartNames, { number }: FilePart): Promise<void> {
-    for await (const key of this.#store.list(names.folder, names.rangeOf(number))) {
-      if (!names.isOwn(key)) await this.#store.delete(key);
+  /** Only those: an upload that began later counts, and is not ours to remove. */
+  async #removeEarlierUploads({ folder, earlier }: PartNames): Promise<void> {
+    try {
+      for await (const key of this.#store.list(folder, earlier)) await this.#store.delete(key);
+    } catch {
+      // They do not count, and the sweep finds them.
     }
   }
 
@@ -278,8 +297,13 @@ export class Files {
     try {
       return fileSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
     } catch (error) {
-      if (error instanceof StorageError) throw error;
-      return null; // also what somebody else has put there
+      const isNone =
+        error instanceof PayloadNotFoundError ||
+        error instanceof PayloadCorruptError ||
+        error instanceof SyntaxError ||
+        error instanceof z.ZodError;
+      if (isNone) return null; // also what somebody else has put there
+      throw error;
     }
   }
 }
@@ -287,9 +311,4 @@ export class Files {
 function requireUploading({ id, content }: StoredFile): void {
   if (content === null) return;
   throw new Refusal('invalid_input', `${id} is complete: its bytes do not change any more`);
-}
-
-function requireHash(found: string, wanted: string | null): void {
-  if (wanted === null || found === wanted) return;
-  throw new WrongHashError(`the bytes that came have the sha256 ${found}, not ${wanted}`);
 }

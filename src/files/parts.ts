@@ -43,14 +43,10 @@ export class PartNames {
     return `${this.content}.${bytes}.${sha256}`;
   }
 
-  /** All uploads of a part. */
-  rangeOf(number: number): KeyRange {
-    const start = payloadKeys.filePart(this.#owner, `${digitsOf(number)}.`);
-    return { from: start, to: `${start}~` };
-  }
-
-  isOwn(key: string): boolean {
-    return key === this.content || key.startsWith(`${this.content}.`);
+  /** What there is of uploads of the same part that began before this one. */
+  get earlier(): KeyRange {
+    const start = payloadKeys.filePart(this.#owner, `${digitsOf(this.#number)}.`);
+    return { from: start, to: this.content.slice(0, -1) };
   }
 }
 

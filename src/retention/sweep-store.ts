@@ -109,8 +109,13 @@ async function sweepFile(
   const files = new Files(store);
   const file = await files.find(owner);
   const isOld = old.length === entries.length;
-  if (file === null && isOld) await store.delete(payloadKeys.owned(owner)); // O1
-  if (file === null) return isOld ? entries.length : 0;
+  const records: readonly string[] = [payloadKeys.file(owner), payloadKeys.fileUpload(owner)];
+  if (file === null) {
+    // A record that cannot be read is left alone: somebody may want to repair it.
+    if (!isOld || entries.some(({ key }) => records.includes(key))) return 0;
+    await store.delete(payloadKeys.owned(owner)); // O1
+    return entries.length;
+  }
   const isGivenUp = file.content === null && isOld;
   if (Date.parse(file.expires_at) < now() || isGivenUp) {
     await files.delete(file, 'expired'); // O3

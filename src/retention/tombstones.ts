@@ -3,8 +3,13 @@ import { z } from 'zod';
 import { DAY_MS } from '../contract/duration.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import type { Accepted } from '../contract/prediction.ts';
-import { readSmall } from '../storage/claims.ts';
-import { PayloadNotFoundError, type PayloadStore, StorageError } from '../storage/payload-store.ts';
+import { readSmall, SMALL_BYTES } from '../storage/claims.ts';
+import {
+  PayloadNotFoundError,
+  type PayloadStore,
+  type Piece,
+  StorageError,
+} from '../storage/payload-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** How long a tombstone is kept. */
@@ -35,9 +40,17 @@ export async function leaveTombstone(
   });
 }
 
-/** Null: there is none, or what lies in its place is none. */
-export async function findTombstone(id: string, store: PayloadStore): Promise<Tombstone | null> {
-  const found = await readTombstone(payloadKeys.tombstone(id), store);
+/**
+ * Null: there is none, or what lies in its place is none. A store that is far away may answer as it was a moment ago,
+ * unless it has to be `just now`.
+ */
+export async function findTombstone(
+  id: string,
+  store: PayloadStore,
+  asOf: 'a moment ago' | 'just now' = 'a moment ago',
+): Promise<Tombstone | null> {
+  const piece = asOf === 'just now' ? { offset: 0, bytes: SMALL_BYTES } : undefined; // a piece is never remembered
+  const found = await readTombstone(payloadKeys.tombstone(id), store, piece);
   return found === 'none of ours' || found?.id !== id ? null : found;
 }
 
@@ -59,9 +72,11 @@ export async function removeOldTombstones(store: PayloadStore, logger: Logger): 
 async function readTombstone(
   key: string,
   store: PayloadStore,
+  piece?: Piece,
 ): Promise<Tombstone | 'none of ours' | null> {
   try {
-    return tombstoneSchema.parse(JSON.parse((await readSmall(store, key)).toString('utf8')));
+    const bytes = await readSmall(store, key, piece);
+    return tombstoneSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch (error) {
     if (error instanceof PayloadNotFoundError) return null;
     if (error instanceof StorageError) throw error;

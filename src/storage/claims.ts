@@ -15,10 +15,10 @@ export const SMALL_BYTES = 1024 ** 2;
  * A small object of our own by its key; throws `PayloadNotFoundError`, and `PayloadCorruptError` when
  * it is larger than any that we write.
  */
-export async function readSmall(store: PayloadStore, key: string): Promise<Buffer> {
+export async function readSmall(store: PayloadStore, key: string, piece?: Piece): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) {
+  for await (const chunk of (await store.open(key, piece)) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length;
     if (bytes > SMALL_BYTES) throw new PayloadCorruptError(key, `it has over ${SMALL_BYTES} bytes`);
     chunks.push(chunk);

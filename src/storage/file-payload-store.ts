@@ -115,10 +115,17 @@ export class FilePayloadStore implements PayloadStore {
 
   async open(key: string, piece?: Piece): Promise<Readable> {
     const handle = await open(this.#path(key), READ).catch((error: unknown) => rethrow(error, key));
-    if ((await handle.stat()).isFile()) {
+    const found = await handle.stat().catch(async (error: unknown) => {
+      await handle.close();
+      throw storageError(`cannot read ${key}`, error);
+    });
+    if (found.isFile()) {
       const range =
         piece === undefined ? {} : { start: piece.offset, end: piece.offset + piece.bytes - 1 };
-      return createReadStream('', { fd: handle, ...range });
+      return failingAs(
+        (cause) => storageError(`cannot read ${key}`, cause),
+        createReadStream('', { fd: handle, ...range }),
+      );
     }
     await handle.close();
     throw new PayloadNotFoundError(key); // a pipe or a folder that somebody else has made
@@ -216,6 +223,14 @@ export class FilePayloadStore implements PayloadStore {
     requireKey(key);
     return join(this.#folder, key);
   }
+}
+
+/** The same stream, which fails with another error than the system's. */
+function failingAs<T extends Readable>(errorOf: (cause: unknown) => Error, stream: T): T {
+  const destroy = stream._destroy.bind(stream);
+  stream._destroy = (error, callback) =>
+    destroy(isSystemError(error) ? errorOf(error) : error, callback);
+  return stream;
 }
 
 /** The entries of one folder; none when it does not exist. */

@@ -155,7 +155,7 @@ export class BatchAcceptance {
     { version, areOurs = false, areListed = false }: BatchOrder,
   ): Promise<BatchItems> {
     const { maxBatchItems: maxItems, maxJsonBytes, maxFileBytes } = this.#dependencies.limits;
-    const urls = new ItemUrls(version, this.#dependencies);
+    const urls = new ItemUrls(version, this.#dependencies.addressPolicy);
     const indexer = new ItemIndexer({
       maxItems,
       maxLineBytes: maxJsonBytes,

@@ -5,24 +5,18 @@ import { invalidAt } from '../contract/refusal.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
-import { requireNoQuery } from './private.ts';
 
 const MAX_URLS = 1000;
 
-export interface UrlRules {
-  readonly addressPolicy: AddressPolicy;
-  readonly limits: { readonly engineInlineLimit: number };
-}
-
 export class ItemUrls {
   readonly #media: Readonly<Record<string, string>>;
-  readonly #rules: UrlRules;
+  readonly #addressPolicy: AddressPolicy;
   #count = 0;
 
-  constructor({ schema }: ModelVersion, rules: UrlRules) {
+  constructor({ schema }: ModelVersion, addressPolicy: AddressPolicy) {
     const kinds = Object.entries(schema.media).map(([field, { kind }]) => [field, kind]);
     this.#media = Object.fromEntries(kinds) as Record<string, string>;
-    this.#rules = rules;
+    this.#addressPolicy = addressPolicy;
   }
 
   /** See `BatchItems`. */
@@ -36,8 +30,7 @@ export class ItemUrls {
       const given = (input as Record<string, unknown> | null)?.[field];
       if (typeof given !== 'string' || isFileId(given) || !/^https?:/i.test(given)) continue;
       const pointer = `/items/${index}/input/${field}`;
-      requireAllowedUrl(given, this.#rules.addressPolicy, pointer);
-      if (this.#rules.limits.engineInlineLimit === 0) requireNoQuery(given, pointer);
+      requireAllowedUrl(given, this.#addressPolicy, pointer);
       this.#count += 1;
       if (this.#count <= MAX_URLS) continue;
       const detail = `is one URL too many: a batch may have ${MAX_URLS}; store the rest as files`;

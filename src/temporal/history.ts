@@ -50,7 +50,8 @@ function entryOf(event: Event, attempts: Map<string, number>): readonly HistoryE
   const entry = (name: HistoryEntry['event'], more: Partial<HistoryEntry> = {}) => [
     { at, event: name, attempt: null, worker: null, error: null, ...more },
   ];
-  if (event.workflowExecutionStartedEventAttributes) return entry('accepted');
+  const begun = event.workflowExecutionStartedEventAttributes;
+  if (begun) return entry(begun.continuedExecutionRunId ? 'continued' : 'accepted');
   const scheduled = event.activityTaskScheduledEventAttributes;
   if (scheduled) {
     return entry(scheduled.activityType?.name === FETCH_ACTIVITY ? 'fetching_input' : 'queued');

@@ -67,8 +67,9 @@ export function listQuery(kind: RecordKind, filter: ListFilter): string {
     equal(model.name, filter.model?.name),
     equal(version.name, filter.model?.version ?? undefined),
     equal(tags.name, filter.tag),
+    // The latest run of a batch began after it was created: whoever reads the list looks at the rows as well.
     afterMs !== undefined && `StartTime > ${time(afterMs)}`,
-    beforeMs !== undefined && `StartTime < ${time(beforeMs)}`,
+    beforeMs !== undefined && kind !== 'batch' && `StartTime < ${time(beforeMs)}`,
     filter.status && statusClause(filter.status),
     endedMs !== undefined && `ExecutionStatus != 'Running' AND CloseTime < ${time(endedMs)}`,
   ]);

@@ -101,18 +101,24 @@ export class BatchRun {
       this.#fetched = await fetchItems({ id, tenant, items });
     } catch (error) {
       if (this.#isCanceled) return;
-      const { code, message, reason } = failureIn(error);
+      const failure = itemErrorIn(error);
       // Nothing has run yet: a deadline that passes here aborts.
-      const kind = code === 'deadline_exceeded' ? 'aborted' : 'failed';
-      this.#end({ kind, error: itemError(code, message, reason) });
+      const kind = failure.code === 'deadline_exceeded' ? 'aborted' : 'failed';
+      this.#end({ kind, error: failure });
     }
   }
 
-  /** What the next run needs to go on. */
-  async leave(): Promise<EarlierRuns> {
+  /** What the next run needs to go on; null: it cannot, and the batch fails. */
+  async leave(): Promise<EarlierRuns | null> {
     const { id, tenant } = this.#request.accepted;
     const { keepChunks } = this.#files();
-    const list = await keepChunks({ id, tenant, chunks: this.#chunks });
+    let list: Claim;
+    try {
+      list = await keepChunks({ id, tenant, chunks: this.#chunks });
+    } catch (error) {
+      this.#end({ kind: 'failed', error: itemErrorIn(error) });
+      return null;
+    }
     return {
       progress: this.#progress ?? this.#begun(new Date().toISOString()),
       left: this.#plan.left,
@@ -133,22 +139,26 @@ export class BatchRun {
     if (stop?.kind === 'aborted') {
       return { status: 'aborted', error: stop.error, ...base(), output: null };
     }
+    let output: Claim | null = null;
     try {
-      const results = await CancellationScope.nonCancellable(async () => await this.#assemble());
-      if (stop !== null) return { status: 'failed', error: stop.error, ...base(), ...results };
-      const isWhole = this.#plan.left.length === 0;
-      return { status: isWhole ? 'succeeded' : 'canceled', ...base(), ...results };
+      return await CancellationScope.nonCancellable(async () => {
+        output = await this.#assemble();
+        const files = await this.#writeResultFiles(output);
+        const results = { ...base(), output, ...files };
+        if (stop !== null) return { status: 'failed', error: stop.error, ...results };
+        const isWhole = this.#plan.left.length === 0;
+        return { status: isWhole ? 'succeeded' : 'canceled', ...results };
+      });
     } catch (error) {
-      const { code, message, reason } = failureIn(error);
-      const failure = stop?.error ?? itemError(code, message, reason);
-      return { status: 'failed', error: failure, ...base(), output: null };
+      const failure = stop?.error ?? itemErrorIn(error);
+      return { status: 'failed', error: failure, ...base(), output };
     }
   }
 
-  /** Removes what is in the output now. */
+  /** Removes results that are in the output now. */
   async dropChunks(): Promise<void> {
     const { id, tenant } = this.#request.accepted;
-    if (this.#chunks.length > 0) await this.#files().dropChunks({ id, tenant });
+    await this.#files().dropChunks({ id, tenant });
   }
 
   get #mustLeave(): boolean {
@@ -214,9 +224,8 @@ export class BatchRun {
       this.#end({ kind: 'aborted', error: itemError('queue_timeout', message) });
       return;
     }
-    const { code, message, reason } = failureIn(error);
-    const isLate = code === 'deadline_exceeded' && !this.#hasStarted && !isTaken(error);
-    const failure = itemError(code, message, reason);
+    const failure = itemErrorIn(error);
+    const isLate = failure.code === 'deadline_exceeded' && !this.#hasStarted && !isTaken(error);
     this.#end({ kind: isLate ? 'aborted' : 'failed', error: failure });
   }
 
@@ -249,20 +258,26 @@ export class BatchRun {
     return { counts: { succeeded: 0, failed: 0 }, started_at: beganAt, updated_at: beganAt };
   }
 
-  async #assemble(): Promise<Pick<EndedBatch, 'output' | 'files'>> {
-    const { id, tenant, items, openai, model, created_at } = this.#request.accepted;
-    const { assemble, writeResultFiles } = this.#files();
+  async #assemble(): Promise<Claim | null> {
+    const { id, tenant, items } = this.#request.accepted;
     const request = { id, tenant, items, kept: this.#kept, chunks: this.#chunks };
-    const { output, lost } = await assemble({ ...request, rest: this.#rest() });
+    const { output, lost } = await this.#files().assemble({ ...request, rest: this.#rest() });
     this.#forget(lost);
-    if (openai === undefined || output === null) return { output };
+    return output;
+  }
+
+  /** Nothing when the batch came in our own dialect. */
+  async #writeResultFiles(output: Claim | null): Promise<Pick<EndedBatch, 'files'>> {
+    const { id, tenant, items, openai, model, created_at } = this.#request.accepted;
+    if (openai === undefined || output === null) return {};
     const { succeeded } = this.#progress?.counts ?? { succeeded: 0 };
     const files = {
       output: succeeded > 0 ? newFileId() : null,
       errors: succeeded < items.total ? newFileId() : null,
     };
-    await writeResultFiles({ id, tenant, model, created_at, openai, output, files });
-    return { output, files };
+    const request = { id, tenant, model, created_at, openai, output, files };
+    await this.#files().writeResultFiles(request);
+    return { files };
   }
 
   /** Counts items whose results were lost as failed. */
@@ -275,7 +290,10 @@ export class BatchRun {
     };
   }
 
-  /** What the output says of items that are not done. When the items themselves are damaged, nothing. */
+  /**
+   * What the output says of items that are not done: nothing when the batch has failed, because the items themselves
+   * may be what cannot be read.
+   */
   #rest(): AssembleRequest['rest'] {
     if (this.#stop === null) return { status: 'canceled', error: null };
     const { error } = this.#stop;
@@ -302,6 +320,11 @@ export class BatchRun {
       tenant: accepted.tenant,
     };
   }
+}
+
+function itemErrorIn(error: unknown): ItemError {
+  const { code, message, reason } = failureIn(error);
+  return itemError(code, message, reason);
 }
 
 const newFileId = (): string =>

@@ -27,16 +27,18 @@ export async function batchWorkflow(request: BatchRequest): Promise<EndedBatch> 
   if (!(await run.infer())) {
     const earlier = await CancellationScope.nonCancellable(async () => await run.leave());
     // A cancel that came meanwhile would be lost on the way to the next run.
-    if (!CancellationScope.current().consideredCancelled) {
+    if (earlier !== null && !CancellationScope.current().consideredCancelled) {
       return await continueAsNew(request, earlier);
     }
   }
   ended = await run.end(); // never throws
   publish(ended);
   await notify({ type: 'batch', accepted, ended });
-  await CancellationScope.nonCancellable(async () => await run.dropChunks()).catch(
-    (error: unknown) => log.warn('results of chunks are left to the sweep', { error }),
-  );
+  if (ended.output !== null) {
+    await CancellationScope.nonCancellable(async () => await run.dropChunks()).catch(
+      (error: unknown) => log.warn('results of chunks are left to the sweep', { error }),
+    );
+  }
   return outcomeOf(ended);
 }
 

@@ -1,5 +1,5 @@
 /* Removes what has expired and what nobody needs any more. A schedule starts it, one at a time. */
-import { proxyActivities, setCurrentDetails } from '@temporalio/workflow';
+import { proxyActivities, setCurrentDetails, sleep } from '@temporalio/workflow';
 import type { SweepActivities } from '../activities/sweep.ts';
 import { SWEEP_QUEUE } from '../contract/task-queues.ts';
 
@@ -18,11 +18,22 @@ export interface SweepResult {
   readonly payloads: number | null;
 }
 
+/** How often what has expired is removed while the store is looked at, which may take hours. */
+const EXPIRY_EVERY = '10m';
+
 export async function sweepWorkflow(): Promise<SweepResult> {
-  const expired = await sweepExpired();
+  let expired = await sweepExpired();
   setCurrentDetails(`${expired} expired`);
-  const payloads = await sweepStore();
-  const looked = payloads === null ? '' : `, ${payloads} payloads removed that nobody needed`;
-  setCurrentDetails(`${expired} expired${looked}`);
-  return { expired, payloads };
+  const looking = sweepStore();
+  for (;;) {
+    const pause = sleep(EXPIRY_EVERY).then(() => undefined);
+    const payloads = await Promise.race([looking, pause]);
+    if (payloads !== undefined) {
+      const looked = payloads === null ? '' : `, ${payloads} payloads removed that nobody needed`;
+      setCurrentDetails(`${expired} expired${looked}`);
+      return { expired, payloads };
+    }
+    expired += await sweepExpired();
+    setCurrentDetails(`${expired} expired; the store is being looked at`);
+  }
 }

@@ -1,12 +1,13 @@
 /* Files: stored once, used by their id, gone when they are deleted. */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Batch } from '../../src/contract/batch.ts';
 import type { FilePart, FileRecord } from '../../src/contract/file.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
 import { Service } from '../support/service.ts';
-import { wav } from '../support/wav.ts';
+import { silence } from '../support/wav.ts';
 
 let service: Service;
 let page: Buffer;
@@ -146,6 +147,40 @@ test('an upload that was cut off goes on with the parts that are missing', async
   expect((await put(4, first)).status).toBe(422);
 });
 
+async function uploadInTwoParts(): Promise<FileRecord> {
+  const begun = (await (await send(null, '?parts=true')).json()) as FileRecord;
+  for (const number of [1, 2]) {
+    const url = `${begun.urls.get}/parts/${number}`;
+    await fetch(url, { method: 'PUT', body: randomBytes(100_000) });
+  }
+  return begun;
+}
+
+test('several that complete a file at once get the same file', async () => {
+  const { urls } = await uploadInTwoParts();
+  const complete = async () => await fetch(`${urls.get}/complete`, { method: 'POST' });
+  const answers = await Promise.all(Array.from({ length: 4 }, complete));
+  const done = answers.filter(({ status }) => status === 200);
+  const files = await Promise.all(done.map(async (answer) => (await answer.json()) as FileRecord));
+  expect(files.length).toBeGreaterThan(0);
+  expect(new Set(files.map(({ sha256 }) => sha256)).size).toBe(1);
+  const content = Buffer.from(await (await fetch(urls.content)).arrayBuffer());
+  expect(createHash('sha256').update(content).digest('hex')).toBe(files[0]?.sha256);
+});
+
+test('a file that is deleted while it is completed does not come back', async () => {
+  for (let time = 0; time < 5; time++) {
+    const { urls } = await uploadInTwoParts();
+    await Promise.all([
+      fetch(`${urls.get}/complete`, { method: 'POST' }),
+      fetch(`${urls.get}/parts/3`, { method: 'PUT', body: randomBytes(1000) }),
+      fetch(urls.get, { method: 'DELETE' }),
+    ]);
+    expect((await fetch(urls.get)).status).toBe(410);
+    expect((await fetch(urls.content)).status).toBe(410);
+  }
+});
+
 test.each([
   ['too large', () => Buffer.alloc(40 * 1024 ** 2 + 1), {}, 413],
   ['another hash', () => Buffer.from('x'), { 'Content-Digest': digestOf(Buffer.from('y')) }, 422],
@@ -191,20 +226,8 @@ test('a file of lines is a batch, also when it is deleted at once', async () => 
   expect(gone.status).toBe(410);
 });
 
-/** A minute of nothing, in a WAV file of this many bytes a sample and channel. */
-function silence(megabytes: number): Buffer {
-  const bytes = megabytes * 1024 ** 2;
-  const rate = 96_000;
-  const head = Buffer.from(wav([0], { rate, channels: 8, tag: 3, write: FLOAT32, size: bytes }));
-  return Buffer.concat([head.subarray(0, 44), Buffer.alloc(bytes)]);
-}
-const FLOAT32 = {
-  bytes: 4,
-  set: (view: DataView, at: number, value: number) => view.setFloat32(at, value, true),
-};
-
 test('a large file is read where it lies', async () => {
-  const file = await stored(silence(36));
+  const file = await stored(silence(36 * 1024 ** 2));
   const input = { audio: file.id };
   const record = await service.ended((await service.submit('voice-activity', input)).id);
   expect(record).toMatchObject({ status: 'succeeded', output: { segments: [] } });
@@ -215,7 +238,12 @@ test('a large file is read where it lies', async () => {
   expect(done.request_counts).toMatchObject({ succeeded: 1 });
 });
 
-test('a list has the newest first, in pages, without what is gone', async () => {
+test('a list has the newest first, in pages, without what is gone or was put there by others', async () => {
+  const strange = join(service.dataDir, 'payloads', 'files', 'default');
+  for (const name of ['zz', `file_${'z'.repeat(26)}`]) {
+    await mkdir(join(strange, name), { recursive: true });
+    await writeFile(join(strange, name, 'file.json'), '{');
+  }
   const files: FileRecord[] = [];
   for (let n = 0; n < 5; n++) files.push(await stored(Buffer.from(`file ${n}`)));
   const [oldest, gone] = files;

@@ -29,14 +29,6 @@ export interface FormFile {
   readonly body: Readable;
 }
 
-const MAX_FILENAME_CHARS = 255;
-// oxlint-disable-next-line no-control-regex -- these are the ones that are meant
-const UNPRINTABLE = /[\u0000-\u001f\u007f]/g;
-
-/** The name of a file as we keep it. */
-export const plainName = (filename: string): string =>
-  filename.replaceAll(UNPRINTABLE, '').slice(0, MAX_FILENAME_CHARS) || 'file';
-
 /**
  * Reads a form to its end, and returns its texts by name. `onFile` gets every other part and must read it. Throws
  * problems and what `onFile` throws. By then nothing is being read any more.

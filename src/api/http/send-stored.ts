@@ -1,5 +1,6 @@
 /* The answer that is an input or an output, as it is. */
-import { Readable } from 'node:stream';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
 import type { Json, Stored } from '../../contract/payload.ts';
@@ -52,15 +53,8 @@ export async function sendStored(
 
 /** A body whose first bytes are there: what is gone by then is answered as such. */
 async function begun(body: Readable): Promise<Readable> {
-  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  const first = await chunks.next();
-  return Readable.from(
-    (async function* () {
-      for (let { value, done } = first; done !== true; { value, done } = await chunks.next())
-        yield value;
-    })(),
-    { objectMode: false },
-  );
+  await once(body, 'readable'); // also at its end
+  return body;
 }
 
 /** Whether the client has these bytes already: `If-None-Match` (RFC 9110, section 13.1.2). */

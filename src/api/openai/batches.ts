@@ -2,6 +2,8 @@
 import { type Request, type Response, Router } from 'express';
 import type { AcceptedBatch } from '../../contract/batch.ts';
 import { BATCH_PRIORITY } from '../../contract/batch.ts';
+import type { Claim } from '../../contract/payload.ts';
+import { invalidAt, Refusal } from '../../contract/refusal.ts';
 import { WorkflowMissingError } from '../../temporal/timely-calls.ts';
 import type { BatchReader } from '../../records/batch-reader.ts';
 import type { Files } from '../../files/files.ts';
@@ -21,8 +23,8 @@ import { openAiList } from './files.ts';
 import { bodyAs, versionFor } from './orders.ts';
 import { batchListQuerySchema, batchSchema, type BatchRequest } from './schemas.ts';
 
-/** A list is put in order from so many of the latest batches. */
-const MAX_LISTED = 1000;
+/** A list is put in order from so many pages of the latest batches, in whatever dialect. */
+const MAX_PAGES = 10;
 const PAGE_SIZE = 100;
 
 const TASKS = {
@@ -58,11 +60,14 @@ export function batchesRouter(dependencies: OpenAiBatchesDependencies): Router {
 
   router.get('/batches', async (request, response) => {
     const { after, limit } = parseQuery(batchListQuerySchema, request.query);
-    const all = await latest(tenantOf(response), batches);
-    const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-    const page = all.slice(from, from + limit);
     const tenant = tenantOf(response);
-    const shown = page.map(async ({ id }) => await show(id, tenant).catch(() => null));
+    const all = await latest(tenant, batches);
+    const at = all.findIndex(({ id }) => id === after);
+    if (after !== undefined && at === -1)
+      throw invalidAt('/after', 'is none of the listed batches');
+    const from = at + 1;
+    const page = all.slice(from, from + limit);
+    const shown = page.map(async ({ id }) => await show(id, tenant).catch(nullIfGone));
     const data = (await Promise.all(shown)).filter((batch) => batch !== null);
     response.json(openAiList(data, all.length > from + limit));
   });
@@ -81,6 +86,12 @@ export function batchesRouter(dependencies: OpenAiBatchesDependencies): Router {
   return router;
 }
 
+/** It was deleted, or has expired, since it was listed. */
+function nullIfGone(error: unknown): null {
+  if (error instanceof WorkflowMissingError || error instanceof Refusal) return null;
+  throw error;
+}
+
 async function submit(
   request: Request,
   response: Response,
@@ -90,8 +101,10 @@ async function submit(
   const body: BatchRequest = bodyAs(batchSchema, request);
   const { input_file_id: fileId, endpoint, completion_window, metadata = {} } = body;
   const claim = await files.content(fileId, tenantOf(response));
-  const open = async () => (await openClaim(store, claim)) as AsyncIterable<Uint8Array>;
-  const model = await modelIn(await open(), maxJsonBytes);
+  // The first line alone is read unchecked: all of it is checked when it is copied.
+  const head = { offset: 0, bytes: Math.min(claim.bytes, maxJsonBytes + 1) };
+  const first = (await openClaim(store, claim, head)) as AsyncIterable<Uint8Array>;
+  const model = await modelIn(first, maxJsonBytes);
   const version = versionFor(acceptance, model, TASKS[endpoint]);
   const { accepted } = await batchAcceptance.accept({
     ...orderHead(request, response, version),
@@ -103,7 +116,7 @@ async function submit(
       priority: BATCH_PRIORITY,
       deadline: completion_window,
     },
-    lines: translated(await open(), { endpoint, model }, maxJsonBytes),
+    lines: translated(whole(store, claim), { endpoint, model }, maxJsonBytes),
     areOurs: true,
     asSent: ['openai', request.body],
     openai: { endpoint, input_file_id: fileId, completion_window },
@@ -111,10 +124,16 @@ async function submit(
   return accepted;
 }
 
+/** All of a file, which is checked before its first byte comes, and opened only then. */
+async function* whole(store: PayloadStore, claim: Claim): AsyncGenerator<Uint8Array> {
+  yield* (await openClaim(store, claim)) as AsyncIterable<Uint8Array>;
+}
+
 /** The latest batches of this dialect, the newest first. */
 async function latest(tenant: string, batches: BatchEngine): Promise<readonly AcceptedBatch[]> {
   const found = new Map<string, AcceptedBatch>();
   let token: Uint8Array | null = null;
+  let pages = 0;
   do {
     const page: Awaited<ReturnType<BatchEngine['list']>> = await batches.list(
       { tenant },
@@ -124,6 +143,7 @@ async function latest(tenant: string, batches: BatchEngine): Promise<readonly Ac
       if (accepted.openai !== undefined) found.set(id, accepted);
     }
     token = page.nextPageToken;
-  } while (token !== null && found.size < MAX_LISTED);
+    pages += 1;
+  } while (token !== null && pages < MAX_PAGES);
   return [...found.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
 }

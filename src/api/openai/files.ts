@@ -6,7 +6,8 @@ import type { Files, ReceivedFile } from '../../files/files.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { newId } from '../../submission/new-id.ts';
 import { tenantOf } from '../http/access.ts';
-import { plainName, readForm } from '../http/multipart.ts';
+import { plainMediaType, plainName } from '../http/file-labels.ts';
+import { readForm } from '../http/multipart.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseFileId } from '../http/requests.ts';
@@ -36,7 +37,8 @@ export function filesRouter({ files, store, limits }: OpenAiFilesDependencies): 
     const received: ReceivedFile[] = [];
     try {
       const texts = await readForm(request, { maxFiles: 1, texts: TEXTS }, async (file) => {
-        const { mediaType: media_type, body } = file;
+        const { body } = file;
+        const media_type = plainMediaType(file.mediaType);
         const expires_at = new Date(Date.now() + limits.fileTtlMs).toISOString();
         const about = { filename: plainName(file.filename), purpose: null, media_type, expires_at };
         const storing = { maxBytes: limits.maxFileBytes, sha256: null };
@@ -47,7 +49,7 @@ export function filesRouter({ files, store, limits }: OpenAiFilesDependencies): 
       const said = { purpose: purposeIn(texts), expires_at: expiryIn(texts, file) };
       response.json(fileObject(await files.record({ ...file, ...said })));
     } catch (error) {
-      for (const each of received) await files.drop(each);
+      for (const each of received) await files.drop(each).catch(() => {}); // the sweep finds it
       throw error;
     }
   });

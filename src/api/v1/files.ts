@@ -6,7 +6,8 @@ import { newId } from '../../submission/new-id.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { tenantOf } from '../http/access.ts';
 import { contentDigest } from '../http/content-digest.ts';
-import { plainName, readForm } from '../http/multipart.ts';
+import { plainMediaType, plainName } from '../http/file-labels.ts';
+import { readForm } from '../http/multipart.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseFileId, requireBody } from '../http/requests.ts';
@@ -16,7 +17,6 @@ import { requirePlain } from './orders.ts';
 import { fileListQuerySchema, fileQuerySchema } from './schemas.ts';
 
 const MAX_PARTS = 10_000;
-const FALLBACK_TYPE = 'application/octet-stream';
 
 export interface FilesDependencies {
   readonly files: Files;
@@ -100,7 +100,7 @@ async function store_(
     expires_at: new Date(expiresMs).toISOString(),
   });
   const storing = { maxBytes: limits.maxFileBytes, sha256: contentDigest(request) };
-  const type = mediaTypeOf(request);
+  const type = plainMediaType(request.get('Content-Type') ?? '');
   if (query.parts) return await files.begin(file('file', type));
   requireBody(request);
   requirePlain(request);
@@ -110,14 +110,14 @@ async function store_(
   const received: ReceivedFile[] = [];
   try {
     await readForm(request, { maxFiles: 1, texts: [] }, async ({ filename, mediaType, body }) => {
-      const given = file(plainName(filename), mediaType);
+      const given = file(plainName(filename), plainMediaType(mediaType));
       received.push(await files.receive(given, body, { ...storing, sha256: null }));
     });
     const [found] = received;
     if (found === undefined) throw new Problem('malformed_request', 'the form has no file');
     return await files.record(found);
   } catch (error) {
-    for (const each of received) await files.drop(each);
+    for (const each of received) await files.drop(each).catch(() => {}); // the sweep finds it
     throw error;
   }
 }
@@ -125,10 +125,3 @@ async function store_(
 /** When reading fails, the iterator must not destroy the request: the answer needs its connection. */
 const bodyOf = (request: Request): AsyncIterable<Uint8Array> =>
   request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-
-const mediaTypeOf = (request: Request): string => {
-  const [type = ''] = (request.get('Content-Type') ?? '').split(';');
-  return /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/.test(type.trim())
-    ? type.trim().toLowerCase()
-    : FALLBACK_TYPE;
-};
