@@ -76,6 +76,7 @@ const SETTINGS = {
   tenantStorageBytes: setting('BUZZER_TENANT_STORAGE', optionalBytes),
   payloadStore: setting('BUZZER_PAYLOAD_STORE', payloadStore),
   s3PathStyle: setting('BUZZER_S3_PATH_STYLE', optionalFlag),
+  s3Redirect: setting('BUZZER_S3_REDIRECT', flag),
   s3Encryption: setting('BUZZER_S3_ENCRYPTION', oneOf(['AES256', 'aws:kms']).optional()),
   storageReserveBytes: setting('BUZZER_STORAGE_RESERVE', bytes('256MiB')),
   temporalPort: setting('BUZZER_TEMPORAL_PORT', port(7233)),
@@ -187,7 +188,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
 
 /** A bucket's name is part of the path where another server than AWS's own is named, unless a setting says otherwise. */
 function payloadPlaceOf(
-  { payloadStore: url, s3PathStyle, s3Encryption, dataDir }: Settings,
+  { payloadStore: url, s3PathStyle, s3Encryption, s3Redirect, dataDir }: Settings,
   environment: NodeJS.ProcessEnv,
 ): PayloadPlace {
   if (url === undefined) return { kind: 'folder', folder: join(dataDir, 'payloads') };
@@ -197,6 +198,7 @@ function payloadPlaceOf(
     ...url,
     isPathStyle: s3PathStyle ?? endpoint !== undefined,
     encryption: s3Encryption ?? null,
+    redirects: s3Redirect,
   };
 }
 

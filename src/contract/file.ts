@@ -39,15 +39,18 @@ export interface FileRecord {
   readonly expires_at: string;
   /** The parts that are there, while it is being uploaded in parts. */
   readonly parts: readonly FilePart[] | null;
+  /** Where its bytes can be put with one request (`PUT`); null unless it was asked for. Only the first answer has it. */
+  readonly upload: { readonly url: string; readonly expires_at: string } | null;
   readonly urls: { readonly get: string; readonly content: string };
 }
 
-export const fileUrl = (publicUrl: string, id: string): string => `${publicUrl}/v1/files/${id}`;
+const fileUrl = (publicUrl: string, id: string): string => `${publicUrl}/v1/files/${id}`;
 
 export function fileRecord(
   file: StoredFile,
   parts: readonly FilePart[] | null,
   publicUrl: string,
+  upload: FileRecord['upload'] = null,
 ): FileRecord {
   const { id, filename, purpose, created_at, expires_at, content } = file;
   const url = fileUrl(publicUrl, id);
@@ -63,6 +66,7 @@ export function fileRecord(
     created_at,
     expires_at,
     parts,
+    upload,
     urls: { get: url, content: `${url}/content` },
   };
 }

@@ -86,6 +86,8 @@ export const payloadKeys = {
   /** The parts of a file that is being uploaded. */
   fileParts: (owner: Owner) => `${payloadKeys.owned(owner)}/parts`,
   filePart: (owner: Owner, name: string) => `${payloadKeys.owned(owner)}/parts/${name}`,
+  /** What a client has put into the bucket itself, until the file is completed. */
+  fileUploaded: (owner: Owner) => `${payloadKeys.owned(owner)}/uploaded`,
   /** A file whose bytes have yet to come. */
   fileUpload: (owner: Owner) => `${payloadKeys.owned(owner)}/upload.json`,
   tombstones: 'tombstones',

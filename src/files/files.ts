@@ -27,6 +27,7 @@ import {
   PayloadCorruptError,
   PayloadNotFoundError,
   type PayloadStore,
+  type PresignedUrl,
   type PutOptions,
   StorageError,
 } from '../storage/payload-store.ts';
@@ -157,29 +158,49 @@ export class Files {
     return found.map(({ number, bytes, sha256 }) => ({ number, bytes, sha256 }));
   }
 
-  /** Makes the file of its parts, which must be those from 1 on. Throws as `create`. */
+  /**
+   * A URL with which a client puts all bytes of a file into the store itself, before it is completed; null: the store has
+   * none. There must be as many bytes as were said.
+   */
+  async presign(file: Owner, bytes: number): Promise<PresignedUrl | null> {
+    return await this.#store.presign(payloadKeys.fileUploaded(file), { method: 'PUT', bytes });
+  }
+
+  /**
+   * Makes the file of its parts, which must be those from 1 on, or of what was put into the store itself. Throws as
+   * `create`.
+   */
   async complete(file: StoredFile, limits: StoreLimits): Promise<StoredFile> {
     requireUploading(file);
-    const parts = await partsIn(this.#store.list(payloadKeys.fileParts(file)));
-    const missing = parts.findIndex(({ number }, at) => number !== at + 1);
-    if (parts.length === 0 || missing !== -1) {
-      const which = parts.length === 0 ? 1 : missing + 1;
-      throw new Refusal(
-        'invalid_input',
-        `${file.id} cannot be completed: part ${which} is missing`,
-      );
-    }
-    const claims = parts.map((part) => claimOfPart(file, part));
-    const content = await this.#content(file, joinedParts(this.#store, claims), limits);
+    const body = await this.#uploaded(file);
+    const content = await this.#content(file, body, limits);
     const whole = { ...file, content };
     const bytes = Buffer.from(JSON.stringify(whole));
     const isFirst = await this.#store.create(payloadKeys.file(file), bytes, JSON_PAYLOAD);
     if (!isFirst) await this.#store.delete(content.key); // another one has completed it
     await this.#requireThere(file); // L4
-    const leftovers = [payloadKeys.fileParts(file), payloadKeys.fileUpload(file)];
+    const { fileParts, fileUpload, fileUploaded } = payloadKeys;
+    const leftovers = [fileParts(file), fileUploaded(file), fileUpload(file)];
     // What is left of them goes with the file.
     for (const key of leftovers) await this.#store.delete(key).catch(() => {});
     return isFirst ? whole : await this.get(file.id, file.tenant);
+  }
+
+  /** What has come of a file. It is copied, because a client may change what it has put there itself (L2). */
+  async #uploaded(file: StoredFile): Promise<AsyncIterable<Uint8Array>> {
+    const parts = await partsIn(this.#store.list(payloadKeys.fileParts(file)));
+    const missing = parts.findIndex(({ number }, at) => number !== at + 1);
+    if (parts.length > 0 && missing === -1) {
+      const claims = parts.map((part) => claimOfPart(file, part));
+      return joinedParts(this.#store, claims);
+    }
+    try {
+      return (await this.#store.open(payloadKeys.fileUploaded(file))) as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      if (!(error instanceof PayloadNotFoundError)) throw error;
+      const detail = `${file.id} cannot be completed: part ${missing + 1 || 1} is missing`;
+      throw new Refusal('invalid_input', detail);
+    }
   }
 
   /** Null: there is none. */

@@ -82,6 +82,11 @@ export class EncryptingPayloadStore implements PayloadStore {
     return null;
   }
 
+  /** A client cannot read what is encrypted, and would write what is not. */
+  async presign(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async delete(key: string): Promise<void> {
     await this.#store.delete(key);
   }

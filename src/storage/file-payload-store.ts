@@ -172,6 +172,10 @@ export class FilePayloadStore implements PayloadStore {
     return this.#path(key);
   }
 
+  async presign(): Promise<null> {
+    return await Promise.resolve(null);
+  }
+
   async delete(key: string): Promise<void> {
     if (!(await this.#isWithin(dirname(this.#path(key))))) return;
     await rm(this.#path(key), { recursive: true, force: true }).catch((error: unknown) => {

@@ -12,6 +12,8 @@ import {
   type KeyRange,
   type PayloadStore,
   type Piece,
+  type PresignedRequest,
+  type PresignedUrl,
   type PutOptions,
   StorageError,
   StorageLimitError,
@@ -111,6 +113,10 @@ export class LimitedPayloadStore implements PayloadStore {
 
   pathOf(key: string): string | null {
     return this.#store.pathOf(key);
+  }
+
+  async presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null> {
+    return await this.#store.presign(key, wanted);
   }
 
   async measure(key: string): Promise<number> {

@@ -32,6 +32,17 @@ export interface KeyRange {
 export const isInRange = (key: string, range: KeyRange | undefined): boolean =>
   range === undefined || (key >= range.from && key <= range.to);
 
+/** What a client may do with a URL that the store has signed. */
+export type PresignedRequest =
+  | { readonly method: 'GET'; readonly mediaType: string }
+  /** A payload of exactly so many bytes. */
+  | { readonly method: 'PUT'; readonly bytes: number };
+
+export interface PresignedUrl {
+  readonly url: string;
+  readonly expiresAtMs: number;
+}
+
 /**
  * Keeps the bytes that do not belong into a workflow history. Keys are relative paths of safe
  * characters. A payload is there whole or not at all, also when the process dies while writing.
@@ -69,6 +80,11 @@ export interface PayloadStore {
   prefetch(keys: readonly string[]): Promise<void>;
   /** Where a payload lies as a file that only the store may change; null: the store keeps no files. */
   pathOf(key: string): string | null;
+  /**
+   * A URL with which a client reads or writes one payload at the store itself, without us; null: the store has none for
+   * that. Nothing is checked on that way.
+   */
+  presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null>;
   /** Removes one payload or everything below a key; no error when there is nothing. */
   delete(key: string): Promise<void>;
   /** How many bytes one payload has, or everything below a key; 0 when there is nothing. */

@@ -12,6 +12,8 @@ import {
   PayloadNotFoundError,
   type PayloadStore,
   type Piece,
+  type PresignedRequest,
+  type PresignedUrl,
   type PutOptions,
   type StoredEntry,
 } from './payload-store.ts';
@@ -106,6 +108,10 @@ export class RememberingPayloadStore implements PayloadStore {
 
   pathOf(key: string): string | null {
     return this.#store.pathOf(key);
+  }
+
+  async presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null> {
+    return await this.#store.presign(key, wanted);
   }
 
   async measure(key: string): Promise<number> {

@@ -26,12 +26,15 @@ import {
   PayloadNotFoundError,
   type PayloadStore,
   type Piece,
+  type PresignedRequest,
+  type PresignedUrl,
   PayloadTooLargeError,
   type PutOptions,
   requireKey,
   SAFE_KEY,
   type StoredEntry,
 } from './payload-store.ts';
+import { S3Presigner } from './s3-presigner.ts';
 import { isMissing, statusOf, storageError } from './s3-errors.ts';
 
 export interface S3Settings {
@@ -42,6 +45,8 @@ export interface S3Settings {
   readonly isPathStyle: boolean;
   /** Null: what the bucket says. */
   readonly encryption: 'AES256' | 'aws:kms' | null;
+  /** Clients are sent to the bucket itself for large payloads. */
+  readonly redirects: boolean;
 }
 
 const CONNECT_TIMEOUT_MS = 3000;
@@ -56,10 +61,12 @@ const DELETED_AT_ONCE = 1000;
 
 export class S3PayloadStore implements PayloadStore {
   readonly #client: S3Client;
+  readonly #presigner: S3Presigner;
   readonly #settings: S3Settings;
 
-  private constructor(client: S3Client, settings: S3Settings) {
-    this.#client = client;
+  private constructor(configuration: S3ClientConfig, settings: S3Settings) {
+    this.#client = new S3Client(configuration);
+    this.#presigner = new S3Presigner(configuration);
     this.#settings = settings;
   }
 
@@ -68,7 +75,7 @@ export class S3PayloadStore implements PayloadStore {
    * Throws `StorageError` when the bucket is not there, or may not be used.
    */
   static async open(settings: S3Settings, more: S3ClientConfig = {}): Promise<S3PayloadStore> {
-    const client = new S3Client({
+    const configuration: S3ClientConfig = {
       forcePathStyle: settings.isPathStyle,
       maxAttempts: ATTEMPTS,
       requestHandler: {
@@ -78,8 +85,8 @@ export class S3PayloadStore implements PayloadStore {
         httpsAgent: { maxSockets: SOCKETS },
       },
       ...more,
-    });
-    const store = new S3PayloadStore(client, settings);
+    };
+    const store = new S3PayloadStore(configuration, settings);
     await store.check();
     return store;
   }
@@ -209,6 +216,14 @@ export class S3PayloadStore implements PayloadStore {
 
   pathOf(): null {
     return null;
+  }
+
+  async presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null> {
+    if (wanted.method === 'GET' && !this.#settings.redirects) return null;
+    return await this.#orThrow(
+      `cannot sign a URL of ${key}`,
+      async () => await this.#presigner.sign(this.#named(key), wanted),
+    );
   }
 
   async delete(key: string): Promise<void> {

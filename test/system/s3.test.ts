@@ -1,4 +1,5 @@
 /* The whole service with its payloads in a bucket of a real S3 server, which goes away and comes back. */
+import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileRecord } from '../../src/contract/file.ts';
@@ -15,6 +16,7 @@ beforeAll(async () => {
   s3 = await startS3();
   service = await Service.start({
     ...s3.environment,
+    BUZZER_S3_REDIRECT: 'true',
     BUZZER_PAYLOAD_STORE: `s3://${s3.bucket}/some/prefix`,
     BUZZER_ENGINE_INLINE_LIMIT: '0',
   });
@@ -46,6 +48,46 @@ test('an image goes up, its text comes down, and both are gone when they are del
   for (const path of ['', '/output', '/input/image']) {
     expect([path, (await read(record.id, path)).status]).toEqual([path, 410]);
   }
+});
+
+test('a client puts a file into the bucket itself, with as many bytes as it has said', async () => {
+  const bytes = randomBytes(3_000_000);
+  const begin = async (query: string) =>
+    await fetch(`${service.url}/v1/files?presigned=true&filename=own${query}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-own' },
+    });
+  expect((await begin('')).status).toBe(400);
+  expect((await begin('&bytes=100000000000000')).status).toBe(413);
+  const response = await begin(`&bytes=${bytes.length}`);
+  const begun = (await response.json()) as FileRecord;
+  expect([response.status, begun]).toEqual([
+    201,
+    expect.objectContaining({ status: 'uploading', parts: [], filename: 'own' }),
+  ]);
+  const put = async (body: Buffer) =>
+    (await fetch(begun.upload?.url ?? '', { method: 'PUT', body })).status;
+  const complete = async () => await fetch(`${begun.urls.get}/complete`, { method: 'POST' });
+  expect((await complete()).status).toBe(422);
+  expect(await put(bytes.subarray(1))).toBe(403);
+  expect(await put(bytes)).toBe(200);
+  const done = (await (await complete()).json()) as FileRecord;
+  expect(done).toMatchObject({
+    status: 'ready',
+    bytes: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    media_type: 'application/x-own',
+  });
+
+  // Its URL can still be used, and changes nothing.
+  expect(await put(Buffer.alloc(bytes.length))).toBe(200);
+  const down = await fetch(done.urls.content, { redirect: 'manual' });
+  expect(down.status).toBe(307);
+  const location = down.headers.get('Location') ?? '';
+  expect(location).toContain(s3.bucket);
+  const content = await fetch(location, { headers: { Range: 'bytes=5-9' } });
+  expect(content.headers.get('Content-Type')).toBe('application/x-own');
+  expect(Buffer.from(await content.arrayBuffer()).equals(bytes.subarray(5, 10))).toBe(true);
 });
 
 test('a large file is spooled for the model, and nothing of it is left on the disk', async () => {

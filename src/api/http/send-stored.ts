@@ -34,6 +34,13 @@ export async function sendStored(
   const isPiece = wanted.kind === 'piece';
   const length = isPiece ? wanted.bytes : bytes;
   const isHead = request.method === 'HEAD'; // then the payload need not be read
+  if (!isHead && bytes > SMALL_BYTES) {
+    const signed = await store.presign(stored.claim.key, { method: 'GET', mediaType });
+    if (signed !== null) {
+      response.set('Cache-Control', 'no-store').redirect(307, signed.url);
+      return;
+    }
+  }
   if (!isHead) roomFor(response).take(Math.min(length, SMALL_BYTES)); // larger ones are read piece by piece
   const opened = isHead ? null : await openClaim(store, stored.claim, isPiece ? wanted : undefined);
   const body = opened === null ? null : await begun(opened);

@@ -10,7 +10,7 @@ import {
 } from '../v1/schemas.ts';
 import { batchAnswer, deliveryAnswer, historyAnswer, pageOf } from './answers.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { polled, submission, UNCHANGED } from './predictions.ts';
+import { polled, submission, REDIRECTED, UNCHANGED } from './predictions.ts';
 
 const ofBatch = {
   path: z.object({
@@ -105,6 +105,7 @@ export const batches = {
         '416': { description: 'There is no such piece' },
         '202': answer('It has not ended yet', batchAnswer, polled),
         '304': UNCHANGED,
+        '307': REDIRECTED,
       },
       [...GUARDED, 404, 409, 410],
     ),

@@ -5,7 +5,7 @@ import { FILE_ID } from '../../contract/ids.ts';
 import { fileListQuerySchema, fileQuerySchema } from '../v1/schemas.ts';
 import { pageOf } from './answers.ts';
 import { answer, answers, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { anyBytes, UNCHANGED } from './predictions.ts';
+import { anyBytes, REDIRECTED, UNCHANGED } from './predictions.ts';
 
 const id = z.string().regex(FILE_ID).meta({ example: 'file_01kb6v0x3dq2m8c5n7w9t4hjre' });
 const ofFile = { path: z.object({ id }) };
@@ -34,6 +34,10 @@ const fileAnswer = z
     created_at: z.iso.datetime(),
     expires_at: z.iso.datetime(),
     parts: z.array(partAnswer).nullable().describe('Those that are there, while it is uploading.'),
+    upload: z
+      .strictObject({ url: z.string(), expires_at: z.iso.datetime() })
+      .nullable()
+      .describe('Where to `PUT` its bytes, when `presigned` was asked for.'),
     urls: z.strictObject({ get: z.string(), content: z.string() }),
   })
   .meta({ id: 'File' }) satisfies z.ZodType<FileRecord>;
@@ -45,7 +49,7 @@ const form = {
 
 export const files = {
   createFile: {
-    summary: 'Store a file: raw bytes, a form, or (`?parts=true`) nothing yet',
+    summary: 'Store a file: raw bytes, a form, or (`?parts=true`, `?presigned=true`) nothing yet',
     requestParams: { query: fileQuerySchema, header: digest },
     requestBody: { content: { 'application/octet-stream': binary, 'multipart/form-data': form } },
     responses: answers(
@@ -71,6 +75,7 @@ export const files = {
         '200': { description: 'The bytes', content: anyBytes },
         '206': { description: 'A piece of them', content: anyBytes },
         '304': UNCHANGED,
+        '307': REDIRECTED,
         '416': { description: 'There is no such piece' },
       },
       [...GUARDED, 404, 410, 422],
@@ -99,7 +104,7 @@ export const files = {
     ]),
   },
   completeFile: {
-    summary: 'Make a file of its parts',
+    summary: 'Make a file of its parts, or of what was put to its presigned URL',
     requestParams: { ...ofFile, header: digest },
     responses: answers({ '200': answer('The file', fileAnswer) }, [
       ...GUARDED,

@@ -11,7 +11,7 @@ import {
   retrieveQuerySchema,
 } from '../openai/schemas.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { anyBytes, UNCHANGED } from './predictions.ts';
+import { anyBytes, REDIRECTED, UNCHANGED } from './predictions.ts';
 
 const whole = z.int().min(0);
 const finish = z.enum(['stop', 'length']);
@@ -234,6 +234,7 @@ export const openai = {
         '200': { description: 'The bytes', content: anyBytes },
         '206': { description: 'A piece of them', content: anyBytes },
         '304': UNCHANGED,
+        '307': REDIRECTED,
         '416': { description: 'There is no such piece' },
       },
       404,

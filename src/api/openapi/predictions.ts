@@ -61,6 +61,9 @@ export const anyBytes = {
 };
 
 export const UNCHANGED = { description: '`If-None-Match` names what is here' };
+export const REDIRECTED = {
+  description: 'It is large, and read from the bucket itself (`BUZZER_S3_REDIRECT`)',
+};
 
 export const predictions = {
   createPrediction: {
@@ -173,6 +176,7 @@ export const predictions = {
         '416': { description: 'There is no such piece' },
         '202': answer('It has not ended yet', predictionAnswer, polled),
         '304': UNCHANGED,
+        '307': REDIRECTED,
       },
       [...GUARDED, 404, 409, 410],
     ),
@@ -185,6 +189,7 @@ export const predictions = {
         '200': { description: 'The value, or the media', content: anyBytes },
         '206': { description: 'A piece of it', content: anyBytes },
         '304': UNCHANGED,
+        '307': REDIRECTED,
         '416': { description: 'There is no such piece' },
       },
       [...GUARDED, 404, 410],

@@ -1,9 +1,10 @@
 /* /v1/files: bytes that are stored once and used as inputs by their id. */
 import { type Request, type Response, Router } from 'express';
-import { fileRecord, fileUrl, type StoredFile } from '../../contract/file.ts';
+import type { z } from 'zod';
+import { type FileRecord, fileRecord, type StoredFile } from '../../contract/file.ts';
 import type { Files, NewFile, ReceivedFile } from '../../files/files.ts';
 import { newId } from '../../submission/new-id.ts';
-import type { PayloadStore } from '../../storage/payload-store.ts';
+import { type PayloadStore, PayloadTooLargeError } from '../../storage/payload-store.ts';
 import { tenantOf } from '../http/access.ts';
 import { contentDigest } from '../http/content-digest.ts';
 import { plainMediaType, plainName } from '../http/file-labels.ts';
@@ -38,9 +39,11 @@ export function filesRouter(dependencies: FilesDependencies): Router {
     await files.get(parseFileId(request.params.id), tenantOf(response));
 
   router.post('/files', async (request, response) => {
-    const file = await store_(request, response, dependencies);
-    response.set('Location', fileUrl(publicUrl, file.id));
-    response.status(201).json(await shown(file));
+    const { presigned } = parseQuery(fileQuerySchema, request.query);
+    const record = presigned
+      ? await beginPresigned(request, response, dependencies)
+      : await shown(await store_(request, response, dependencies));
+    response.set('Location', record.urls.get).status(201).json(record);
   });
 
   router.get('/files', async (request, response) => {
@@ -83,6 +86,21 @@ export function filesRouter(dependencies: FilesDependencies): Router {
   return router;
 }
 
+/** What the head of a request says of its file. */
+const newFile = (
+  request: Request,
+  response: Response,
+  { filename = 'file', expires_after: ttlMs }: Omit<z.infer<typeof fileQuerySchema>, 'bytes'>,
+  usualTtlMs: number,
+): NewFile => ({
+  id: newId('file'),
+  tenant: tenantOf(response),
+  filename,
+  purpose: null,
+  media_type: plainMediaType(request.get('Content-Type') ?? ''),
+  expires_at: new Date(Date.now() + (ttlMs ?? usualTtlMs)).toISOString(),
+});
+
 /** Stores what comes as raw bytes or in a form, or begins an upload in parts. */
 async function store_(
   request: Request,
@@ -90,27 +108,22 @@ async function store_(
   { files, limits }: FilesDependencies,
 ): Promise<StoredFile> {
   const query = parseQuery(fileQuerySchema, request.query);
-  const expiresMs = Date.now() + (query.expires_after ?? limits.fileTtlMs);
-  const file = (filename: string, mediaType: string): NewFile => ({
-    id: newId('file'),
-    tenant: tenantOf(response),
-    filename: query.filename ?? filename,
-    purpose: null,
-    media_type: mediaType,
-    expires_at: new Date(expiresMs).toISOString(),
-  });
+  const file = newFile(request, response, query, limits.fileTtlMs);
   const storing = { maxBytes: limits.maxFileBytes, sha256: contentDigest(request) };
-  const type = plainMediaType(request.get('Content-Type') ?? '');
-  if (query.parts) return await files.begin(file('file', type));
+  if (query.parts) return await files.begin(file);
   requireBody(request);
   requirePlain(request);
   if (!request.is('multipart/form-data')) {
-    return await files.create(file('file', type), bodyOf(request), storing);
+    return await files.create(file, bodyOf(request), storing);
   }
   const received: ReceivedFile[] = [];
   try {
     await readForm(request, { maxFiles: 1, texts: [] }, async ({ filename, mediaType, body }) => {
-      const given = file(plainName(filename), plainMediaType(mediaType));
+      const given = {
+        ...file,
+        filename: query.filename ?? plainName(filename),
+        media_type: plainMediaType(mediaType),
+      };
       received.push(await files.receive(given, body, { ...storing, sha256: null }));
     });
     const [found] = received;
@@ -120,6 +133,26 @@ async function store_(
     for (const each of received) await files.drop(each).catch(() => {}); // the sweep finds it
     throw error;
   }
+}
+
+/** Begins a file whose bytes the client puts into the store itself. */
+async function beginPresigned(
+  request: Request,
+  response: Response,
+  { files, limits, publicUrl }: FilesDependencies,
+): Promise<FileRecord> {
+  const { bytes, ...query } = parseQuery(fileQuerySchema, request.query);
+  if (bytes === undefined) throw new Problem('malformed_request', 'query: bytes is missing');
+  if (bytes > limits.maxFileBytes) throw new PayloadTooLargeError(limits.maxFileBytes);
+  const file = newFile(request, response, query, limits.fileTtlMs);
+  const signed = await files.presign(file, bytes);
+  if (signed === null) {
+    const detail =
+      'query: presigned needs payloads in a bucket (BUZZER_PAYLOAD_STORE) that are not encrypted here: use parts';
+    throw new Problem('malformed_request', detail);
+  }
+  const upload = { url: signed.url, expires_at: new Date(signed.expiresAtMs).toISOString() };
+  return fileRecord(await files.begin(file), [], publicUrl, upload);
 }
 
 /** When reading fails, the iterator must not destroy the request: the answer needs its connection. */

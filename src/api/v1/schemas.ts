@@ -62,6 +62,17 @@ export const fileQuerySchema = z.strictObject({
     .default('false')
     .transform((text) => text === 'true')
     .describe('`true`: its bytes come later, in parts.'),
+  presigned: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('`true`: its bytes are put into the bucket itself, at `upload.url`.'),
+  bytes: z
+    .string()
+    .regex(/^[1-9]\d{0,14}$/, 'must be a number of bytes')
+    .transform(Number)
+    .optional()
+    .describe('How many bytes are going to be put there.'),
 });
 
 /** `GET /v1/files` */

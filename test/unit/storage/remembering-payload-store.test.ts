@@ -32,6 +32,7 @@ async function counting() {
       removeHalfWritten: async (beforeMs) => await files.removeHalfWritten(beforeMs),
       prefetch: async () => {},
       pathOf: (key) => files.pathOf(key),
+      presign: async () => await Promise.resolve(null),
       delete: async (key) => await files.delete(key),
       measure: async (key) => await files.measure(key),
       freeBytes: async () => await files.freeBytes(),

@@ -33,6 +33,7 @@ const open = async (settings: Partial<S3Settings> = {}, more: S3ClientConfig = {
       prefix: randomUUID(),
       isPathStyle: true,
       encryption: null,
+      redirects: false,
       ...settings,
     },
     client(more),

@@ -86,6 +86,7 @@ test('a writer that slept through many changes does not undo them', async () => 
     removeHalfWritten: async (beforeMs) => await store.removeHalfWritten(beforeMs),
     prefetch: async () => {},
     pathOf: (key) => store.pathOf(key),
+    presign: async () => await Promise.resolve(null),
     delete: async (key) => await store.delete(key),
     measure: async (key) => await store.measure(key),
     freeBytes: async () => await store.freeBytes(),
