@@ -1,13 +1,18 @@
-/* Audio files → 16 kHz mono, piece by piece: a file of hours takes no more memory than its bytes. */
+/*
+ * Audio files → 16 kHz mono, piece by piece. Of a WAV file, which may be large, only a piece is in memory; the decoders
+ * of FLAC and MP3 take all bytes.
+ */
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media } from '../definition.ts';
 import { type AudioKind, kindOfAudio } from './audio-header.ts';
 import { type AudioPiece, SAMPLE_RATE } from './audio-piece.ts';
 import { decodeFlac, decodeMp3 } from './compressed.ts';
-import { bytesOf } from './media.ts';
+import { bytesOf, openMedia } from './media.ts';
 import { Resampler } from './resampler.ts';
 import { decodeWav } from './wav.ts';
 
+/** What kind of audio it is can be told from so many bytes. */
+const MAX_HEAD_BYTES = 1024 ** 2;
 /** There is no speech at lower rates, and a small file would become hours of sound. */
 const MIN_RATE = 1000;
 
@@ -20,7 +25,7 @@ export interface MonoPiece {
 export async function* decodeMono(media: Media): AsyncGenerator<MonoPiece> {
   let resampler: Resampler | null = null;
   let rate = 0;
-  for await (const piece of decode(await bytesOf(media))) {
+  for await (const piece of decode(media)) {
     if (resampler === null) {
       rate = piece.rate;
       if (rate < MIN_RATE) {
@@ -36,16 +41,22 @@ export async function* decodeMono(media: Media): AsyncGenerator<MonoPiece> {
   yield { samples: resampler.finish(), fraction: 1 };
 }
 
-function decode(bytes: Uint8Array): AsyncIterable<AudioPiece> | Iterable<AudioPiece> {
-  switch (kindOf(bytes)) {
-    case 'audio/wav':
-      return decodeWav(bytes);
-    case 'audio/flac':
-      return decodeFlac(bytes);
-    case 'audio/mpeg':
-      return decodeMp3(bytes);
-    case null:
-      throw new InvalidInputError('the audio file ends before its header does');
+async function* decode(media: Media): AsyncGenerator<AudioPiece> {
+  const file = await openMedia(media);
+  try {
+    const head = await file.read(0, MAX_HEAD_BYTES);
+    switch (kindOf(new Uint8Array(head.buffer, head.byteOffset, head.byteLength))) {
+      case 'audio/wav':
+        return yield* decodeWav(file);
+      case 'audio/flac':
+        return yield* decodeFlac(await bytesOf(media));
+      case 'audio/mpeg':
+        return yield* decodeMp3(await bytesOf(media));
+      case null:
+        throw new InvalidInputError('the audio file ends before its header does');
+    }
+  } finally {
+    await file.close();
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { InvalidInputError } from '../definition.ts';
 import type { AudioPiece } from './audio-piece.ts';
+import type { MediaReader } from './media.ts';
 
 /** Sizes that programs write when their output is a pipe. They mean: until the end of the file. */
 const UNKNOWN_SIZES = new Set([0, 0xffff_ffff, 0x7fff_ffff, 0x7fff_f000]);
@@ -21,18 +22,17 @@ type ReadSample = (view: DataView, at: number) => number;
 
 const PIECE_FRAMES = 48_000;
 
-/** About a second of sound at a time; throws `InvalidInputError`. */
-export function* decodeWav(bytes: Uint8Array): Generator<AudioPiece> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { format, start, end } = findData(view);
+/** About a second of sound at a time, and no more of the file; throws `InvalidInputError`. */
+export async function* decodeWav(file: MediaReader): AsyncGenerator<AudioPiece> {
+  const { format, start, end } = await findData(file);
   const { channels, rate, frameBytes } = format;
   const read = readerOf(format);
   const frames = Math.floor((end - start) / frameBytes);
   for (let first = 0; first < frames; first += PIECE_FRAMES) {
     const count = Math.min(PIECE_FRAMES, frames - first);
-    const pieceStart = start + first * frameBytes;
+    const view = await file.read(start + first * frameBytes, count * frameBytes);
     const samples = Array.from({ length: channels }, (_, channel) => {
-      const offset = pieceStart + (channel * frameBytes) / channels;
+      const offset = (channel * frameBytes) / channels;
       return Float32Array.from({ length: count }, (_unused, index) =>
         read(view, offset + index * frameBytes),
       );
@@ -42,14 +42,22 @@ export function* decodeWav(bytes: Uint8Array): Generator<AudioPiece> {
 }
 
 /** Walks through the chunks until it finds the sound. */
-function findData(view: DataView): { format: Format; start: number; end: number } {
-  const length = view.byteLength;
+async function findData(
+  file: MediaReader,
+): Promise<{ format: Format; start: number; end: number }> {
+  const length = file.bytes;
   let format: Format | null = null;
   for (let at = 12; at + 8 <= length;) {
-    const size = view.getUint32(at + 4, true);
+    const head = await file.read(at, 8);
+    const size = head.getUint32(4, true);
     const body = at + 8;
-    const name = nameAt(view, at);
-    if (name === 'fmt ') format = readFormat(view, body, size);
+    const name = nameIn(head);
+    if (name === 'fmt ') {
+      if (size < 16 || body + size > length) {
+        throw new InvalidInputError('the WAV file is damaged');
+      }
+      format = readFormat(await file.read(body, Math.min(size, MAX_FORMAT_BYTES)));
+    }
     if (name === 'data') {
       if (format === null) throw new InvalidInputError('the WAV file has no format');
       const end = UNKNOWN_SIZES.has(size) ? length : body + size;
@@ -62,19 +70,20 @@ function findData(view: DataView): { format: Format; start: number; end: number 
   throw new InvalidInputError('the WAV file has no data');
 }
 
-const nameAt = (view: DataView, at: number): string =>
-  String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
+const nameIn = (head: DataView): string =>
+  String.fromCharCode(...[0, 1, 2, 3].map((offset) => head.getUint8(offset)));
 
-function readFormat(view: DataView, at: number, size: number): Format {
-  if (size < 16 || at + size > view.byteLength)
-    throw new InvalidInputError('the WAV file is damaged');
-  const tag = view.getUint16(at, true);
-  const isExtensible = tag === EXTENSIBLE && size >= 40;
+/** Of an extensible format; others have fewer. */
+const MAX_FORMAT_BYTES = 40;
+
+function readFormat(view: DataView): Format {
+  const tag = view.getUint16(0, true);
+  const isExtensible = tag === EXTENSIBLE && view.byteLength >= MAX_FORMAT_BYTES;
   const format: Format = {
-    tag: isExtensible ? view.getUint16(at + 24, true) : tag,
-    channels: view.getUint16(at + 2, true),
-    rate: view.getUint32(at + 4, true),
-    frameBytes: view.getUint16(at + 12, true),
+    tag: isExtensible ? view.getUint16(24, true) : tag,
+    channels: view.getUint16(2, true),
+    rate: view.getUint32(4, true),
+    frameBytes: view.getUint16(12, true),
   };
   const { channels, rate, frameBytes } = format;
   const isWhole = channels > 0 && rate > 0 && frameBytes > 0 && frameBytes % channels === 0;

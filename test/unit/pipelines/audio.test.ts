@@ -1,15 +1,39 @@
 import { readFileSync } from 'node:fs';
-import { InvalidMediaError } from '../../../src/pipelines/definition.ts';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidMediaError, type Media, MediaFile } from '../../../src/pipelines/definition.ts';
 import { audioField } from '../../../src/pipelines/shared/audio-header.ts';
 import { Resampler } from '../../../src/pipelines/shared/resampler.ts';
 import { FRAME, Segmenter } from '../../../src/pipelines/voice-activity/segments.ts';
+import { openMedia } from '../../../src/pipelines/shared/media.ts';
 import { decodeWav } from '../../../src/pipelines/shared/wav.ts';
 import { wav, type WavOptions } from '../../support/wav.ts';
 
 const limits = { maxPixels: 1 };
 const samples = [0, 0.5, -0.5, 0.25, -1, 0.999];
-const decoded = (bytes: Uint8Array) =>
-  [...decodeWav(bytes)].map(({ channels }) => channels.map((channel) => Array.from(channel)));
+
+/** Read from memory, and the same from a file. */
+async function decoded(bytes: Uint8Array): Promise<readonly (readonly number[][])[]> {
+  const fromMemory = await samplesOf(bytes);
+  const folder = await mkdtemp(join(tmpdir(), 'buzzer-wav-'));
+  try {
+    await writeFile(join(folder, 'x.wav'), bytes);
+    expect(await samplesOf(new MediaFile(join(folder, 'x.wav')))).toEqual(fromMemory);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  return fromMemory;
+}
+
+async function samplesOf(media: Media): Promise<readonly (readonly number[][])[]> {
+  const file = await openMedia(media);
+  const pieces: number[][][] = [];
+  for await (const { channels } of decodeWav(file))
+    pieces.push(channels.map((each) => Array.from(each)));
+  await file.close();
+  return pieces;
+}
 
 const INTEGER = (bytes: number): NonNullable<WavOptions['write']> => ({
   bytes,
@@ -38,8 +62,8 @@ test.each<[string, Partial<WavOptions>, number]>([
   ['a chunk of odd length before the data', { extra: Buffer.from('odd') }, 1e-4],
   ['a length that its writer did not know', { size: 0xffff_ffff }, 1e-4],
   ['a length of nothing', { size: 0 }, 1e-4],
-])('WAV with %s is read', (_name, options, tolerance) => {
-  const [[channel = []] = []] = decoded(wav(samples, { rate: 8000, ...options }));
+])('WAV with %s is read', async (_name, options, tolerance) => {
+  const [[channel = []] = []] = await decoded(wav(samples, { rate: 8000, ...options }));
 
   expect(channel).toHaveLength(samples.length);
   for (const [index, value] of channel.entries()) {
@@ -47,26 +71,27 @@ test.each<[string, Partial<WavOptions>, number]>([
   }
 });
 
-test('WAV that was cut is refused', () => {
-  expect(() => decoded(wav(samples, { rate: 8000, size: 1_000_000 }))).toThrow('is cut');
+test('WAV that was cut is refused', async () => {
+  const cut = decoded(wav(samples, { rate: 8000, size: 1_000_000 }));
+  await expect(cut).rejects.toThrow('is cut');
 });
 
-test('mu-law and A-law are read as ITU-T G.711 says', () => {
+test('mu-law and A-law are read as ITU-T G.711 says', async () => {
   const bytes = {
     bytes: 1,
     set: (view: DataView, at: number, value: number) => view.setUint8(at, value),
   };
-  const law = (tag: number, codes: number[]) =>
-    decoded(wav(codes, { rate: 8000, tag, write: bytes }))
+  const law = async (tag: number, codes: number[]) =>
+    (await decoded(wav(codes, { rate: 8000, tag, write: bytes })))
       .flat(2)
       .map((value) => value * 2 ** 15);
 
-  expect(law(7, [0xff, 0x7f, 0x80, 0x00])).toEqual([0, -0, 32_124, -32_124]);
-  expect(law(6, [0xd5, 0x55, 0xaa, 0x2a])).toEqual([8, -8, 32_256, -32_256]);
+  expect(await law(7, [0xff, 0x7f, 0x80, 0x00])).toEqual([0, -0, 32_124, -32_124]);
+  expect(await law(6, [0xd5, 0x55, 0xaa, 0x2a])).toEqual([8, -8, 32_256, -32_256]);
 });
 
-test('channels are taken apart', () => {
-  expect(decoded(wav([0, 1, 0, 1], { rate: 8000, channels: 2 }))).toEqual([
+test('channels are taken apart', async () => {
+  expect(await decoded(wav([0, 1, 0, 1], { rate: 8000, channels: 2 }))).toEqual([
     [
       [0, 0],
       [expect.closeTo(1, 3), expect.closeTo(1, 3)],
