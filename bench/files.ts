@@ -153,8 +153,8 @@ async function drain(body: Readable): Promise<number> {
 /** A prediction reads it. */
 async function listen(service: Service, { id }: FileRecord): Promise<void> {
   const submitted = await service.submit('voice-activity', { audio: id });
-  const { status } = await service.ended(submitted.id, 300_000);
-  if (status !== 'succeeded') throw new Error(`the prediction is ${status}`);
+  const { status, error } = await service.ended(submitted.id, 300_000);
+  if (status !== 'succeeded') throw new Error(`${status}: ${JSON.stringify(error)}`);
 }
 
 async function shell(command: string): Promise<void> {
