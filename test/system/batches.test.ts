@@ -218,6 +218,30 @@ test('its worker and its model process are killed in the middle: each item has o
   expect(all.every((result) => valueIn(result) === result.index)).toBe(true);
 });
 
+test('its model is taken away in the middle, and put back: it goes on', async () => {
+  await addModel(models, 'fleeting', patientGraph(), { timeouts: { run_s: 60 } });
+  await until('the model', async () =>
+    (await fetch(`${service.url}/v1/models/fleeting`)).status === 200 ? true : undefined,
+  );
+  const total = 60;
+  const batch = await submit(
+    'fleeting',
+    Array.from({ length: total }, (_, n) => patient(n, 0.1)),
+  );
+  await until('results', async () =>
+    (await read(batch.id)).request_counts.succeeded > 0 ? true : undefined,
+  );
+  await rm(join(models, 'fleeting'), { recursive: true });
+  await until('the model to be gone', async () =>
+    (await fetch(`${service.url}/v1/models/fleeting`)).status === 404 ? true : undefined,
+  );
+  expect((await read(batch.id)).completed_at).toBeNull();
+  await addModel(models, 'fleeting', patientGraph(), { timeouts: { run_s: 60 } });
+  const done = await ended(batch);
+  expect(done).toMatchObject({ status: 'succeeded', request_counts: { total, succeeded: total } });
+  expectEachOnce(await results(done), total);
+});
+
 test('single predictions come before its items', async () => {
   const batch = await submit(
     'patient',
@@ -266,6 +290,13 @@ test('its receiver is told once it has ended, and again when asked', async () =>
     expect(JSON.parse(told?.body ?? '')).toMatchObject({
       type: 'batch.succeeded',
       data: { id: batch.id, status: 'succeeded', request_counts: { succeeded: 1 } },
+    });
+    // One that is being made is left alone.
+    await until('it to be delivered', async () => {
+      const list = (await (await fetch(batch.urls.webhook)).json()) as {
+        data: { status: string }[];
+      };
+      return list.data[0]?.status === 'delivered' ? true : undefined;
     });
     const again = await fetch(`${batch.urls.webhook}/redeliver`, { method: 'POST' });
     expect(again.status).toBe(202);

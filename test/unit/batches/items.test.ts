@@ -140,6 +140,38 @@ test('too many items and lines that are too long are refused before the rest com
   );
 });
 
+test('two gigabytes pass through in bounded memory', async () => {
+  const pad = Buffer.alloc(1024 ** 2, 'x');
+  const indexer = new ItemIndexer(LIMITS);
+  const body = (async function* () {
+    for (let n = 0; n < 2048; n++) {
+      yield Buffer.from(`{"custom_id":"n${n}","input":"`);
+      yield pad;
+      yield Buffer.from('"}\n');
+    }
+    await Promise.resolve();
+  })();
+  const before = process.memoryUsage().rss;
+  let bytes = 0;
+  let most = 0;
+  for await (const piece of indexer.through(body)) {
+    bytes += piece.length;
+    most = Math.max(most, process.memoryUsage.rss());
+  }
+  expect(bytes).toBeGreaterThan(2 * 1024 ** 3);
+  expect(indexer.index.items).toBe(2048);
+  expect(most - before).toBeLessThan(400 * 1024 ** 2);
+}, 120_000);
+
+test('pieces that are tiny, and very many blank lines, cost little or are refused', async () => {
+  const text = Buffer.from(line('a', 'x'.repeat(100_000)));
+  const bytes = Array.from({ length: text.length }, (_, at) => text.subarray(at, at + 1));
+  expect((await store_(bytes)).total).toBe(1);
+  expect(await refusalOf(`${'\n'.repeat(10_001)}${line('a')}`)).toMatch(
+    /more than 10000 empty lines/,
+  );
+});
+
 test('what was changed in the store is noticed, in the piece where it was', async () => {
   const items = await store_([Buffer.from(lines(20).join('\n'))]);
   const text = lines(20).join('\n').replace('item 7', 'item X');
