@@ -45,8 +45,14 @@ export class BatchReader {
    * `expired` and `data_removed`.
    */
   async read(id: string, tenant: string): Promise<Batch> {
+    const { batch } = await this.readWhole(id, tenant);
+    return batch;
+  }
+
+  /** The record, and the two halves of the same moment; throws as `read`. */
+  async readWhole(id: string, tenant: string): Promise<BatchMemo & { readonly batch: Batch }> {
     const { description, accepted, ended } = await this.#own.find(id, tenant);
-    return await this.#record(accepted, ended, description);
+    return { batch: await this.#record(accepted, ended, description), accepted, ended };
   }
 
   /** The two halves of a record; throws as `read`. */

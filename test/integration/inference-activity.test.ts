@@ -48,7 +48,11 @@ const inference: Inference = {
 const runtime: ModelRuntime = {
   infer: async () => inference,
   inferMany: async () => [],
-  factsOf: () => ({ version: {} as ModelVersion, identity: 'm', isStreaming: false }),
+  factsOf: () => ({
+    version: { schema: { media: {} } } as ModelVersion,
+    identity: 'm',
+    isStreaming: false,
+  }),
   states: () => [],
   onStateChange: () => {},
 };

@@ -352,6 +352,19 @@ test.each([
   expect(stderr.trim()).toBe('422: (body): these bytes are no PNG, JPEG, TIFF or WebP image');
 });
 
+/** A file as a batch needs it, with one request. */
+async function fileOfRequests(): Promise<string> {
+  const messages = [{ role: 'user', content: 'Hello' }];
+  const body = { model: 'babble', messages, max_tokens: 1 };
+  const line = { custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body };
+  const file = await fetch(`${service.url}/v1/files`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/jsonl' },
+    body: JSON.stringify(line),
+  });
+  return ((await file.json()) as { id: string }).id;
+}
+
 test('examples of the reference can be sent as they are', async () => {
   const { paths } = await read<{
     paths: Record<
@@ -364,7 +377,9 @@ test('examples of the reference can be sent as they are', async () => {
     const example = post?.requestBody?.content['application/json']?.example;
     if (example === undefined || path.includes('webhook') || path.startsWith('/v2')) continue;
     if (path === '/openai/v1/embeddings') continue; // no model of this kind is shipped
-    const { status } = await send(path.replace('{model}', 'affine'), JSON.stringify(example));
+    const isBatch = path === '/openai/v1/batches';
+    const body = isBatch ? { ...example, input_file_id: await fileOfRequests() } : example;
+    const { status } = await send(path.replace('{model}', 'affine'), JSON.stringify(body));
     expect([path, status]).toEqual([path, path.startsWith('/openai') ? 200 : 202]);
     sent.push(path);
   }

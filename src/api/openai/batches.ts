@@ -48,9 +48,9 @@ export function batchesRouter(dependencies: OpenAiBatchesDependencies): Router {
   const { batches, batchReader, bodies } = dependencies;
   const router = Router();
   const show = async (id: string, tenant: string) => {
-    const { accepted, ended } = await batchReader.find(id, tenant);
+    const { batch, accepted, ended } = await batchReader.readWhole(id, tenant);
     if (accepted.openai === undefined) throw new WorkflowMissingError(id); // it is none of this dialect
-    return batchObject(await batchReader.read(id, tenant), accepted, ended);
+    return batchObject(batch, accepted, ended);
   };
 
   router.post('/batches', bodies.json, async (request, response) => {

@@ -41,8 +41,8 @@ export function batchesRouter(dependencies: BatchesDependencies): Router {
   router.get('/batches/:id/output', async (request, response) => {
     const id = parseBatchId(request.params.id);
     const tenant = tenantOf(response);
-    const { ended } = await batchReader.find(id, tenant);
-    if (ended === null) sendBatch(response, 202, await batchReader.read(id, tenant));
+    const { batch, ended } = await batchReader.readWhole(id, tenant);
+    if (ended === null) sendBatch(response, 202, batch);
     else if (ended.output === null) throw withoutOutput(id, ended);
     else await sendStored(request, response, { kind: 'claim', claim: ended.output }, store);
   });
