@@ -116,10 +116,14 @@ describe('answers that nobody reads', () => {
       socket.pause(); // 600 KB each: the system's own buffers take the first of them
       socket.write(get(`/v1/predictions/${id}`).repeat(14));
     }
-    const refusal = await until('an answer finds no room', async () => {
-      const asked = await fetch(`${service.url}/v1/predictions/${id}`);
-      return asked.status === 503 ? await asked.json() : undefined;
-    });
+    const refusal = await until(
+      'an answer finds no room',
+      async () => {
+        const asked = await fetch(`${service.url}/v1/predictions/${id}`);
+        return asked.status === 503 ? await asked.json() : undefined;
+      },
+      50_000, // a busy machine takes a while to make so many answers
+    );
     expect(refusal).toMatchObject({ code: 'overloaded' });
     expect((await fetch(`${service.url}/v1/predictions/${record.id}`)).status).toBe(200);
     for (const socket of sockets) socket.destroy();
