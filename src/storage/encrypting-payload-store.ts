@@ -1,19 +1,19 @@
 /*
  * A payload store whose payloads are encrypted before they reach the store behind it. Claims tell the size and the hash
- * of the bytes before encryption. What was stored before there were keys is read as it is.
+ * of the bytes before encryption, and entries the size after it. What was stored before there were keys is read as it is.
  */
 import { Readable } from 'node:stream';
 import type { Claim } from '../contract/payload.ts';
 import { BodyCounter } from './body-counter.ts';
+import { readSmall } from './claims.ts';
 import { cutInto } from './cut-into.ts';
+import { ForwardingPayloadStore } from './forwarding-payload-store.ts';
 import {
-  type KeyRange,
   PayloadCorruptError,
   type PayloadStore,
   type Piece,
   type PutOptions,
   StorageError,
-  type StoredEntry,
 } from './payload-store.ts';
 import {
   type EncryptionKey,
@@ -26,81 +26,49 @@ import {
   Segments,
 } from './sealed-segments.ts';
 
-export class EncryptingPayloadStore implements PayloadStore {
-  readonly #store: PayloadStore;
+export class EncryptingPayloadStore extends ForwardingPayloadStore {
+  readonly #current: EncryptionKey;
   readonly #keys: readonly EncryptionKey[];
 
   /** The first of the keys, of 32 bytes each, encrypts; all decrypt. */
   constructor(store: PayloadStore, secrets: readonly [Buffer, ...Buffer[]]) {
-    this.#store = store;
+    super(store);
+    this.#current = encryptionKey(secrets[0]);
     this.#keys = secrets.map(encryptionKey);
   }
 
-  async put(
+  override async put(
     key: string,
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim> {
     const counter = new BodyCounter(options.maxBytes);
     const sealed = this.#sealed(key, body instanceof Uint8Array ? [body] : body, counter);
-    await this.#store.put(key, sealed, { mediaType: options.mediaType });
+    await this.store.put(key, sealed, { mediaType: options.mediaType });
     return { key, ...counter.facts(), media_type: options.mediaType };
   }
 
-  async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
+  override async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
     const parts: Buffer[] = [];
     for await (const part of this.#sealed(key, [body], new BodyCounter())) parts.push(part);
-    return await this.#store.create(key, Buffer.concat(parts), options);
+    return await this.store.create(key, Buffer.concat(parts), options);
   }
 
-  async open(key: string, piece?: Piece): Promise<Readable> {
-    const head = await wholeOf(await this.#store.open(key, { offset: 0, bytes: HEAD_BYTES }));
-    if (!isHead(head)) return await this.#store.open(key, piece);
+  override async open(key: string, piece?: Piece): Promise<Readable> {
+    const head = await readSmall(this.store, key, { offset: 0, bytes: HEAD_BYTES });
+    if (!isHead(head)) return await this.store.open(key, piece);
     const segments = Segments.of(head, this.#keyFor(head, key), key);
     return Readable.from(this.#opened(key, segments, piece), { objectMode: false });
   }
 
-  list(folder: string, range?: KeyRange): AsyncIterable<string> {
-    return this.#store.list(folder, range);
-  }
-
-  /** Sizes are those of the encrypted payloads. */
-  entries(folder: string, after: string | null): AsyncIterable<StoredEntry> {
-    return this.#store.entries(folder, after);
-  }
-
-  async removeHalfWritten(beforeMs: number): Promise<number> {
-    return await this.#store.removeHalfWritten(beforeMs);
-  }
-
-  async prefetch(keys: readonly string[]): Promise<void> {
-    await this.#store.prefetch(keys);
-  }
-
   /** What the files hold is encrypted. */
-  pathOf(): null {
+  override pathOf(): null {
     return null;
   }
 
   /** A client cannot read what is encrypted, and would write what is not. */
-  async presign(): Promise<null> {
+  override async presign(): Promise<null> {
     return await Promise.resolve(null);
-  }
-
-  async delete(key: string): Promise<void> {
-    await this.#store.delete(key);
-  }
-
-  async measure(key: string): Promise<number> {
-    return await this.#store.measure(key);
-  }
-
-  async freeBytes(): Promise<number> {
-    return await this.#store.freeBytes();
-  }
-
-  async check(): Promise<void> {
-    await this.#store.check();
   }
 
   async *#sealed(
@@ -108,9 +76,7 @@ export class EncryptingPayloadStore implements PayloadStore {
     body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     counter: BodyCounter,
   ): AsyncGenerator<Buffer> {
-    const [first] = this.#keys;
-    if (first === undefined) throw new TypeError('there is no key to encrypt with');
-    const segments = Segments.begin(first, key);
+    const segments = Segments.begin(this.#current, key);
     yield segments.head;
     let number = 0;
     for await (const { bytes, isLast } of cutInto(SEGMENT_BYTES, body)) {
@@ -127,7 +93,7 @@ export class EncryptingPayloadStore implements PayloadStore {
   ): AsyncGenerator<Buffer> {
     const first = Math.floor(offset / SEGMENT_BYTES);
     const count = Math.ceil((offset + bytes) / SEGMENT_BYTES) - first;
-    const body = (await this.#store.open(key, {
+    const body = (await this.store.open(key, {
       offset: HEAD_BYTES + first * SEALED_BYTES,
       bytes: Math.min(
         count * SEALED_BYTES,
@@ -161,10 +127,4 @@ export class EncryptingPayloadStore implements PayloadStore {
     const detail = `${key} was encrypted with key ${id.toString('hex')}, which BUZZER_ENCRYPTION_KEYS does not have`;
     throw new StorageError(detail, { isFull: false, needsPerson: true });
   }
-}
-
-async function wholeOf(body: Readable): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body as AsyncIterable<Uint8Array>) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }

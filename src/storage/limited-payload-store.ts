@@ -6,18 +6,13 @@
  * How much a tenant has stored is measured now and then, not at each request; what is stored here
  * since is added. What other processes store is seen at the next measuring.
  */
-import type { Readable } from 'node:stream';
 import { type Claim, ownerOfKey, payloadKeys } from '../contract/payload.ts';
+import { ForwardingPayloadStore } from './forwarding-payload-store.ts';
 import {
-  type KeyRange,
   type PayloadStore,
-  type Piece,
-  type PresignedRequest,
-  type PresignedUrl,
   type PutOptions,
   StorageError,
   StorageLimitError,
-  type StoredEntry,
 } from './payload-store.ts';
 
 const MEASURE_EVERY_MS = 60_000;
@@ -45,25 +40,24 @@ interface Usage {
   measuring: Promise<void> | null;
 }
 
-export class LimitedPayloadStore implements PayloadStore {
-  readonly #store: PayloadStore;
+export class LimitedPayloadStore extends ForwardingPayloadStore {
   readonly #limits: StorageLimits;
   readonly #usages = new Map<string, Usage>();
   #freeBytes = Number.POSITIVE_INFINITY;
   #lookedAtMs = 0;
 
   constructor(store: PayloadStore, limits: StorageLimits) {
-    this.#store = store;
+    super(store);
     this.#limits = limits;
   }
 
-  async put(
+  override async put(
     key: string,
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim> {
     const tenant = ownerOfKey(key)?.tenant;
-    if (tenant === undefined) return await this.#store.put(key, body, options);
+    if (tenant === undefined) return await this.store.put(key, body, options);
     const usage = this.#usageOf(tenant);
     let arrived = 0;
     const admit = async (bytes: number) => {
@@ -72,7 +66,7 @@ export class LimitedPayloadStore implements PayloadStore {
     };
     try {
       const pieces = body instanceof Uint8Array ? [body] : body;
-      const claim = await this.#store.put(key, counted(pieces, admit), options);
+      const claim = await this.store.put(key, counted(pieces, admit), options);
       usage.since += arrived;
       return claim;
     } finally {
@@ -80,55 +74,11 @@ export class LimitedPayloadStore implements PayloadStore {
     }
   }
 
-  async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
-    return await this.#store.create(key, body, options);
-  }
-
-  async open(key: string, piece?: Piece): Promise<Readable> {
-    return await this.#store.open(key, piece);
-  }
-
-  list(folder: string, range?: KeyRange): AsyncIterable<string> {
-    return this.#store.list(folder, range);
-  }
-
-  async prefetch(keys: readonly string[]): Promise<void> {
-    await this.#store.prefetch(keys);
-  }
-
-  async delete(key: string): Promise<void> {
+  override async delete(key: string): Promise<void> {
     const usage = this.#usages.get(ownerOfKey(key)?.tenant ?? '');
-    const freed = usage === undefined ? 0 : await this.#store.measure(key);
-    await this.#store.delete(key);
+    const freed = usage === undefined ? 0 : await this.store.measure(key);
+    await this.store.delete(key);
     if (usage !== undefined) usage.measured -= freed;
-  }
-
-  entries(folder: string, after: string | null): AsyncIterable<StoredEntry> {
-    return this.#store.entries(folder, after);
-  }
-
-  async removeHalfWritten(beforeMs: number): Promise<number> {
-    return await this.#store.removeHalfWritten(beforeMs);
-  }
-
-  pathOf(key: string): string | null {
-    return this.#store.pathOf(key);
-  }
-
-  async presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null> {
-    return await this.#store.presign(key, wanted);
-  }
-
-  async measure(key: string): Promise<number> {
-    return await this.#store.measure(key);
-  }
-
-  async freeBytes(): Promise<number> {
-    return await this.#store.freeBytes();
-  }
-
-  async check(): Promise<void> {
-    await this.#store.check();
   }
 
   #usageOf(tenant: string): Usage {
@@ -170,7 +120,7 @@ export class LimitedPayloadStore implements PayloadStore {
       const before = usage.since;
       let measured = 0;
       for (const folder of payloadKeys.tenantFolders(tenant)) {
-        measured += await this.#store.measure(folder);
+        measured += await this.store.measure(folder);
       }
       usage.measured = measured;
       usage.since -= before; // bytes that came during the measuring may be in the result or not
@@ -187,7 +137,7 @@ export class LimitedPayloadStore implements PayloadStore {
     const nowMs = Date.now();
     if (nowMs - this.#lookedAtMs > LOOK_AT_DISK_EVERY_MS) {
       this.#lookedAtMs = nowMs;
-      this.#freeBytes = await this.#store.freeBytes();
+      this.#freeBytes = await this.store.freeBytes();
     }
     this.#freeBytes -= bytes;
     if (this.#freeBytes >= reserveBytes) return;

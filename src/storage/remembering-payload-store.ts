@@ -7,15 +7,13 @@
 import { Readable } from 'node:stream';
 import { type Claim, payloadKeys } from '../contract/payload.ts';
 import { SMALL_BYTES } from './claims.ts';
+import { ForwardingPayloadStore } from './forwarding-payload-store.ts';
 import {
   type KeyRange,
   PayloadNotFoundError,
   type PayloadStore,
   type Piece,
-  type PresignedRequest,
-  type PresignedUrl,
   type PutOptions,
-  type StoredEntry,
 } from './payload-store.ts';
 
 /** Everything in these folders is small, and ours. */
@@ -33,56 +31,55 @@ interface Remembered<T> {
   readonly value: Promise<T>;
 }
 
-export class RememberingPayloadStore implements PayloadStore {
-  readonly #store: PayloadStore;
+export class RememberingPayloadStore extends ForwardingPayloadStore {
   readonly #freshMs: number;
   /** Null: there is none. */
   readonly #objects = new Map<string, Remembered<Buffer | null>>();
   readonly #lists = new Map<string, Remembered<readonly string[]>>();
 
   constructor(store: PayloadStore, freshMs: number) {
-    this.#store = store;
+    super(store);
     this.#freshMs = freshMs;
   }
 
-  async put(
+  override async put(
     key: string,
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<Claim> {
-    return await this.#changing(key, async () => await this.#store.put(key, body, options));
+    return await this.#changing(key, async () => await this.store.put(key, body, options));
   }
 
-  async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
-    return await this.#changing(key, async () => await this.#store.create(key, body, options));
+  override async create(key: string, body: Uint8Array, options: PutOptions): Promise<boolean> {
+    return await this.#changing(key, async () => await this.store.create(key, body, options));
   }
 
-  async delete(key: string): Promise<void> {
-    await this.#changing(key, async () => await this.#store.delete(key));
+  override async delete(key: string): Promise<void> {
+    await this.#changing(key, async () => await this.store.delete(key));
   }
 
-  async open(key: string, piece?: Piece): Promise<Readable> {
-    if (!isControl(key) || piece !== undefined) return await this.#store.open(key, piece);
+  override async open(key: string, piece?: Piece): Promise<Readable> {
+    if (!isControl(key) || piece !== undefined) return await this.store.open(key, piece);
     const bytes = await this.#remember(this.#objects, key, async () => await this.#read(key));
     if (bytes === null) throw new PayloadNotFoundError(key);
     // A larger one is none of ours: whoever reads it finds that out.
-    return bytes.length > SMALL_BYTES ? await this.#store.open(key) : Readable.from([bytes]);
+    return bytes.length > SMALL_BYTES ? await this.store.open(key) : Readable.from([bytes]);
   }
 
-  async *list(folder: string, range?: KeyRange): AsyncGenerator<string> {
+  override async *list(folder: string, range?: KeyRange): AsyncGenerator<string> {
     if (!isControl(folder) || range !== undefined) {
-      yield* this.#store.list(folder, range);
+      yield* this.store.list(folder, range);
       return;
     }
     const keys = await this.#remember(this.#lists, folder, async () => {
-      return await firstOf(this.#store.list(folder), MAX_LISTED + 1);
+      return await firstOf(this.store.list(folder), MAX_LISTED + 1);
     });
     if (keys.length <= MAX_LISTED) yield* keys;
-    else yield* this.#store.list(folder);
+    else yield* this.store.list(folder);
   }
 
   /** Looks which of these keys of one folder there are, all at once. */
-  async prefetch(keys: readonly string[]): Promise<void> {
+  override async prefetch(keys: readonly string[]): Promise<void> {
     const wanted = keys.filter((key) => isControl(key) && !this.#isFresh(this.#objects.get(key)));
     const [first] = wanted;
     if (first === undefined || wanted.length === 1) return;
@@ -90,7 +87,7 @@ export class RememberingPayloadStore implements PayloadStore {
     const range = { from: sorted[0] ?? first, to: sorted.at(-1) ?? first };
     const folder = first.slice(0, first.lastIndexOf('/'));
     const atMs = Date.now();
-    const found = await firstOf(this.#store.list(folder, range), MAX_LISTED + 1);
+    const found = await firstOf(this.store.list(folder, range), MAX_LISTED + 1);
     if (found.length > MAX_LISTED) return; // looking at each of them costs less
     const there = new Set(found);
     for (const key of wanted) {
@@ -98,40 +95,12 @@ export class RememberingPayloadStore implements PayloadStore {
     }
   }
 
-  entries(folder: string, after: string | null): AsyncIterable<StoredEntry> {
-    return this.#store.entries(folder, after);
-  }
-
-  async removeHalfWritten(beforeMs: number): Promise<number> {
-    return await this.#store.removeHalfWritten(beforeMs);
-  }
-
-  pathOf(key: string): string | null {
-    return this.#store.pathOf(key);
-  }
-
-  async presign(key: string, wanted: PresignedRequest): Promise<PresignedUrl | null> {
-    return await this.#store.presign(key, wanted);
-  }
-
-  async measure(key: string): Promise<number> {
-    return await this.#store.measure(key);
-  }
-
-  async freeBytes(): Promise<number> {
-    return await this.#store.freeBytes();
-  }
-
-  async check(): Promise<void> {
-    await this.#store.check();
-  }
-
   /** Null: there is none. At most one byte more than what is small. */
   async #read(key: string): Promise<Buffer | null> {
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
-      for await (const chunk of (await this.#store.open(key)) as AsyncIterable<Uint8Array>) {
+      for await (const chunk of (await this.store.open(key)) as AsyncIterable<Uint8Array>) {
         chunks.push(chunk);
         bytes += chunk.length;
         if (bytes > SMALL_BYTES) break;
