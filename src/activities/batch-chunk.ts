@@ -23,13 +23,12 @@ import type { PayloadStore } from '../storage/payload-store.ts';
 import { type ChunkItem, chunkItem, type InputLimits, type ItemInputs } from './chunk-input.ts';
 import { ChunkResults } from './chunk-results.ts';
 import { type RunResult, runItems, type RunTerms } from './chunk-runs.ts';
-import { chunkFailure } from './failures.ts';
+import { heartbeating } from './heartbeating.ts';
 import type { InFlightAttempts } from './inference.ts';
 import { ReadInputs } from './media-input.ts';
 
 /** After so long no more items are begun (C1). */
 const CHUNK_MS = 2000;
-const HEARTBEAT_INTERVAL_MS = 1000;
 /** The lines of items that run together. */
 const MAX_BYTES_TOGETHER = 8 * 1024 ** 2;
 /** So many full batches are handed over together: among more items, more of them fit together. */
@@ -60,7 +59,6 @@ export const createChunkActivities = (dependencies: ChunkDependencies) => ({
     const leave = await dependencies.inFlight.enter(info.taskToken, request.id);
     const before = (info.heartbeatDetails as ChunkSoFar | undefined) ?? nothingDone(request);
     let told = before;
-    const timer = setInterval(() => context.heartbeat(told), HEARTBEAT_INTERVAL_MS);
     const runId = info.workflowExecution?.runId ?? 'none';
     const results = new ChunkResults(before, {
       store: dependencies.store,
@@ -71,7 +69,7 @@ export const createChunkActivities = (dependencies: ChunkDependencies) => ({
         context.heartbeat(done); // C3
       },
     });
-    try {
+    const work = async () => {
       const stoppedBy = await runChunk(request, results, dependencies).catch(
         (error: unknown) => error,
       );
@@ -80,12 +78,8 @@ export const createChunkActivities = (dependencies: ChunkDependencies) => ({
       if (stoppedBy !== null && stored.to === request.range.from) throw stoppedBy; // C4
       count(request, before, stored, dependencies);
       return { ...stored, began_at: beganAt, waited_ms: waitedMs };
-    } catch (error) {
-      throw chunkFailure(error, context);
-    } finally {
-      clearInterval(timer);
-      await leave();
-    }
+    };
+    return await heartbeating(() => told, work).finally(leave);
   },
 });
 
@@ -115,12 +109,11 @@ async function runChunk(
   const model = modelRefOf(request);
   const version = runtime.factsOf(model)?.version;
   if (version === undefined) throw notServed(model);
-  const { options, runTimeoutMs, range, items } = request;
+  const { tenant, options, runTimeoutMs, range, items } = request;
   const { cancellationSignal: signal } = Context.current();
   const terms: RunTerms = { model, runTimeoutMs, signal };
   const lines = readItems(made.store, items, { ...range, from: results.to });
   const fetched = await fetchedItems(request.fetched, made.store);
-  const { tenant } = request;
   const reading = new Reading(lines, { ...made, tenant, options, version, fetched });
   const startedAtMs = Date.now();
   const running: Running[] = [];

@@ -1,5 +1,4 @@
 /* What lies in the store for a batch: lists of its chunks, and its output, put together of their results. */
-import { Context } from '@temporalio/activity';
 import { parseItem } from '../batches/item-index.ts';
 import { readItems } from '../batches/read-items.ts';
 import { LINES_MEDIA_TYPE, resultLine } from '../batches/results.ts';
@@ -15,16 +14,9 @@ import type {
 import type { Files } from '../files/files.ts';
 import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
 import { openClaim, readClaim } from '../storage/claims.ts';
-import { gathered } from '../storage/gathered.ts';
-import {
-  PayloadCorruptError,
-  PayloadNotFoundError,
-  type PayloadStore,
-} from '../storage/payload-store.ts';
-import { chunkFailure } from './failures.ts';
+import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
+import { heartbeating } from './heartbeating.ts';
 
-const HEARTBEAT_INTERVAL_MS = 1000;
-/** Lines of items without a result are gathered to so many bytes. */
 export interface BatchFileDependencies {
   readonly store: PayloadStore;
   readonly files: Files;
@@ -36,8 +28,8 @@ export type BatchFileActivities = ReturnType<typeof createBatchFileActivities>;
 export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFileDependencies) => ({
   /** Stores a list of chunks, so that the next run of the workflow need not carry it. */
   async keepChunks(request: KeepChunksRequest): Promise<Claim> {
-    return await working(async (suffix) => {
-      const key = payloadKeys.chunkPart(request, suffix, 'list');
+    return await working(async (runId, attempt) => {
+      const key = payloadKeys.chunkPart(request, `${runId}.${attempt}`, 'list');
       const body = Buffer.from(JSON.stringify(request.chunks));
       return await store.put(key, body, { mediaType: JSON_MEDIA_TYPE });
     });
@@ -45,12 +37,12 @@ export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFile
 
   /** Puts the results together in the order of the items. */
   async assemble(request: AssembleRequest): Promise<AssembleResult> {
-    return await working(async (_suffix, runId, attempt) => {
+    return await working(async (runId, attempt) => {
       const chunks = await allChunks(request, store);
       const lost = { succeeded: 0, failed: 0 };
       if (chunks.length === 0) return { output: null, lost };
       const key = payloadKeys.output(request, runId, attempt);
-      const body = gathered(assembled(request, chunks, store, lost));
+      const body = assembled(request, chunks, store, lost);
       return { output: await store.put(key, body, { mediaType: LINES_MEDIA_TYPE }), lost };
     });
   },
@@ -83,20 +75,12 @@ export const createBatchFileActivities = ({ store, files, fileTtlMs }: BatchFile
   },
 });
 
-async function working<T>(
-  work: (suffix: string, runId: string, attempt: number) => Promise<T>,
-): Promise<T> {
-  const context = Context.current();
-  const { attempt, workflowExecution } = context.info;
-  const runId = workflowExecution?.runId ?? 'none';
-  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
-  try {
-    return await work(`${runId}.${attempt}`, runId, attempt);
-  } catch (error) {
-    throw chunkFailure(error, context);
-  } finally {
-    clearInterval(timer);
-  }
+async function working<T>(work: (runId: string, attempt: number) => Promise<T>): Promise<T> {
+  return await heartbeating(
+    () => undefined,
+    async ({ info: { attempt, workflowExecution } }) =>
+      await work(workflowExecution?.runId ?? 'none', attempt),
+  );
 }
 
 /** In the order of the items. */
@@ -149,7 +133,7 @@ async function opened(
     for (const part of parts) bodies.push(await openClaim(store, part));
     return bodies;
   } catch (error) {
-    if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return null;
+    if (isPayloadLost(error)) return null;
     throw error;
   }
 }

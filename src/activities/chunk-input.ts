@@ -11,8 +11,7 @@ import type { ModelVersion } from '../models/repository.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
 import type { ManyRequest } from '../runtime/runtime.ts';
 import {
-  PayloadCorruptError,
-  PayloadNotFoundError,
+  isPayloadLost,
   type PayloadStore,
   PayloadTooLargeError,
 } from '../storage/payload-store.ts';
@@ -82,7 +81,7 @@ async function runOf(
     return { input: Object.fromEntries(fields), options };
   } catch (error) {
     if (error instanceof NotFetchedError) return error.reason;
-    if (isLost(error)) return itemErrorOf(error);
+    if (isPayloadLost(error)) return itemErrorOf(error);
     if (isOfTheItem(error)) return itemError('invalid_input', error.message);
     throw error;
   }
@@ -142,7 +141,3 @@ const isOfTheItem = (error: unknown): error is Error =>
   error instanceof Refusal ||
   error instanceof InvalidMediaError ||
   error instanceof PayloadTooLargeError;
-
-/** Its input was deleted meanwhile, or changed by a stranger. */
-const isLost = (error: unknown): boolean =>
-  error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;

@@ -10,10 +10,9 @@ import { isFileId } from '../contract/ids.ts';
 import { type Claim, JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
 import { originOf } from '../outbound/address-policy.ts';
 import { readClaim } from '../storage/claims.ts';
-import { chunkFailure } from './failures.ts';
+import { heartbeating } from './heartbeating.ts';
 import { fetchFailure, fetchMedia, type InputDependencies } from './inputs.ts';
 
-const HEARTBEAT_INTERVAL_MS = 1000;
 /** So many items are fetched for at once. */
 const AT_ONCE = 16;
 /** What was fetched is noted in the store after so many, for the next attempt. */
@@ -28,17 +27,15 @@ export const createItemInputActivities = (dependencies: InputDependencies) => ({
   async fetchItems(request: FetchItemsRequest): Promise<Claim> {
     const context = Context.current();
     let noted = (context.info.heartbeatDetails as Claim | undefined) ?? null;
-    const timer = setInterval(() => context.heartbeat(noted), HEARTBEAT_INTERVAL_MS);
-    try {
-      const fetching = await Fetching.open(request, noted, dependencies);
-      for await (noted of fetching.run()) context.heartbeat(noted);
-      if (noted === null) throw new Error('nothing was fetched');
-      return noted;
-    } catch (error) {
-      throw chunkFailure(error, context);
-    } finally {
-      clearInterval(timer);
-    }
+    return await heartbeating(
+      () => noted,
+      async () => {
+        const fetching = await Fetching.open(request, noted, dependencies);
+        for await (noted of fetching.run()) context.heartbeat(noted);
+        if (noted === null) throw new Error('nothing was fetched');
+        return noted;
+      },
+    );
   },
 });
 

@@ -11,9 +11,8 @@ import {
 import { FIRST_STORE, type StoreCursor, sweepStore } from '../retention/sweep-store.ts';
 import { readSmall } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { chunkFailure } from './failures.ts';
+import { heartbeating } from './heartbeating.ts';
 
-const HEARTBEAT_INTERVAL_MS = 1000;
 /** How often the whole store is looked at. */
 const STORE_EVERY_MS = DAY_MS;
 
@@ -48,18 +47,16 @@ async function following<Cursor>(
 ): Promise<Cursor> {
   const context = Context.current();
   let cursor = (context.info.heartbeatDetails as Cursor | undefined) ?? first;
-  const timer = setInterval(() => context.heartbeat(cursor), HEARTBEAT_INTERVAL_MS);
-  try {
-    for await (cursor of sweep(cursor)) {
-      context.heartbeat(cursor);
-      context.cancellationSignal.throwIfAborted();
-    }
-    return cursor;
-  } catch (error) {
-    throw chunkFailure(error, context);
-  } finally {
-    clearInterval(timer);
-  }
+  return await heartbeating(
+    () => cursor,
+    async () => {
+      for await (cursor of sweep(cursor)) {
+        context.heartbeat(cursor);
+        context.cancellationSignal.throwIfAborted();
+      }
+      return cursor;
+    },
+  );
 }
 
 /** When the store was last looked at as a whole; long ago when nobody can tell. */

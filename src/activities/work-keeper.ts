@@ -16,11 +16,7 @@ import {
   textOf,
   type WorkSoFar,
 } from '../contract/work.ts';
-import {
-  PayloadCorruptError,
-  PayloadNotFoundError,
-  type PayloadStore,
-} from '../storage/payload-store.ts';
+import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
 import { readWork } from '../storage/work.ts';
 
 const STORE_EVERY_MS = 1000;
@@ -76,8 +72,7 @@ export class WorkKeeper {
     try {
       return new WorkKeeper(options, earlier, await readWork(earlier, options.store));
     } catch (error) {
-      const isLost = error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;
-      if (!isLost) throw error;
+      if (!isPayloadLost(error)) throw error;
       return new WorkKeeper(options, earlier, null);
     }
   }

@@ -6,9 +6,8 @@ import { z } from 'zod';
 import { OPENAI_ENDPOINTS, type OpenAiBatch } from '../contract/batch.ts';
 import type { Claim } from '../contract/payload.ts';
 import { generatedSchema } from '../pipelines/index.ts';
-import { openClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
-import { isBlank, LineCutter } from './lines.ts';
+import { storedLines } from './stored-lines.ts';
 
 /** What the answers say of their batch. */
 export interface OpenAiAnswers {
@@ -39,14 +38,10 @@ export async function* openAiLines(
   which: 'output' | 'errors',
   answers: OpenAiAnswers,
 ): AsyncGenerator<Uint8Array> {
-  const cutter = new LineCutter(Number.POSITIVE_INFINITY);
-  for await (const chunk of (await openClaim(store, output)) as AsyncIterable<Uint8Array>) {
-    for (const line of cutter.cut(chunk)) {
-      if (isBlank(line)) continue;
-      const result = resultSchema.parse(JSON.parse(line.toString('utf8')));
-      if ((result.status === 'succeeded') !== (which === 'output')) continue;
-      yield Buffer.from(`${JSON.stringify(openAiLine(result, answers))}\n`);
-    }
+  for await (const line of storedLines(store, output)) {
+    const result = resultSchema.parse(JSON.parse(line.toString('utf8')));
+    if ((result.status === 'succeeded') !== (which === 'output')) continue;
+    yield Buffer.from(`${JSON.stringify(openAiLine(result, answers))}\n`);
   }
 }
 

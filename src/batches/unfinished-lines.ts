@@ -1,14 +1,9 @@
 import { z } from 'zod';
 import type { BatchItems, ItemResult } from '../contract/batch.ts';
 import type { Claim } from '../contract/payload.ts';
-import { openClaim } from '../storage/claims.ts';
-import {
-  PayloadCorruptError,
-  PayloadNotFoundError,
-  type PayloadStore,
-} from '../storage/payload-store.ts';
-import { isBlank, LineCutter } from './lines.ts';
+import { isPayloadLost, PayloadCorruptError, type PayloadStore } from '../storage/payload-store.ts';
 import { readItems } from './read-items.ts';
+import { storedLines } from './stored-lines.ts';
 
 const resultSchema = z.looseObject({
   index: z.int(),
@@ -40,20 +35,16 @@ const LINE_END = Buffer.from('\n');
 
 /** Before its first byte is read, all of the output is checked. */
 function lost(error: unknown): undefined {
-  if (error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError) return;
+  if (isPayloadLost(error)) return;
   throw error;
 }
 
 /** The numbers of the items that have an output, in order. */
 async function* succeededIn(store: PayloadStore, output: Claim): AsyncGenerator<number> {
-  const cutter = new LineCutter(Number.POSITIVE_INFINITY);
-  for await (const chunk of (await openClaim(store, output)) as AsyncIterable<Uint8Array>) {
-    for (const line of cutter.cut(chunk)) {
-      if (isBlank(line)) continue;
-      const result = resultSchema.safeParse(JSON.parse(line.toString('utf8')));
-      if (!result.success)
-        throw new PayloadCorruptError(output.key, 'it has a line that is no result');
-      if (result.data.status === 'succeeded') yield result.data.index;
-    }
+  for await (const line of storedLines(store, output)) {
+    const result = resultSchema.safeParse(JSON.parse(line.toString('utf8')));
+    if (!result.success)
+      throw new PayloadCorruptError(output.key, 'it has a line that is no result');
+    if (result.data.status === 'succeeded') yield result.data.index;
   }
 }

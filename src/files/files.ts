@@ -24,7 +24,7 @@ import { refuseRemovedData } from '../records/removed-data.ts';
 import { findTombstone, leaveTombstone } from '../retention/tombstones.ts';
 import { readSmall } from '../storage/claims.ts';
 import {
-  PayloadCorruptError,
+  isPayloadLost,
   PayloadNotFoundError,
   type PayloadStore,
   type PresignedUrl,
@@ -319,10 +319,7 @@ export class Files {
       return fileSchema.parse(JSON.parse((await readSmall(this.#store, key)).toString('utf8')));
     } catch (error) {
       const isNone =
-        error instanceof PayloadNotFoundError ||
-        error instanceof PayloadCorruptError ||
-        error instanceof SyntaxError ||
-        error instanceof z.ZodError;
+        isPayloadLost(error) || error instanceof SyntaxError || error instanceof z.ZodError;
       if (isNone) return null; // also what somebody else has put there
       throw error;
     }

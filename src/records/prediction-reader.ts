@@ -17,11 +17,7 @@ import {
 } from '../contract/prediction-record.ts';
 import type { WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
-import {
-  PayloadCorruptError,
-  PayloadNotFoundError,
-  type PayloadStore,
-} from '../storage/payload-store.ts';
+import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
 import { type PredictionMemo, memoOf } from '../temporal/prediction-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
 import type { ListedPrediction, PredictionEngine } from '../temporal/prediction-engine.ts';
@@ -157,8 +153,7 @@ export class PredictionReader {
     const fitting = this.#isTooLarge(ended) ? null : room;
     return await this.#finalRecord(accepted, ended, fitting).catch(async (error: unknown) => {
       // One damaged payload must not fail the list. A client that reads this prediction is told.
-      const isOne = error instanceof PayloadCorruptError || error instanceof PayloadNotFoundError;
-      if (!isOne) throw error;
+      if (!isPayloadLost(error)) throw error;
       return await this.#finalRecord(accepted, ended, null);
     });
   }

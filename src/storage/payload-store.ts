@@ -127,6 +127,10 @@ export class PayloadCorruptError extends Error {
   }
 }
 
+/** Whether a payload is gone, or not what was stored: reading it again cannot help. */
+export const isPayloadLost = (error: unknown): boolean =>
+  error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;
+
 /** The tenant has stored as much as it may. */
 export class StorageLimitError extends Error {
   override readonly name = 'StorageLimitError';

@@ -20,6 +20,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Claim } from '../contract/payload.ts';
 import { BodyCounter } from './body-counter.ts';
+import { gathered } from './gathered.ts';
 import {
   isInRange,
   type KeyRange,
@@ -119,7 +120,7 @@ export class S3PayloadStore implements PayloadStore {
       }
       const upload = new Upload({
         client: this.#client,
-        params: { ...object, Body: Readable.from(counted(body), { objectMode: false }) },
+        params: { ...object, Body: Readable.from(counted(gathered(body)), { objectMode: false }) },
         partSize: PART_BYTES,
         queueSize: PARTS_AT_ONCE,
       });

@@ -7,7 +7,7 @@ import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import { Refusal } from '../contract/refusal.ts';
 import { openClaim } from '../storage/claims.ts';
-import { PayloadCorruptError, PayloadNotFoundError } from '../storage/payload-store.ts';
+import { isPayloadLost } from '../storage/payload-store.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
 import { batchMemoOf } from '../temporal/batch-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
@@ -104,8 +104,7 @@ export class BatchAcceptance {
       retryOf: id,
     };
     return await this.accept(order).catch((error: unknown) => {
-      const isLost = error instanceof PayloadNotFoundError || error instanceof PayloadCorruptError;
-      if (!isLost) throw error;
+      if (!isPayloadLost(error)) throw error;
       const detail = `the items of ${id} are no longer what was stored: submit them anew`;
       throw new Refusal('invalid_input', detail, { cause: error });
     });
