@@ -1,7 +1,9 @@
 /* What clients call their files, as we keep it. */
 
-const MAX_FILENAME_CHARS = 255;
+export const MAX_FILENAME_CHARS = 255;
 // oxlint-disable-next-line no-control-regex -- these are the ones that are meant
+export const PRINTABLE = /^[^\u0000-\u001f\u007f]*$/;
+// oxlint-disable-next-line no-control-regex -- the others
 const UNPRINTABLE = /[\u0000-\u001f\u007f]/g;
 const MEDIA_TYPE = /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/;
 

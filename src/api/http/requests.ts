@@ -28,6 +28,10 @@ export function requireBody(request: Request): void {
   throw new Problem('malformed_request', 'the body is empty');
 }
 
+/** The bytes of a body. When reading fails, the request is not destroyed: the answer needs its connection. */
+export const rawBody = (request: Request): AsyncIterable<Uint8Array> =>
+  request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+
 /** Throws a problem when it is none. */
 export function parsePredictionId(text: string): string {
   if (isPredictionId(text)) return text;

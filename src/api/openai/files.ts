@@ -2,12 +2,11 @@
 import { Router } from 'express';
 import type { StoredFile } from '../../contract/file.ts';
 import { invalidAt } from '../../contract/refusal.ts';
-import type { Files, ReceivedFile } from '../../files/files.ts';
+import type { Files } from '../../files/files.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
 import { newId } from '../../submission/new-id.ts';
 import { tenantOf } from '../http/access.ts';
-import { plainMediaType, plainName } from '../http/file-labels.ts';
-import { readForm } from '../http/multipart.ts';
+import { fileInForm } from '../http/file-in-form.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
 import { parseFileId } from '../http/requests.ts';
@@ -33,25 +32,18 @@ export function filesRouter({ files, store, limits }: OpenAiFilesDependencies): 
     if (!request.is('multipart/form-data')) {
       throw new Problem('unsupported_media_type', 'send a form with purpose and file');
     }
-    const tenant = tenantOf(response);
-    const received: ReceivedFile[] = [];
-    try {
-      const texts = await readForm(request, { maxFiles: 1, texts: TEXTS }, async (file) => {
-        const { body } = file;
-        const media_type = plainMediaType(file.mediaType);
-        const expires_at = new Date(Date.now() + limits.fileTtlMs).toISOString();
-        const about = { filename: plainName(file.filename), purpose: null, media_type, expires_at };
-        const storing = { maxBytes: limits.maxFileBytes, sha256: null };
-        received.push(await files.receive({ id: newId('file'), tenant, ...about }, body, storing));
-      });
-      const [file] = received;
-      if (file === undefined) throw invalidAt('/file', 'is missing');
-      const said = { purpose: purposeIn(texts), expires_at: expiryIn(texts, file) };
-      response.json(fileObject(await files.record({ ...file, ...said })));
-    } catch (error) {
-      for (const each of received) await files.drop(each).catch(() => {}); // the sweep finds it
-      throw error;
-    }
+    const file = {
+      id: newId('file'),
+      tenant: tenantOf(response),
+      purpose: null,
+      expires_at: new Date(Date.now() + limits.fileTtlMs).toISOString(),
+    };
+    const form = { file, maxBytes: limits.maxFileBytes, texts: TEXTS };
+    const stored = await fileInForm(request, form, files, (found, texts) => {
+      if (found === null) throw invalidAt('/file', 'is missing');
+      return { ...found, purpose: purposeIn(texts), expires_at: expiryIn(texts, found) };
+    });
+    response.json(fileObject(stored));
   });
 
   router.get('/files', async (request, response) => {

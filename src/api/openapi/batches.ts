@@ -10,7 +10,7 @@ import {
 } from '../v1/schemas.ts';
 import { batchAnswer, deliveryAnswer, historyAnswer, pageOf } from './answers.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { polled, submission, REDIRECTED, UNCHANGED } from './predictions.ts';
+import { polled, storedBytes, submission } from './predictions.ts';
 
 const ofBatch = {
   path: z.object({
@@ -100,12 +100,8 @@ export const batches = {
     requestParams: ofBatch,
     responses: answers(
       {
-        '200': { description: 'The results', content: { 'application/jsonl': lines } },
-        '206': { description: 'A piece of them', content: { 'application/jsonl': lines } },
-        '416': { description: 'There is no such piece' },
+        ...storedBytes('The results', { 'application/jsonl': lines }),
         '202': answer('It has not ended yet', batchAnswer, polled),
-        '304': UNCHANGED,
-        '307': REDIRECTED,
       },
       [...GUARDED, 404, 409, 410],
     ),

@@ -5,7 +5,7 @@ import { FILE_ID } from '../../contract/ids.ts';
 import { fileListQuerySchema, fileQuerySchema } from '../v1/schemas.ts';
 import { pageOf } from './answers.ts';
 import { answer, answers, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { anyBytes, REDIRECTED, UNCHANGED } from './predictions.ts';
+import { anyBytes, storedBytes } from './predictions.ts';
 
 const id = z.string().regex(FILE_ID).meta({ example: 'file_01kb6v0x3dq2m8c5n7w9t4hjre' });
 const ofFile = { path: z.object({ id }) };
@@ -70,16 +70,7 @@ export const files = {
   getFileContent: {
     summary: 'The bytes of a file; a `Range` of them if asked for',
     requestParams: ofFile,
-    responses: answers(
-      {
-        '200': { description: 'The bytes', content: anyBytes },
-        '206': { description: 'A piece of them', content: anyBytes },
-        '304': UNCHANGED,
-        '307': REDIRECTED,
-        '416': { description: 'There is no such piece' },
-      },
-      [...GUARDED, 404, 410, 422],
-    ),
+    responses: answers(storedBytes('The bytes', anyBytes), [...GUARDED, 404, 410, 422]),
   },
   deleteFile: {
     summary: 'Remove a file',

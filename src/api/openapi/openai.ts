@@ -11,7 +11,7 @@ import {
   retrieveQuerySchema,
 } from '../openai/schemas.ts';
 import { answer, answers, bodyOf, type Documented, type DocumentedId, GUARDED } from './parts.ts';
-import { anyBytes, REDIRECTED, UNCHANGED } from './predictions.ts';
+import { anyBytes, storedBytes } from './predictions.ts';
 
 const whole = z.int().min(0);
 const finish = z.enum(['stop', 'length']);
@@ -229,17 +229,7 @@ export const openai = {
   openaiGetContent: {
     summary: 'The bytes of a file',
     requestParams: ofId,
-    responses: openAi(
-      {
-        '200': { description: 'The bytes', content: anyBytes },
-        '206': { description: 'A piece of them', content: anyBytes },
-        '304': UNCHANGED,
-        '307': REDIRECTED,
-        '416': { description: 'There is no such piece' },
-      },
-      404,
-      410,
-    ),
+    responses: openAi(storedBytes('The bytes', anyBytes), 404, 410),
   },
   openaiDeleteFile: {
     summary: 'Remove a file',

@@ -60,10 +60,19 @@ export const anyBytes = {
   '*/*': { schema: { type: 'string', format: 'binary' } as const },
 };
 
-export const UNCHANGED = { description: '`If-None-Match` names what is here' };
-export const REDIRECTED = {
+const UNCHANGED = { description: '`If-None-Match` names what is here' };
+const REDIRECTED = {
   description: 'It is large, and read from the bucket itself (`BUZZER_S3_REDIRECT`)',
 };
+
+/** How stored bytes are answered: `whole` says what they are. */
+export const storedBytes = <Content extends object>(whole: string, content: Content) => ({
+  '200': { description: whole, content },
+  '206': { description: 'A piece of it', content },
+  '304': UNCHANGED,
+  '307': REDIRECTED,
+  '416': { description: 'There is no such piece' },
+});
 
 export const predictions = {
   createPrediction: {
@@ -171,12 +180,8 @@ export const predictions = {
     requestParams: ofPrediction,
     responses: answers(
       {
-        '200': { description: 'The output', content: anyBytes },
-        '206': { description: 'A piece of it', content: anyBytes },
-        '416': { description: 'There is no such piece' },
+        ...storedBytes('The output', anyBytes),
         '202': answer('It has not ended yet', predictionAnswer, polled),
-        '304': UNCHANGED,
-        '307': REDIRECTED,
       },
       [...GUARDED, 404, 409, 410],
     ),
@@ -184,16 +189,7 @@ export const predictions = {
   getInput: {
     summary: 'One field of the input, as it was given',
     requestParams: { path: z.object({ id: predictionId, field: z.string() }) },
-    responses: answers(
-      {
-        '200': { description: 'The value, or the media', content: anyBytes },
-        '206': { description: 'A piece of it', content: anyBytes },
-        '304': UNCHANGED,
-        '307': REDIRECTED,
-        '416': { description: 'There is no such piece' },
-      },
-      [...GUARDED, 404, 410],
-    ),
+    responses: answers(storedBytes('The value, or the media', anyBytes), [...GUARDED, 404, 410]),
   },
   watchPrediction: {
     summary: 'Follow a prediction: server-sent events',

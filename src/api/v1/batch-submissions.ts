@@ -1,19 +1,17 @@
 /* POST /v1/batches: many inputs for one model, as JSON or as JSON Lines. */
 import { type Request, type Response, Router } from 'express';
-import { batchUrl } from '../../contract/batch.ts';
 import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
 import type { BatchAcceptance, BatchOrder } from '../../submission/batch-acceptance.ts';
 import { parseBody } from '../../submission/parse.ts';
 import { batchRequestSchema, batchTermsSchema } from '../../submission/request-schema.ts';
-import { announce } from '../http/answer-accepted.ts';
 import type { Bodies } from '../http/bodies.ts';
 import { parseJson } from '../http/json-text.ts';
 import { orderHead } from '../http/order-head.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
-import { requireBody } from '../http/requests.ts';
-import { type BatchAnswering, sendBatch } from './batch-answers.ts';
+import { rawBody, requireBody } from '../http/requests.ts';
+import { type BatchAnswering, sendStarted } from './batch-answers.ts';
 import { cancelAfter } from './cancel-after.ts';
 import { requireNoRequestQuery, requirePlain } from './orders.ts';
 import { batchQuerySchema } from './schemas.ts';
@@ -34,20 +32,14 @@ export interface BatchSubmissionDependencies extends BatchAnswering {
 }
 
 export function batchSubmissionsRouter(dependencies: BatchSubmissionDependencies): Router {
-  const { acceptance, batchAcceptance, batchReader, bodies, publicUrl } = dependencies;
+  const { acceptance, batchAcceptance, bodies } = dependencies;
   const router = Router();
   router.post('/batches', bodies.json, async (request, response) => {
     requireBody(request);
     const order = request.is(JSON_MEDIA_TYPE)
       ? jsonOrder(request, response, acceptance)
       : linesOrder(request, response, acceptance);
-    const started = await batchAcceptance.accept(order);
-    const { accepted, isReplayed } = started;
-    announce(response, started, batchUrl(publicUrl, accepted.id));
-    const record = isReplayed
-      ? await batchReader.read(accepted.id, accepted.tenant)
-      : await batchReader.justAccepted(accepted);
-    sendBatch(response, 202, record);
+    await sendStarted(response, await batchAcceptance.accept(order), dependencies);
   });
   return router;
 }
@@ -90,8 +82,7 @@ function linesOrder(request: Request, response: Response, acceptance: Acceptance
   return {
     ...orderHead(request, response, acceptance.resolve(model)),
     terms: cancelAfter(request, terms),
-    // When reading fails, the iterator must not destroy the request: the answer needs its connection.
-    lines: request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>,
+    lines: rawBody(request),
     asSent: [{ ...(rest as object), model }, request.get('Cancel-After') ?? null],
   };
 }

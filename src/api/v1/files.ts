@@ -2,16 +2,16 @@
 import { type Request, type Response, Router } from 'express';
 import type { z } from 'zod';
 import { type FileRecord, fileRecord, type StoredFile } from '../../contract/file.ts';
-import type { Files, NewFile, ReceivedFile } from '../../files/files.ts';
+import type { Files, NewFile } from '../../files/files.ts';
 import { newId } from '../../submission/new-id.ts';
 import { type PayloadStore, PayloadTooLargeError } from '../../storage/payload-store.ts';
 import { tenantOf } from '../http/access.ts';
 import { contentDigest } from '../http/content-digest.ts';
-import { plainMediaType, plainName } from '../http/file-labels.ts';
-import { readForm } from '../http/multipart.ts';
+import { fileInForm } from '../http/file-in-form.ts';
+import { plainMediaType } from '../http/file-labels.ts';
 import { Problem } from '../http/problems.ts';
 import { parseQuery } from '../http/queries.ts';
-import { parseFileId, requireBody } from '../http/requests.ts';
+import { parseFileId, rawBody, requireBody } from '../http/requests.ts';
 import { sendStored } from '../http/send-stored.ts';
 import { listOf } from './lists.ts';
 import { requirePlain } from './orders.ts';
@@ -39,10 +39,11 @@ export function filesRouter(dependencies: FilesDependencies): Router {
     await files.get(parseFileId(request.params.id), tenantOf(response));
 
   router.post('/files', async (request, response) => {
-    const { presigned } = parseQuery(fileQuerySchema, request.query);
-    const record = presigned
-      ? await beginPresigned(request, response, dependencies)
-      : await shown(await store_(request, response, dependencies));
+    const query = parseQuery(fileQuerySchema, request.query);
+    const file = newFile(request, response, query, dependencies.limits.fileTtlMs);
+    const record = query.presigned
+      ? await beginPresigned(file, query.bytes, dependencies)
+      : await shown(await store_(request, file, query, dependencies));
     response.set('Location', record.urls.get).status(201).json(record);
   });
 
@@ -70,7 +71,7 @@ export function filesRouter(dependencies: FilesDependencies): Router {
     }
     const file = await find(request, response);
     const sha256 = contentDigest(request);
-    response.json(await files.putPart(file, number, bodyOf(request), { maxBytes, sha256 }));
+    response.json(await files.putPart(file, number, rawBody(request), { maxBytes, sha256 }));
   });
 
   router.post('/files/:id/complete', async (request, response) => {
@@ -86,11 +87,13 @@ export function filesRouter(dependencies: FilesDependencies): Router {
   return router;
 }
 
+type FileQuery = z.infer<typeof fileQuerySchema>;
+
 /** What the head of a request says of its file. */
 const newFile = (
   request: Request,
   response: Response,
-  { filename = 'file', expires_after: ttlMs }: Omit<z.infer<typeof fileQuerySchema>, 'bytes'>,
+  { filename = 'file', expires_after: ttlMs }: FileQuery,
   usualTtlMs: number,
 ): NewFile => ({
   id: newId('file'),
@@ -104,47 +107,32 @@ const newFile = (
 /** Stores what comes as raw bytes or in a form, or begins an upload in parts. */
 async function store_(
   request: Request,
-  response: Response,
+  file: NewFile,
+  query: FileQuery,
   { files, limits }: FilesDependencies,
 ): Promise<StoredFile> {
-  const query = parseQuery(fileQuerySchema, request.query);
-  const file = newFile(request, response, query, limits.fileTtlMs);
   const storing = { maxBytes: limits.maxFileBytes, sha256: contentDigest(request) };
   if (query.parts) return await files.begin(file);
   requireBody(request);
   requirePlain(request);
   if (!request.is('multipart/form-data')) {
-    return await files.create(file, bodyOf(request), storing);
+    return await files.create(file, rawBody(request), storing);
   }
-  const received: ReceivedFile[] = [];
-  try {
-    await readForm(request, { maxFiles: 1, texts: [] }, async ({ filename, mediaType, body }) => {
-      const given = {
-        ...file,
-        filename: query.filename ?? plainName(filename),
-        media_type: plainMediaType(mediaType),
-      };
-      received.push(await files.receive(given, body, { ...storing, sha256: null }));
-    });
-    const [found] = received;
-    if (found === undefined) throw new Problem('malformed_request', 'the form has no file');
-    return await files.record(found);
-  } catch (error) {
-    for (const each of received) await files.drop(each).catch(() => {}); // the sweep finds it
-    throw error;
-  }
+  const maxBytes = limits.maxFileBytes;
+  return await fileInForm(request, { file, maxBytes, texts: [] }, files, (found) => {
+    if (found === null) throw new Problem('malformed_request', 'the form has no file');
+    return query.filename === undefined ? found : { ...found, filename: query.filename };
+  });
 }
 
 /** Begins a file whose bytes the client puts into the store itself. */
 async function beginPresigned(
-  request: Request,
-  response: Response,
+  file: NewFile,
+  bytes: number | undefined,
   { files, limits, publicUrl }: FilesDependencies,
 ): Promise<FileRecord> {
-  const { bytes, ...query } = parseQuery(fileQuerySchema, request.query);
   if (bytes === undefined) throw new Problem('malformed_request', 'query: bytes is missing');
   if (bytes > limits.maxFileBytes) throw new PayloadTooLargeError(limits.maxFileBytes);
-  const file = newFile(request, response, query, limits.fileTtlMs);
   const signed = await files.presign(file, bytes);
   if (signed === null) {
     const detail =
@@ -154,7 +142,3 @@ async function beginPresigned(
   const upload = { url: signed.url, expires_at: new Date(signed.expiresAtMs).toISOString() };
   return fileRecord(await files.begin(file), [], publicUrl, upload);
 }
-
-/** When reading fails, the iterator must not destroy the request: the answer needs its connection. */
-const bodyOf = (request: Request): AsyncIterable<Uint8Array> =>
-  request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;

@@ -16,7 +16,7 @@ import { parseJson } from '../http/json-text.ts';
 import { readForm, REQUEST_PART } from '../http/multipart.ts';
 import { Problem } from '../http/problems.ts';
 import { invalidAt } from '../../contract/refusal.ts';
-import { requireBody } from '../http/requests.ts';
+import { rawBody, requireBody } from '../http/requests.ts';
 import { INPUT, parseBody } from '../../submission/parse.ts';
 import { type ModelRequest, restSchema } from '../../submission/request-schema.ts';
 import { cancelAfter } from './cancel-after.ts';
@@ -75,9 +75,7 @@ export async function rawOrder(
   }
   requirePlain(request);
   const order = orderOf(request, head, rest, asSent);
-  // When reading fails, the iterator must not destroy the request: the answer needs its connection.
-  const bytes = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  const body: OrderInput = { kind: 'stream', body: bytes };
+  const body: OrderInput = { kind: 'stream', body: rawBody(request) };
   return { ...order, inputs: withInputs(order.inputs, { [media ?? '']: body }) };
 }
 

@@ -7,10 +7,9 @@ import { tenantOf } from '../http/access.ts';
 import { idempotencyKey } from '../http/idempotency-key.ts';
 import { type AnswerDependencies, answerAccepted, submit } from '../http/answer-accepted.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
-import type { PredictionMemo } from '../../temporal/prediction-memo.ts';
-import { Problem } from '../http/problems.ts';
 import { parsePredictionId } from '../http/requests.ts';
 import { traceparentOf } from '../http/traceparent.ts';
+import { endedOnly } from './ended-only.ts';
 import { waitSecondsOf } from './waiting.ts';
 
 export function predictionLifecycleRouter(
@@ -44,10 +43,4 @@ export function predictionLifecycleRouter(
     response.status(204).end();
   });
   return router;
-}
-
-function endedOnly({ accepted, ended }: PredictionMemo, what: string) {
-  if (ended !== null) return { accepted, ended };
-  const detail = `${accepted.id} has not ended: cancel it first, then ${what} it`;
-  throw new Problem('still_running', detail);
 }

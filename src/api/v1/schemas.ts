@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { DAY_MS, parseDurationMs } from '../../contract/duration.ts';
 import { ENDPOINT_ID, FILE_ID } from '../../contract/ids.ts';
 import { INCLUDABLE, type Included } from '../../records/shown-record.ts';
+import { MAX_FILENAME_CHARS, PRINTABLE } from '../http/file-labels.ts';
 import {
   durationSchema,
   eventsSchema,
@@ -34,9 +35,12 @@ const timeSchema = z.iso
     'must be of the years 2000 to 2999',
   );
 
-const MAX_FILENAME_CHARS = 255;
-// oxlint-disable-next-line no-control-regex -- these are the ones that are meant
-const PRINTABLE = /^[^\u0000-\u001f\u007f]*$/;
+/** `true` or `false` in a query. */
+const flagSchema = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((text) => text === 'true');
+
 const MAX_FILE_TTL_MS = 365 * DAY_MS;
 
 /** `POST /v1/files` */
@@ -57,16 +61,10 @@ export const fileQuerySchema = z.strictObject({
     })
     .optional()
     .describe('How long it is kept, such as `24h`.'),
-  parts: z
-    .enum(['true', 'false'])
-    .default('false')
-    .transform((text) => text === 'true')
-    .describe('`true`: its bytes come later, in parts.'),
-  presigned: z
-    .enum(['true', 'false'])
-    .default('false')
-    .transform((text) => text === 'true')
-    .describe('`true`: its bytes are put into the bucket itself, at `upload.url`.'),
+  parts: flagSchema.describe('`true`: its bytes come later, in parts.'),
+  presigned: flagSchema.describe(
+    '`true`: its bytes are put into the bucket itself, at `upload.url`.',
+  ),
   bytes: z
     .string()
     .regex(/^[1-9]\d{0,14}$/, 'must be a number of bytes')
