@@ -12,7 +12,7 @@ import {
   type Point,
   rectangleAt,
   smallestRectangle,
-} from './geometry.ts';
+} from '../shared/geometry.ts';
 import { findKernels, type ProbabilityMap } from './kernels.ts';
 
 const STRIDE = 32; // the network halves its input five times

@@ -1,5 +1,5 @@
 /* Connected kernels in a map of probabilities. */
-import type { Point } from './geometry.ts';
+import type { Point } from '../shared/geometry.ts';
 
 const PIXEL_THRESHOLD = 0.3;
 const KERNEL_THRESHOLD = 0.5; // mean probability within a kernel

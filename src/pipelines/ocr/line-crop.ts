@@ -1,6 +1,6 @@
 /* Cuts a line out of its page, upright, straight into the planes that a network takes. */
 import { HALF_RANGE, type RgbImage } from '../shared/image.ts';
-import type { Line } from './geometry.ts';
+import type { Line } from '../shared/geometry.ts';
 
 const CUBIC = -0.5; // Catmull-Rom
 

@@ -3,7 +3,7 @@ import {
   cornersOf,
   type Point,
   smallestRectangle,
-} from '../../../src/pipelines/ocr/geometry.ts';
+} from '../../../src/pipelines/shared/geometry.ts';
 
 test('the hull leaves out what lies within, and what lies on a side', () => {
   const square: Point[] = [

@@ -1,5 +1,5 @@
-import type { Line } from '../../../src/pipelines/ocr/geometry.ts';
-import { inReadingOrder } from '../../../src/pipelines/ocr/reading-order.ts';
+import type { Line } from '../../../src/pipelines/shared/geometry.ts';
+import { inReadingOrder } from '../../../src/pipelines/shared/reading-order.ts';
 
 const line = (left: number, top: number, width = 80, height = 20): Line => ({
   x: left + width / 2,

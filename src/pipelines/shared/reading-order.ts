@@ -10,8 +10,8 @@ const MIN_PROSE_FILL = 0.6; // of its column's width, that the median row fills
 const MAX_CROSSING = 0.25; // titles across both columns are few
 
 /** A line in the page's own frame: as if the page were not turned. */
-interface Placed {
-  readonly line: Line;
+interface Placed<L> {
+  readonly line: L;
   readonly left: number;
   readonly right: number;
   readonly top: number;
@@ -19,10 +19,11 @@ interface Placed {
   readonly middle: number;
 }
 
-export function inReadingOrder(lines: readonly Line[]): readonly Line[] {
+/** The rows in their order, each from left to right. Outside of columns, a row is what stands beside each other. */
+export function rowsInReadingOrder<L extends Line>(lines: readonly L[]): readonly (readonly L[])[] {
   const angle = median(lines.map((line) => line.angle));
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const placed = lines.map((line): Placed => {
+  const placed = lines.map((line): Placed<L> => {
     const [across, middle] = [line.x * cos + line.y * sin, line.y * cos - line.x * sin];
     return {
       line,
@@ -33,39 +34,43 @@ export function inReadingOrder(lines: readonly Line[]): readonly Line[] {
       bottom: middle + line.height / 2,
     };
   });
-  return ordered(placed).map(({ line }) => line);
+  return ordered(placed).map((row) => row.map(({ line }) => line));
 }
 
+/** The lines in their order. */
+export const inReadingOrder = <L extends Line>(lines: readonly L[]): readonly L[] =>
+  rowsInReadingOrder(lines).flat();
+
 /** Between two lines that cross the gutter its left side is read, then its right one. */
-function ordered(lines: readonly Placed[]): readonly Placed[] {
+function ordered<L>(lines: readonly Placed<L>[]): readonly (readonly Placed<L>[])[] {
   const gutter = findGutter(lines);
-  if (gutter === null) return rowsOf(lines).flat();
+  if (gutter === null) return rowsOf(lines);
   const crossing = gutter.crossing.toSorted((a, b) => a.middle - b.middle);
-  const result: Placed[] = [];
+  const result: (readonly Placed<L>[])[] = [];
   let from = Number.NEGATIVE_INFINITY;
   for (const next of [...crossing, null]) {
     const to = next?.middle ?? Number.POSITIVE_INFINITY;
-    const isBetween = ({ middle }: Placed) => middle >= from && middle < to;
+    const isBetween = ({ middle }: Placed<L>) => middle >= from && middle < to;
     result.push(...ordered(gutter.left.filter(isBetween)));
     result.push(...ordered(gutter.right.filter(isBetween)));
-    if (next !== null) result.push(next);
+    if (next !== null) result.push([next]);
     from = to;
   }
   return result;
 }
 
-interface Gutter {
-  readonly left: readonly Placed[];
-  readonly right: readonly Placed[];
-  readonly crossing: readonly Placed[];
+interface Gutter<L> {
+  readonly left: readonly Placed<L>[];
+  readonly right: readonly Placed<L>[];
+  readonly crossing: readonly Placed<L>[];
 }
 
 /** Before the left edge of which line do the fewest others cross, with prose on either side? */
-function findGutter(lines: readonly Placed[]): Gutter | null {
+function findGutter<L>(lines: readonly Placed<L>[]): Gutter<L> | null {
   const slack = median(lines.map(({ top, bottom }) => bottom - top)) / 2; // lines are grown
-  let best: Gutter | null = null;
+  let best: Gutter<L> | null = null;
   for (const { left: x } of lines) {
-    const gutter: Gutter = {
+    const gutter: Gutter<L> = {
       left: lines.filter(({ right }) => right < x + slack),
       right: lines.filter(({ left, right }) => right >= x + slack && left > x - slack),
       crossing: lines.filter(({ left, right }) => right >= x + slack && left <= x - slack),
@@ -77,7 +82,7 @@ function findGutter(lines: readonly Placed[]): Gutter | null {
   return best;
 }
 
-function isProse(lines: readonly Placed[]): boolean {
+function isProse(lines: readonly Placed<unknown>[]): boolean {
   const rows = rowsOf(lines);
   if (rows.length < MIN_ROWS) return false;
   const textWidth = median(
@@ -90,8 +95,8 @@ function isProse(lines: readonly Placed[]): boolean {
 }
 
 /** Lines whose middles lie in each other's height are one row, read left to right. */
-function rowsOf(lines: readonly Placed[]): readonly (readonly Placed[])[] {
-  const rows: Placed[][] = [];
+function rowsOf<L>(lines: readonly Placed<L>[]): readonly (readonly Placed<L>[])[] {
+  const rows: Placed<L>[][] = [];
   for (const line of lines.toSorted((a, b) => a.middle - b.middle)) {
     const row = rows.at(-1);
     const first = row?.[0];
