@@ -1,7 +1,9 @@
 import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from './definition.ts';
+import { describeDocument } from './document/schema.ts';
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
 import { imageField } from './shared/image-header.ts';
+import { documentField } from './shared/document-header.ts';
 import { audioField } from './shared/audio-header.ts';
 import { describeTransformers } from './transformers/schema.ts';
 import { describeVoiceActivity } from './voice-activity/schema.ts';
@@ -35,11 +37,15 @@ interface PipelineEntry {
 
 /** What media can be, by kind. */
 export const MEDIA_KINDS: Readonly<Record<string, MediaField>> = Object.fromEntries(
-  [imageField, audioField].map((field) => [field.kind, field]),
+  [imageField, audioField, documentField].map((field) => [field.kind, field]),
 );
 
 /** Every pipeline. Adding one is a folder and one line here. */
 export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {
+  document: {
+    describe: describeDocument,
+    open: async (settings) => await (await import('./document/pipeline.ts')).openDocument(settings),
+  },
   ocr: {
     describe: describeOcr,
     open: async (settings) => await (await import('./ocr/pipeline.ts')).openOcr(settings),

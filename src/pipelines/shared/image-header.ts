@@ -50,6 +50,12 @@ function readImageHeader(head: Uint8Array): ImageHeader | null {
   throw new InvalidMediaError('these bytes are no PNG, JPEG, TIFF or WebP image');
 }
 
+/** Whether bytes may be one of the images, as far as their signature goes. */
+export const mayBeImage = (head: Uint8Array): boolean =>
+  [PNG_SIGNATURE, JPEG_SIGNATURE, LITTLE_TIFF_SIGNATURE, BIG_TIFF_SIGNATURE, RIFF_SIGNATURE].some(
+    (signature) => startsLike(head, signature),
+  );
+
 const startsLike = (head: Uint8Array, signature: readonly number[]): boolean =>
   signature.every((byte, index) => index >= head.length || head[index] === byte);
 

@@ -22,13 +22,22 @@ export const HALF_RANGE = 127.5;
 sharp.concurrency(1); // parallelism comes from model processes, each of which owns its threads
 sharp.cache(false); // the same image never comes twice
 
-/** Decodes a whole image; transparency becomes white paper. Throws `InvalidInputError`. */
-export async function decodeImage(media: Media, limits: MediaLimits): Promise<RgbImage> {
+/**
+ * Decodes a whole image; transparency becomes white paper. `page` (from 0) is one of a file of several. Throws
+ * `InvalidInputError`.
+ */
+export async function decodeImage(
+  media: Media,
+  limits: MediaLimits,
+  { page = 0, timeoutMs = 0 }: { readonly page?: number; readonly timeoutMs?: number } = {},
+): Promise<RgbImage> {
   try {
     const { data, info } = await sharp(media instanceof MediaFile ? media.path : media, {
       limitInputPixels: limits.maxPixels,
       failOn: 'error', // truncated files too
+      page,
     })
+      .timeout({ seconds: Math.ceil(timeoutMs / 1000) }) // 0: none
       .autoOrient()
       .flatten({ background: 'white' })
       .toColourspace('srgb')

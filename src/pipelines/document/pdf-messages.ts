@@ -1,0 +1,41 @@
+/* The messages between a model process and the thread in which it has PDFium. */
+import type { PageSource } from './page-source.ts';
+import type { GreyImage } from './pdf-page.ts';
+import type { PageText } from './page-text.ts';
+import type { PageError } from './schema.ts';
+
+/** What is wanted of a page. */
+export interface PageWish {
+  readonly mode: 'auto' | 'text' | 'ocr';
+  readonly dpi: number;
+  /** A page is rendered with at most so many, smaller if need be. */
+  readonly maxPagePixels: number;
+  /** A page with a larger image is not rendered. */
+  readonly maxImagePixels: number;
+}
+
+/** The first message is `open`; then one `read` at a time. */
+export type ToThread =
+  | {
+      readonly type: 'open';
+      readonly document: Uint8Array | { readonly path: string };
+      readonly password: string;
+    }
+  | { readonly type: 'read'; readonly index: number; readonly wish: PageWish };
+
+export type FromThread =
+  | { readonly type: 'opened'; readonly pageCount: number }
+  | { readonly type: 'refused'; readonly reason: 'damaged' | 'password' }
+  | { readonly type: 'page'; readonly page: PdfPageContent; readonly heapBytes: number }
+  | { readonly type: 'page_failed'; readonly error: PageError };
+
+/** A page: its text, or the picture of it when it has to be read by OCR. */
+export type PdfPageContent = {
+  /** In points, as the page is seen. */
+  readonly width: number;
+  readonly height: number;
+  readonly rotation: number;
+} & (
+  | { readonly source: Exclude<PageSource, 'ocr'>; readonly content: PageText }
+  | { readonly source: 'ocr'; readonly image: GreyImage }
+);

@@ -1,0 +1,215 @@
+/*
+ * Reads documents page by page: the text that a page has, or what OCR reads on it. Each page that is done is told, so
+ * that it can be read at once and another attempt need not read it again.
+ *
+ *  D1  Before a page is begun, that is told, with how often it was begun: a page whose process has died too often is
+ *      given up, not the document.
+ *  D2  A page is kept as JSON, so that memory grows by what the output needs.
+ */
+import { open } from 'node:fs/promises';
+import { POISON_DEATHS } from '../../contract/failure.ts';
+import { JSON_MEDIA_TYPE } from '../../contract/payload.ts';
+import {
+  EncodedOutput,
+  type InferenceContext,
+  InvalidInputError,
+  type Media,
+  MediaFile,
+  type Pipeline,
+  type PipelineSettings,
+} from '../definition.ts';
+import { PageReader } from '../ocr/page-reader.ts';
+import { mayBeImage } from '../shared/image-header.ts';
+import { readPageImage } from './ocr-page.ts';
+import { wantedPages } from './page-numbers.ts';
+import { PageFailure, type Pages } from './pages.ts';
+import { openPdf } from './pdf.ts';
+import { Pace } from './pace.ts';
+import { openRaster } from './raster.ts';
+import {
+  type DocumentOptions,
+  type DocumentPage,
+  type DocumentSettings,
+  type PageError,
+  rangesOf,
+  settingsOf,
+} from './schema.ts';
+
+/** What a document's parts are: they are joined, and the page that was begun last counts. */
+interface DocumentPart {
+  readonly pages?: readonly DocumentPage[];
+  readonly begun?: { readonly page: number; readonly times: number };
+}
+
+export async function openDocument(settings: PipelineSettings): Promise<Pipeline> {
+  const reader = await PageReader.open(settings);
+  const limits = settingsOf(settings.manifest);
+  return {
+    async infer({ input, options }, context) {
+      const media = input['document'] as Media;
+      const wanted = options as DocumentOptions;
+      const pages = await openPages(media, wanted, limits, settings.limits.maxPixels);
+      try {
+        const run = new DocumentRun(pages, { reader, limits, options: wanted, context });
+        return await run.readAll();
+      } finally {
+        await pages.close();
+      }
+    },
+  };
+}
+
+async function openPages(
+  media: Media,
+  { mode, dpi, password }: DocumentOptions,
+  limits: DocumentSettings,
+  maxImagePixels: number,
+): Promise<Pages> {
+  const { head, bytes } = await beginningOf(media);
+  if (bytes > limits.max_bytes) {
+    const message = `document: it has ${bytes} bytes, more than the ${limits.max_bytes} allowed`;
+    throw new InvalidInputError(message, { reason: 'too_large' });
+  }
+  const pageTimeoutMs = limits.page_timeout_s * 1000;
+  if (mayBeImage(head)) return await openRaster({ media, maxImagePixels, pageTimeoutMs });
+  const wish = { mode, dpi, maxImagePixels, maxPagePixels: limits.max_page_pixels };
+  const openTimeoutMs = limits.open_timeout_s * 1000;
+  return await openPdf({ media, password, wish, openTimeoutMs, pageTimeoutMs });
+}
+
+async function beginningOf(
+  media: Media,
+): Promise<{ readonly head: Uint8Array; readonly bytes: number }> {
+  if (!(media instanceof MediaFile)) return { head: media, bytes: media.length };
+  const file = await open(media.path);
+  try {
+    const { buffer } = await file.read(Buffer.alloc(8), 0, 8, 0);
+    return { head: buffer, bytes: (await file.stat()).size };
+  } finally {
+    await file.close();
+  }
+}
+
+interface RunOptions {
+  readonly reader: PageReader;
+  readonly limits: DocumentSettings;
+  readonly options: DocumentOptions;
+  readonly context: InferenceContext;
+}
+
+class DocumentRun {
+  readonly #pages: Pages;
+  readonly #options: RunOptions;
+  readonly #done = new Map<number, EncodedPage>();
+  /** How often the page was begun that earlier attempts have begun last. */
+  readonly #begun: { readonly page: number; readonly times: number };
+
+  constructor(pages: Pages, options: RunOptions) {
+    const before = (options.context.before ?? {}) as DocumentPart;
+    this.#pages = pages;
+    this.#options = options;
+    this.#begun = before.begun ?? { page: 0, times: 0 };
+    for (const page of before.pages ?? []) this.#done.set(page.number, encodedPage(page));
+  }
+
+  async readAll(): Promise<EncodedOutput> {
+    const { context } = this.#options;
+    const numbers = this.#wanted();
+    const pace = new Pace(numbers.length, this.#done.size);
+    for (const [index, number] of numbers.entries()) {
+      if (this.#done.has(number)) continue;
+      context.signal.throwIfAborted();
+      context.report(index / numbers.length, pace.message(index));
+      const times = this.#begun.page === number ? this.#begun.times + 1 : 1;
+      context.emit({ begun: { page: number, times } }); // D1
+      const page = times > POISON_DEATHS ? failed(number, DIED) : await this.#read(number);
+      context.emit({ pages: [page] });
+      this.#done.set(number, encodedPage(page)); // D2
+    }
+    return outputOf(
+      numbers.flatMap((number) => this.#done.get(number) ?? []),
+      this.#pages.count,
+    );
+  }
+
+  #wanted(): readonly number[] {
+    const { count } = this.#pages;
+    const { max_pages: most } = this.#options.limits;
+    if (count === 0) {
+      throw new InvalidInputError('document: it has no pages', { reason: 'no_pages' });
+    }
+    const numbers = wantedPages(rangesOf(this.#options.options.pages), count, most);
+    if (numbers === null) {
+      const message = `document: it has ${count} pages: at most ${most} are read, which options.pages can choose`;
+      throw new InvalidInputError(message, { reason: 'too_many_pages' });
+    }
+    if (numbers.length > 0) return numbers;
+    const message = `options.pages: none of them is in the document, which has ${count} pages`;
+    throw new InvalidInputError(message, { reason: 'no_pages' });
+  }
+
+  async #read(number: number): Promise<DocumentPage> {
+    const { reader, options, limits, context } = this.#options;
+    const deadline = AbortSignal.timeout(limits.page_timeout_s * 1000);
+    try {
+      const page = await this.#pages.read(number, context.signal);
+      const { width, height, rotation, source } = page;
+      const content =
+        source === 'ocr'
+          ? await readPageImage(page, reader, options, [context.signal, deadline])
+          : page.content;
+      const size = { width: tenths(width), height: tenths(height), rotation };
+      return { number, ...size, source, text: content.text, lines: content.lines, error: null };
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (error === deadline.reason) return failed(number, tooLate(limits.page_timeout_s));
+      if (!(error instanceof PageFailure)) throw error;
+      return failed(number, { code: error.code, message: error.message });
+    }
+  }
+}
+
+const tenths = (value: number): number => Math.round(value * 10) / 10;
+
+const DIED: PageError = {
+  code: 'page_crashed',
+  message: `${POISON_DEATHS} processes died while they read the page`,
+};
+
+const tooLate = (seconds: number): PageError => ({
+  code: 'page_timeout',
+  message: `the page was not read within ${seconds} s`,
+});
+
+const failed = (number: number, error: PageError): DocumentPage => ({
+  number,
+  width: 0,
+  height: 0,
+  rotation: 0,
+  source: null,
+  text: '',
+  lines: [],
+  error,
+});
+
+interface EncodedPage {
+  readonly json: Buffer;
+  readonly text: string;
+}
+
+const encodedPage = (page: DocumentPage): EncodedPage => ({
+  json: Buffer.from(JSON.stringify(page)),
+  text: page.text,
+});
+
+function outputOf(pages: readonly EncodedPage[], count: number): EncodedOutput {
+  const text = pages.map((page) => page.text).join('\f');
+  const parts = [
+    Buffer.from('{"pages":['),
+    ...pages.flatMap(({ json }, index) => (index === 0 ? [json] : [COMMA, json])),
+    Buffer.from(`],"text":${JSON.stringify(text)},"page_count":${count}}`),
+  ];
+  return new EncodedOutput(parts, JSON_MEDIA_TYPE);
+}
+
+const COMMA = Buffer.from(',');

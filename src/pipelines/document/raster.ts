@@ -1,0 +1,49 @@
+/* Images as documents: a TIFF has any number of pages, another image has one. All of them are read by OCR. */
+import sharp from 'sharp';
+import { messageOf } from '../../contract/failure.ts';
+import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
+import { decodeImage } from '../shared/image.ts';
+import { type PageContent, PageFailure, type Pages } from './pages.ts';
+
+const POINTS_PER_INCH = 72;
+/** What scanners and phones write; anything else is a slip, and a pixel is taken for a point. */
+const PLAUSIBLE_DPI = { least: 36, most: 4800 } as const;
+
+export interface RasterOptions {
+  readonly media: Media;
+  readonly maxImagePixels: number;
+  readonly pageTimeoutMs: number;
+}
+
+/** Throws `InvalidInputError`. */
+export async function openRaster({ media, ...limits }: RasterOptions): Promise<Pages> {
+  const source = media instanceof MediaFile ? media.path : media;
+  const facts = await sharp(source, { limitInputPixels: limits.maxImagePixels })
+    .metadata()
+    .catch((error: unknown) => {
+      const message = `document: it cannot be opened: ${messageOf(error)}`;
+      throw new InvalidInputError(message, { reason: 'damaged', cause: error });
+    });
+  const { density = POINTS_PER_INCH } = facts;
+  const isPlausible = density >= PLAUSIBLE_DPI.least && density <= PLAUSIBLE_DPI.most;
+  const pointsPerPixel = isPlausible ? POINTS_PER_INCH / density : 1;
+  return {
+    count: facts.format === 'tiff' ? (facts.pages ?? 1) : 1,
+    async read(number, signal): Promise<PageContent> {
+      signal.throwIfAborted();
+      const image = await decodeImage(
+        media,
+        { maxPixels: limits.maxImagePixels },
+        { page: number - 1, timeoutMs: limits.pageTimeoutMs },
+      ).catch((error: unknown) => {
+        throw new PageFailure({ code: 'page_damaged', message: messageOf(error) });
+      });
+      const [width, height] = [image.width, image.height].map((px) => px * pointsPerPixel) as [
+        number,
+        number,
+      ];
+      return { width, height, rotation: 0, source: 'ocr', image };
+    },
+    close: async () => {},
+  };
+}
