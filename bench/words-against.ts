@@ -85,5 +85,5 @@ export function compareWords(
 /** `pdftotext -bbox` writes the characters of right-to-left words from left to right. */
 function normal(text: string): string {
   const composed = text.normalize('NFKC');
-  return /[\u0590-\u08FF]/u.test(composed) ? [...composed].toSorted().join('') : composed;
+  return /[\u0590-\u08FF]/u.test(composed) ? Array.from(composed).toSorted().join('') : composed;
 }

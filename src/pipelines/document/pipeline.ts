@@ -5,6 +5,7 @@
  *  D1  Before a page is begun, that is told, with how often it was begun: a page whose process has died too often is
  *      given up, not the document.
  *  D2  A page is kept as JSON, so that memory grows by what the output needs.
+ *  D3  While a page is worked on, the next one is read out of its document.
  */
 import { open } from 'node:fs/promises';
 import { POISON_DEATHS } from '../../contract/failure.ts';
@@ -22,7 +23,7 @@ import { PageReader } from '../ocr/page-reader.ts';
 import { mayBeImage } from '../shared/image-header.ts';
 import { readPageImage } from './ocr-page.ts';
 import { wantedPages } from './page-numbers.ts';
-import { PageFailure, type Pages } from './pages.ts';
+import { type PageContent, PageFailure, type Pages } from './pages.ts';
 import { openPdf } from './pdf.ts';
 import { Pace } from './pace.ts';
 import { openRaster } from './raster.ts';
@@ -101,6 +102,8 @@ class DocumentRun {
   readonly #pages: Pages;
   readonly #options: RunOptions;
   readonly #done = new Map<number, EncodedPage>();
+  /** The page that is read out of the document ahead of its turn. */
+  #ahead: { readonly number: number; readonly page: Promise<PageContent> } | null = null;
   /** How often the page was begun that earlier attempts have begun last. */
   readonly #begun: { readonly page: number; readonly times: number };
 
@@ -115,14 +118,16 @@ class DocumentRun {
   async readAll(): Promise<EncodedOutput> {
     const { context } = this.#options;
     const numbers = this.#wanted();
+    const left = numbers.filter((number) => !this.#done.has(number));
     const pace = new Pace(numbers.length, this.#done.size);
-    for (const [index, number] of numbers.entries()) {
-      if (this.#done.has(number)) continue;
+    for (const [index, number] of left.entries()) {
       context.signal.throwIfAborted();
-      context.report(index / numbers.length, pace.message(index));
+      const done = this.#done.size;
+      context.report(done / numbers.length, pace.message(done));
       const times = this.#begun.page === number ? this.#begun.times + 1 : 1;
       context.emit({ begun: { page: number, times } }); // D1
-      const page = times > POISON_DEATHS ? failed(number, DIED) : await this.#read(number);
+      const isPoison = times > POISON_DEATHS;
+      const page = isPoison ? failed(number, DIED) : await this.#read(number, left[index + 1]);
       context.emit({ pages: [page] });
       this.#done.set(number, encodedPage(page)); // D2
     }
@@ -148,11 +153,12 @@ class DocumentRun {
     throw new InvalidInputError(message, { reason: 'no_pages' });
   }
 
-  async #read(number: number): Promise<DocumentPage> {
+  async #read(number: number, next: number | undefined): Promise<DocumentPage> {
     const { reader, options, limits, context } = this.#options;
     const deadline = AbortSignal.timeout(limits.page_timeout_s * 1000);
     try {
-      const page = await this.#pages.read(number, context.signal);
+      const page = await this.#open(number);
+      if (next !== undefined) this.#openAhead(next);
       const { width, height, rotation, source } = page;
       const content =
         source === 'ocr'
@@ -166,6 +172,21 @@ class DocumentRun {
       if (!(error instanceof PageFailure)) throw error;
       return failed(number, { code: error.code, message: error.message });
     }
+  }
+
+  async #open(number: number): Promise<PageContent> {
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    if (ahead?.number === number) return await ahead.page;
+    await ahead?.page.catch(() => {}); // one page at a time
+    return await this.#pages.read(number, this.#options.context.signal);
+  }
+
+  /** D3. When that fails, it does so when it is the page's turn. */
+  #openAhead(number: number): void {
+    const page = this.#pages.read(number, this.#options.context.signal);
+    page.catch(() => {});
+    this.#ahead = { number, page };
   }
 }
 
