@@ -96,7 +96,7 @@ export class Attempt {
         engineInlineLimit,
         attempt,
         key: workKey(this.#request, identity),
-        headKey: (count) => payloadKeys.work(this.#request, runId, attempt, count),
+        partKey: (count) => payloadKeys.work(this.#request, runId, attempt, count),
         onChange: () => this.#beat(),
       },
       this.#earlier,

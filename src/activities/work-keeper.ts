@@ -4,24 +4,31 @@
  *
  *  K1  What is told is whole: head and tail together are all of the work up to some part.
  *  K2  The tail never has more bytes than may lie in the engine.
- *  K3  The store is written at most once a second, and when the attempt ends without a result.
- *  K4  Each head is told, and the one before it stays: Temporal may know no later one.
- *  K5  What earlier attempts have told is told until there is other work: it may only be out of reach for a while.
+ *  K3  The store is written at most four times a second, and when the attempt ends without a result.
+ *  K4  What is stored is told, and what was told before it stays for one more time: Temporal may know no later one.
+ *  K5  Of two parts that follow each other in the store, the first is more than twice as large: a new one is joined with
+ *      those before it that are not. So their number grows with the logarithm of the work, and each byte of it is
+ *      written as often.
+ *  K6  What earlier attempts have told is told until there is other work: it may only be out of reach for a while.
  */
 import { type Claim, JSON_MEDIA_TYPE, jsonBytes } from '../contract/payload.ts';
 import {
   joined,
   MAX_FAILURE_TAIL_BYTES,
+  pagesOf,
   type Part,
+  storedParts,
   textOf,
   type WorkSoFar,
 } from '../contract/work.ts';
 import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
-import { readWork } from '../storage/work.ts';
+import { readParts } from '../storage/work.ts';
 
-const STORE_EVERY_MS = 1000;
-/** So many of an attempt's heads stay in the store. */
-const KEPT_HEADS = 2;
+const STORE_EVERY_MS = 250;
+/** K5 */
+const SHRINKING = 2;
+/** A failure holds few bytes. */
+const MAX_SETTLED_PARTS = 2;
 
 export interface WorkKeeperOptions {
   readonly store: PayloadStore;
@@ -30,39 +37,52 @@ export interface WorkKeeperOptions {
   readonly attempt: number;
   /** See `WorkSoFar`. */
   readonly key: string;
-  /** The key of the `count`th head of this attempt in the store. */
-  readonly headKey: (count: number) => string;
+  /** The key of the `count`th part that this attempt puts into the store. */
+  readonly partKey: (count: number) => string;
   /** Called when there is more to tell. */
   readonly onChange: () => void;
+}
+
+/** A part in the store. */
+interface StoredPart {
+  readonly claim: Claim;
+  readonly part: Part;
 }
 
 export class WorkKeeper {
   readonly #options: WorkKeeperOptions;
   readonly #since: number;
   #told: WorkSoFar | null;
-  /** Everything that is done, as one part. */
-  #all: Part | null;
-  #head: Claim | null;
-  #offset: number;
-  /** What has come since the head was begun to be stored. */
+  #stored: readonly StoredPart[];
+  /** What has come since the store was begun to be written. */
   #tail: Part | null;
+  /** The tail is known to be too large to be told: it only grows. */
+  #isTailLarge = false;
+  #pages: number | null = null;
   #hasAdded = false;
-  #heads = 0;
+  #puts = 0;
+  /** Keys of what this attempt has stored. What attempts before it have stored goes with the prediction. */
+  readonly #own = new Set<string>();
+  /** Those of them that a larger part has replaced (K4). */
+  #replaced: readonly string[] = [];
   #storedAtMs = 0;
   #storing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** Goes on with `earlier`, which is `all`; with nothing when that is null. */
-  private constructor(options: WorkKeeperOptions, earlier: WorkSoFar | null, all: Part | null) {
-    const begun = all === null ? null : earlier;
+  /** Goes on with `earlier`, whose parts in the store are `stored`; with nothing when that is null. */
+  private constructor(
+    options: WorkKeeperOptions,
+    earlier: WorkSoFar | null,
+    stored: readonly StoredPart[] | null,
+  ) {
+    const begun = stored === null ? null : earlier;
     this.#options = options;
-    this.#told = earlier; // K5
+    this.#told = earlier; // K6
     this.#since = begun?.since ?? options.attempt;
-    this.#all = all;
-    this.#head = begun?.head ?? null;
-    this.#offset = begun?.offset ?? 0;
+    this.#stored = stored ?? [];
     this.#tail = begun?.tail ?? null;
+    this.#countPages(this.all);
   }
 
   /** Goes on with the work of an earlier attempt, unless that is other work, or lost. */
@@ -70,7 +90,13 @@ export class WorkKeeper {
     const isOther = earlier !== null && earlier.key !== options.key;
     if (earlier === null || isOther) return new WorkKeeper(options, earlier, null);
     try {
-      return new WorkKeeper(options, earlier, await readWork(earlier, options.store));
+      const claims = storedParts(earlier);
+      const stored: StoredPart[] = [];
+      for await (const part of readParts({ ...earlier, tail: null }, options.store)) {
+        const claim = claims[stored.length];
+        if (claim !== undefined) stored.push({ claim, part });
+      }
+      return new WorkKeeper(options, earlier, stored);
     } catch (error) {
       if (!isPayloadLost(error)) throw error;
       return new WorkKeeper(options, earlier, null);
@@ -79,7 +105,8 @@ export class WorkKeeper {
 
   /** What is done, as one part; null: nothing. */
   get all(): Part | null {
-    return this.#all;
+    const parts = [...this.#stored.map(({ part }) => part), ...(this.#tail ? [this.#tail] : [])];
+    return parts.reduce<Part | null>(joined, null);
   }
 
   /** What heartbeats and failures tell; null: nothing is done. */
@@ -100,18 +127,19 @@ export class WorkKeeper {
   /** Adds a part that is done. */
   add(part: Part): void {
     this.#hasAdded = true;
-    this.#all = joined(this.#all, part);
     this.#tail = joined(this.#tail, part);
+    this.#countPages(part);
     if (this.#storing === null && this.#fits()) this.#tell(this.#tail);
     else this.#storeSoon();
   }
 
-  /** The attempt has failed or was stopped: whatever is done is told, with a tail that a failure may hold. */
+  /** The attempt has failed or was stopped: whatever is done is told, with no more than a failure may hold. */
   async settle(): Promise<void> {
     await this.close();
-    const isLarge = bytesOf(this.#tail) > MAX_FAILURE_TAIL_BYTES;
-    if (this.#hasAdded && (isLarge || !this.#fits())) await this.#storeAll();
-    else if (this.#hasAdded) this.#tell(this.#tail);
+    if (!this.#hasAdded) return;
+    const isLarge = !this.#fits() || bytesOf(this.#tail) > MAX_FAILURE_TAIL_BYTES;
+    if (isLarge || this.#stored.length > MAX_SETTLED_PARTS) await this.#storeTail(0);
+    else this.#tell(this.#tail);
   }
 
   /** Nothing is stored or told any more. */
@@ -121,15 +149,32 @@ export class WorkKeeper {
     await this.#storing;
   }
 
-  #fits(): boolean {
-    return bytesOf(this.#tail) <= this.#options.engineInlineLimit; // K2
+  #countPages(part: Part | null): void {
+    const pages = pagesOf(part);
+    if (pages !== null) this.#pages = (this.#pages ?? 0) + pages.length;
   }
 
-  /** Tells the head, with this tail or without one: it is all of the work up to some part either way. */
+  #fits(): boolean {
+    this.#isTailLarge ||= bytesOf(this.#tail) > this.#options.engineInlineLimit; // K2
+    return !this.#isTailLarge;
+  }
+
+  /** Tells what is stored, with this tail or without one: it is all of the work up to some part either way. */
   #tell(tail: Part | null): void {
     const { attempt, key, onChange } = this.#options;
-    const [head, offset] = [this.#head, this.#offset];
-    this.#told = { attempt, since: this.#since, key, head, offset, tail }; // K1
+    const [head = null, ...more] = this.#stored.map(({ claim }) => claim);
+    const stored = this.#stored.map(({ part }) => part);
+    const untold = tail === null ? (pagesOf(this.#tail)?.length ?? 0) : 0;
+    this.#told = {
+      attempt,
+      since: this.#since,
+      key,
+      head,
+      ...(more.length === 0 ? {} : { more }),
+      offset: stored.reduce((sum, part) => sum + textOf(part).length, 0),
+      tail,
+      ...(this.#pages === null ? {} : { pages: this.#pages - untold }),
+    }; // K1
     onChange();
   }
 
@@ -143,32 +188,53 @@ export class WorkKeeper {
   }
 
   async #store(): Promise<void> {
-    this.#storing = this.#storeAll().finally(() => {
+    this.#storing = this.#storeTail(SHRINKING).finally(() => {
       this.#storing = null;
     });
     await this.#storing;
     if (!this.#fits()) this.#storeSoon();
   }
 
-  /** When the store fails, the work goes on, and storing is tried again. */
-  async #storeAll(): Promise<void> {
-    const { store, headKey } = this.#options;
-    const [all, tail] = [this.#all, this.#tail];
+  /**
+   * Stores the tail as one part with those before it that are at most `shrinking` times as large (K5); 0: with all of
+   * them. When the store fails, the work goes on, and storing is tried again.
+   */
+  async #storeTail(shrinking: number): Promise<void> {
+    const { store, partKey } = this.#options;
+    const [stored, tail] = [[...this.#stored], this.#tail];
     this.#storedAtMs = Date.now();
     this.#tail = null;
-    this.#heads += 1;
+    this.#isTailLarge = false;
+    let part: Part = tail ?? {};
+    let bytes = bytesOf(part);
+    for (let last = stored.at(-1); last !== undefined; last = stored.at(-1)) {
+      if (shrinking > 0 && last.claim.bytes > shrinking * bytes) break;
+      part = joined(last.part, part);
+      bytes += last.claim.bytes;
+      stored.pop();
+    }
+    this.#puts += 1;
     try {
-      const bytes = Buffer.from(JSON.stringify(all));
-      this.#head = await store.put(headKey(this.#heads), bytes, { mediaType: JSON_MEDIA_TYPE });
-      this.#offset = textOf(all).length;
+      const json = Buffer.from(JSON.stringify(part));
+      const claim = await store.put(partKey(this.#puts), json, { mediaType: JSON_MEDIA_TYPE });
+      this.#own.add(claim.key);
+      await this.#replace([...stored, { claim, part }]);
     } catch {
       const since: Part | null = this.#tail;
       this.#tail = since === null || tail === null ? (since ?? tail) : joined(tail, since);
-      return;
+      this.#isTailLarge = false;
     }
-    this.#tell(this.#fits() ? this.#tail : null); // K4
-    const old = this.#heads - KEPT_HEADS;
-    if (old > 0) await store.delete(headKey(old)).catch(() => {}); // it goes with its prediction
+  }
+
+  /** K4 */
+  async #replace(stored: readonly StoredPart[]): Promise<void> {
+    const { store } = this.#options;
+    const gone = this.#replaced;
+    const replaced = this.#stored.filter((each) => !stored.includes(each));
+    this.#replaced = replaced.map(({ claim }) => claim.key).filter((key) => this.#own.has(key));
+    this.#stored = stored;
+    this.#tell(this.#fits() ? this.#tail : null);
+    for (const key of gone) await store.delete(key).catch(() => {}); // it goes with its prediction
   }
 }
 

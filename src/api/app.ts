@@ -154,7 +154,7 @@ const followerOf = (
   { repository, predictions, logger }: AppDependencies,
   reader: PredictionReader,
 ) => {
-  const isStreaming = (model: ModelRef) => repository.streamedText(model) !== null;
+  const isStreaming = (model: ModelRef) => repository.streaming(model) !== null;
   return predictionFollower({ reader, predictions, logger, isStreaming });
 };
 

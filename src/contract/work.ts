@@ -21,13 +21,25 @@ export interface WorkSoFar {
   readonly since: number;
   /** Of the input, the options and the model's files: other work is never gone on with. */
   readonly key: string;
-  /** What lies in the store: one part, as JSON; null when nothing does. */
+  /** What lies in the store: a part, as JSON; null when nothing does. */
   readonly head: Claim | null;
-  /** How much text the head has, in UTF-16 code units. */
+  /** The parts in the store that follow it; absent: none. */
+  readonly more?: readonly Claim[];
+  /** How much text lies in the store, in UTF-16 code units. */
   readonly offset: number;
   /** What has come since; null when nothing has. */
   readonly tail: Part | null;
+  /** How many pages are done; absent: the work has none. */
+  readonly pages?: number;
 }
+
+/** The parts that lie in the store, in their order. */
+export const storedParts = ({ head, more = [] }: WorkSoFar): readonly Claim[] =>
+  head === null ? [] : [head, ...more];
+
+/** How many bytes of some work lie in the store. */
+export const storedBytes = (work: WorkSoFar): number =>
+  storedParts(work).reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** Two parts as one. */
 export function joined(before: Part | null, next: Part): Part {
@@ -43,6 +55,15 @@ export function joined(before: Part | null, next: Part): Part {
   return { ...before, ...Object.fromEntries(both) };
 }
 
+/** The name of the member that lists the pages of a document. */
+const PAGES = 'pages';
+
+/** The pages in a part; null: it is of no document. */
+export function pagesOf(part: Part | null): readonly Json[] | null {
+  const pages = part?.[PAGES];
+  return Array.isArray(pages) ? (pages as readonly Json[]) : null;
+}
+
 /** The text of a part; empty when it has none. */
 export function textOf(part: Part | null): string {
   const text = part?.[TEXT];
@@ -55,7 +76,10 @@ export const MAX_FAILURE_TAIL_BYTES = 2048;
 /** The work for a failure: without its tail if that is too large, which leaves all of the work up to some part. */
 export function withSmallTail(work: WorkSoFar | null): WorkSoFar | null {
   if (work?.tail == null || jsonBytes(work.tail) <= MAX_FAILURE_TAIL_BYTES) return work;
-  return work.head === null ? null : { ...work, tail: null };
+  if (work.head === null) return null;
+  const { tail, pages, ...stored } = work;
+  const untold = pagesOf(tail)?.length ?? 0;
+  return { ...stored, tail: null, ...(pages === undefined ? {} : { pages: pages - untold }) };
 }
 
 /** Where the text of some work ends. */

@@ -110,9 +110,9 @@ export class ModelRepository {
     return version === null ? versions[0] : versions.find((each) => each.ref.version === version);
   }
 
-  /** How a version tells its text while it writes it; null when it does not, or is not served. */
-  streamedText({ name, version }: ModelRef): PipelineSchema['streamedText'] {
-    return this.find(name, version)?.schema.streamedText ?? null;
+  /** What a version tells while it works; null when it tells nothing, or is not served. */
+  streaming({ name, version }: ModelRef): PipelineSchema['streaming'] {
+    return this.find(name, version)?.schema.streaming ?? null;
   }
 
   /** The same among those that cannot be served. */

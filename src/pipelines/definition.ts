@@ -61,7 +61,7 @@ export const PLAIN_INPUT = {
   normalize: requireObject,
   isLarge: () => false,
   bodies: {},
-  streamedText: null,
+  streaming: null,
 } as const;
 
 function requireObject(input: unknown): Readonly<Record<string, unknown>> {
@@ -70,6 +70,13 @@ function requireObject(input: unknown): Readonly<Record<string, unknown>> {
   }
   throw new InvalidFieldError([], 'must be an object');
 }
+
+/**
+ * What a model tells of its work while it does it, part by part. Between two parts it stops when it is asked to.
+ * `text`: a text, which `textOf` finds in the output; `pages`: the pages of a document, which the output has as `pages`.
+ */
+export type Streaming =
+  { readonly kind: 'text'; readonly textOf: (output: Json) => string } | { readonly kind: 'pages' };
 
 export interface PipelineSchema {
   readonly input: z.ZodObject;
@@ -95,11 +102,8 @@ export interface PipelineSchema {
    * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
    */
   readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
-  /**
-   * The text in an output of a model that tells its text while it runs, a part after the other, and stops between
-   * two parts when it is asked to; null: the model does its work in one piece.
-   */
-  readonly streamedText: ((output: Json) => string) | null;
+  /** Null: the model does its work in one piece. */
+  readonly streaming: Streaming | null;
 }
 
 /** Every pipeline's schema.ts exports one of these; it throws when the manifest does not fit. */

@@ -1,6 +1,6 @@
 /* Values that lie in the store, counted and parsed in turn. */
 import { type Json, type Stored } from '../contract/payload.ts';
-import { textOf, type WorkSoFar } from '../contract/work.ts';
+import { storedBytes, textOf, type WorkSoFar } from '../contract/work.ts';
 import { readClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { readWork } from '../storage/work.ts';
@@ -22,7 +22,7 @@ export async function readJson(stored: Stored, { store, room }: Place): Promise<
 
 /** All text of some work. Throws `PayloadNotFoundError` and `PayloadCorruptError`. */
 export async function readText(work: WorkSoFar, { store, room }: Place): Promise<string> {
-  const bytes = work.head?.bytes ?? 0;
+  const bytes = storedBytes(work);
   const giveBack = room.take(bytes);
   try {
     await room.turn(bytes);

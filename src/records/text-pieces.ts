@@ -26,7 +26,7 @@ export interface TextPiece {
 export interface TextPiecesOptions {
   readonly store: PayloadStore;
   /** The text in an output of the model. */
-  readonly streamedText: (output: Json) => string;
+  readonly textOf: (output: Json) => string;
   /** For what is read from the store. */
   readonly room: OutputRoom;
 }
@@ -69,7 +69,7 @@ export class TextPieces {
   async #rest(ended: Extract<Ended, { status: 'succeeded' }>): Promise<TextPiece | null> {
     const from = this.#fromIn(ended.since ?? 1);
     this.#output = await readJson(ended.output, this.#options);
-    const text = this.#options.streamedText(this.#output).slice(from.offset);
+    const text = this.#options.textOf(this.#output).slice(from.offset);
     return text === '' ? null : this.#piece(ended.attempt, from, text);
   }
 

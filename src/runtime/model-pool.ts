@@ -187,7 +187,7 @@ export class ModelPool {
     return new Supervisor({
       label: this.#label,
       settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
-      stopsWhenAsked: schema.streamedText !== null,
+      stopsWhenAsked: schema.streaming !== null,
       checkedFiles: this.#checkedFiles,
       processFile: processFile ?? fileURLToPath(new URL('./process.js', import.meta.url)),
       environment,

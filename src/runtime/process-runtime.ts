@@ -62,7 +62,7 @@ export class ProcessModelRuntime implements ModelRuntime {
   factsOf(model: ModelRef): VersionFacts | null {
     const version = this.#pools.get(formatModelRef(model))?.version;
     if (version === undefined) return null;
-    const isStreaming = version.schema.streamedText !== null;
+    const isStreaming = version.schema.streaming !== null;
     return { version, identity: identityOf(version), isStreaming };
   }
 

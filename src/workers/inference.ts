@@ -199,7 +199,7 @@ async function createWorkers(
     taskQueue: inferenceQueue(version.ref),
     maxConcurrentActivityTaskExecutions: slotsOf(version),
     maxHeartbeatThrottleInterval:
-      version.schema.streamedText === null ? HEARTBEAT_THROTTLE : STREAMING_HEARTBEAT_THROTTLE,
+      version.schema.streaming === null ? HEARTBEAT_THROTTLE : STREAMING_HEARTBEAT_THROTTLE,
   });
   const ofBatches = Worker.create({
     ...same,

@@ -40,9 +40,9 @@ export async function* textEvents(
   offset: number,
   { store, waitLimit, follower, stop }: FollowDependencies,
 ): AsyncGenerator<TextEvent> {
-  const streamedText = (output: Json) => generatedIn(output).generated_text;
+  const textOf = (output: Json) => generatedIn(output).generated_text;
   const seen = offset === 0 ? null : { attempt: Number.MAX_SAFE_INTEGER, offset };
-  const pieces = new TextPieces(seen, { store, streamedText, room: roomFor(response) });
+  const pieces = new TextPieces(seen, { store, textOf, room: roomFor(response) });
   waitLimit.enter(response);
   response.req.socket.setTimeout(SILENCE_MS);
   const latest = new Latest<Observation>();

@@ -80,9 +80,9 @@ function piecesOf(
   response: Response,
   { repository, store }: EventsDependencies,
 ): TextPieces | null {
-  const streamedText = repository.streamedText(modelRefOf(record));
-  if (streamedText === null) return null;
-  return new TextPieces(position, { store, streamedText, room: roomFor(response) });
+  const streaming = repository.streaming(modelRefOf(record));
+  if (streaming?.kind !== 'text') return null;
+  return new TextPieces(position, { store, textOf: streaming.textOf, room: roomFor(response) });
 }
 
 interface Watching {

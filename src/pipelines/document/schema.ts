@@ -172,6 +172,7 @@ export const describeDocument: DescribePipeline = (manifest) => {
     options: optionsSchema,
     output: outputSchema,
     media: { document: documentField },
+    streaming: { kind: 'pages' },
     batchKey: null, // each document has a process to itself, because a hostile one may cost it
   };
 };

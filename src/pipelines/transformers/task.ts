@@ -29,7 +29,7 @@ export interface TransformersTask {
   /** The graphs that its networks may consist of; absent: one, `model`. */
   readonly graphs?: readonly (readonly string[])[];
   readonly schema: Pick<PipelineSchema, 'input' | 'options' | 'output' | 'media' | 'example'> &
-    Partial<Pick<PipelineSchema, 'streamedText'>>;
+    Partial<Pick<PipelineSchema, 'streaming'>>;
   /** The text by whose length inputs share a batch; null: each input runs by itself. */
   readonly textOf: ((input: PipelineInput['input']) => string) | null;
   /** Runs inputs as one, each with its context. The outputs are in their order. */

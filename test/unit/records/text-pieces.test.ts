@@ -17,7 +17,7 @@ beforeAll(async () => {
 const pieces = (seen: TextPosition | null) =>
   new TextPieces(seen, {
     store,
-    streamedText: (output) => (output as { text: string }).text,
+    textOf: (output) => (output as { text: string }).text,
     room: { take: () => () => {}, turn: async () => await Promise.resolve() },
   });
 const head = async (text: string): Promise<Claim> =>

@@ -116,7 +116,7 @@ export const textGeneration: TransformersTask = {
     output: generatedSchema,
     media: {},
     example: { inputs: 'Once upon a time', stop: ['The end'] },
-    streamedText: (output) => generatedSchema.parse(output).generated_text,
+    streaming: { kind: 'text', textOf: (output) => generatedSchema.parse(output).generated_text },
   },
   textOf: null,
   async run(items, tools, contexts) {
