@@ -19,6 +19,7 @@ import {
   fileQuerySchema,
   listQuerySchema,
   pageQuerySchema,
+  partialQuerySchema,
   submitQuerySchema,
   waitQuerySchema,
 } from './v1/schemas.ts';
@@ -48,6 +49,12 @@ export const OPERATIONS = [
   { id: 'cancelPrediction', method: 'POST', path: '/v1/predictions/{id}/cancel', scope: 'predict' },
   { id: 'retryPrediction', method: 'POST', path: '/v1/predictions/{id}/retry', scope: 'predict' },
   { id: 'getOutput', method: 'GET', path: '/v1/predictions/{id}/output', scope: 'read' },
+  {
+    id: 'getPartialOutput',
+    method: 'GET',
+    path: '/v1/predictions/{id}/partial_output',
+    scope: 'read',
+  },
   { id: 'getInput', method: 'GET', path: '/v1/predictions/{id}/input/{field}', scope: 'read' },
   { id: 'watchPrediction', method: 'GET', path: '/v1/predictions/{id}/events', scope: 'read' },
   { id: 'getHistory', method: 'GET', path: '/v1/predictions/{id}/history', scope: 'read' },
@@ -194,6 +201,7 @@ const QUERIES: Readonly<Partial<Record<string, z.ZodObject>>> = {
   retryPrediction: waitQuerySchema,
   getPrediction: waitQuerySchema,
   watchPrediction: eventsQuerySchema,
+  getPartialOutput: partialQuerySchema,
   listPredictions: listQuerySchema,
   createBatch: batchQuerySchema,
   listBatches: batchListQuerySchema,

@@ -11,6 +11,7 @@ import {
   type InputReference,
   type Metrics,
   type PartialOutput,
+  type PartialText,
   type Prediction,
   type PredictionError,
   type RecordBase,
@@ -29,9 +30,21 @@ export interface OutputMembers {
   readonly output_url: string | null;
 }
 
-/** What a record shows of some work without reading the store. */
-export const unreadPartial = (work: WorkSoFar | null | undefined): PartialOutput | null =>
-  work ? { attempt: work.attempt, offset: work.offset, text: textOf(work.tail) } : null;
+/** What a record shows of some work without reading the store; `url` is where the record is read. */
+export function unreadPartial(work: WorkSoFar | null, url: string): PartialOutput | null {
+  if (work === null) return null;
+  const { attempt, pages } = work;
+  return pages === undefined
+    ? unreadText(work)
+    : { attempt, pages_done: pages, url: `${url}/partial_output` };
+}
+
+/** The end of a text that is being written. */
+export const unreadText = ({ attempt, offset, tail }: WorkSoFar): PartialText => ({
+  attempt,
+  offset,
+  text: textOf(tail),
+});
 
 /** What was done of a prediction that ended without a result; null: nothing. */
 export const partialOf = (ended: Ended): WorkSoFar | null =>
@@ -92,7 +105,10 @@ export function finalRecord(
   ended: Ended,
   output: OutputMembers,
   settings: RecordSettings,
-  partial: PartialOutput | null = unreadPartial(partialOf(ended)),
+  partial: PartialOutput | null = unreadPartial(
+    partialOf(ended),
+    predictionUrl(settings.publicUrl, accepted.id),
+  ),
 ): Prediction {
   const base = {
     ...recordBase(accepted, ended, settings.publicUrl),

@@ -94,8 +94,18 @@ interface WithPartial {
   readonly partial?: WorkSoFar;
 }
 
-/** The output so far of a model that tells it while it runs. */
-export interface PartialOutput {
+/** The output so far of a model that tells it while it runs: its text, or where the pages of a document are. */
+export type PartialOutput = PartialText | PartialPages;
+
+export interface PartialPages {
+  /** The attempt that told it. */
+  readonly attempt: number;
+  readonly pages_done: number;
+  /** The pages that are done, as JSON Lines. */
+  readonly url: string;
+}
+
+export interface PartialText {
   /** The attempt that told it. */
   readonly attempt: number;
   /** Where `text` begins in all the text so far, in UTF-16 code units: 0 unless the rest is too large to be shown. */

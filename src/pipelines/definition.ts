@@ -61,6 +61,7 @@ export const PLAIN_INPUT = {
   normalize: requireObject,
   isLarge: () => false,
   bodies: {},
+  outputForms: {},
   streaming: null,
 } as const;
 
@@ -102,6 +103,8 @@ export interface PipelineSchema {
    * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
    */
   readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
+  /** Texts that an output can be read as instead of JSON, by media type. */
+  readonly outputForms: Readonly<Record<string, (output: Json) => string>>;
   /** Null: the model does its work in one piece. */
   readonly streaming: Streaming | null;
 }

@@ -42,7 +42,7 @@ export const predictionFollower = ({
 /** What a look may find changed. */
 const stateOf = ({ record, work }: Observation): string => {
   const { status, attempt, progress, queue, priority, queue_ttl: queueTtl, deadline } = record;
-  const text = work && [work.attempt, endOf(work)];
+  const told = work && [work.attempt, endOf(work), work.pages];
   return JSON.stringify([
     status,
     attempt,
@@ -51,7 +51,7 @@ const stateOf = ({ record, work }: Observation): string => {
     priority,
     queueTtl,
     deadline,
-    text,
+    told,
   ]);
 };
 

@@ -6,16 +6,24 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { HistoryEntry } from '../contract/history.ts';
 import { modelRefOf } from '../contract/model.ts';
 import { JSON_MEDIA_TYPE, payloadKeys } from '../contract/payload.ts';
-import type { Accepted, Ended, PartialOutput, Prediction } from '../contract/prediction.ts';
+import type {
+  Accepted,
+  Ended,
+  PartialOutput,
+  PartialText,
+  Prediction,
+} from '../contract/prediction.ts';
 import {
   finalRecord,
   partialOf,
   recordBase,
   type RecordSettings,
   unreadOutput,
+  predictionUrl,
   unreadPartial,
+  unreadText,
 } from '../contract/prediction-record.ts';
-import type { WorkSoFar } from '../contract/work.ts';
+import { storedBytes, type WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
 import { type PredictionMemo, memoOf } from '../temporal/prediction-memo.ts';
@@ -166,7 +174,7 @@ export class PredictionReader {
     const { status, report, attempt } = state;
     const base = {
       ...recordBase(accepted, null, this.#dependencies.publicUrl),
-      partial_output: await this.partialOutput(state.partial, room),
+      partial_output: await this.#partialOutput(accepted, state.partial, room),
       attempt,
       started_at: report?.started_at ?? null,
       ...NOT_FINAL,
@@ -199,27 +207,33 @@ export class PredictionReader {
         output = { output: await readJson(ended.output, { store, room }), output_url: null };
       }
     }
-    const partial = await this.partialOutput(partialOf(ended), room);
+    const partial = await this.#partialOutput(accepted, partialOf(ended), room);
     return finalRecord(accepted, ended, output, this.#dependencies, partial);
   }
 
-  /** All text so far; without a room, or when that is too large or lost, its end. */
-  async partialOutput(
+  async #partialOutput(
+    { id }: Accepted,
     work: WorkSoFar | null,
     room: OutputRoom | null,
   ): Promise<PartialOutput | null> {
-    const { store, responseInlineLimit } = this.#dependencies;
-    const head = work?.head ?? null;
-    if (work === null || room === null || head === null || head.bytes > responseInlineLimit) {
-      return unreadPartial(work);
+    if (work === null || work.pages !== undefined) {
+      return unreadPartial(work, predictionUrl(this.#dependencies.publicUrl, id));
     }
+    return await this.partialText(work, room);
+  }
+
+  /** All text so far; without a room, or when that is too large or lost, its end. */
+  async partialText(work: WorkSoFar, room: OutputRoom | null): Promise<PartialText> {
+    const { store, responseInlineLimit } = this.#dependencies;
+    const bytes = storedBytes(work);
+    if (room === null || bytes === 0 || bytes > responseInlineLimit) return unreadText(work);
     // A record without the beginning of its text is better than none.
     const read = async () => {
-      room.take(head.bytes); // until it has been answered
+      room.take(bytes); // until it has been answered
       return await readText(work, { store, room });
     };
     const text = await read().catch(() => null);
-    return text === null ? unreadPartial(work) : { attempt: work.attempt, offset: 0, text };
+    return text === null ? unreadText(work) : { attempt: work.attempt, offset: 0, text };
   }
 
   #runningState(accepted: Accepted, description: WorkflowExecutionDescription): RunningState {

@@ -1,5 +1,10 @@
 /* Follows a prediction by its server-sent events and puts its text together, as a client would. */
-import type { Prediction } from '../../src/contract/prediction.ts';
+import type { PartialText, Prediction } from '../../src/contract/prediction.ts';
+
+/** What a record shows of the text so far; null: none. */
+export function textSoFar({ partial_output: partial }: Prediction): PartialText | null {
+  return partial !== null && 'text' in partial ? partial : null;
+}
 
 interface OutputEvent {
   readonly id: string;

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Prediction } from '../../src/contract/prediction.ts';
+import { textSoFar } from '../support/text-stream.ts';
 import { until } from '../support/conditions.ts';
 import { TestKeys } from '../support/keys.ts';
 import { addLanguageModel } from '../support/language-model.ts';
@@ -196,7 +197,7 @@ test('a text whose beginning is not shown is not shown as if it were whole', asy
     });
     const { id } = (await made.json()) as Answered;
     await other.readUntil(predictionOf(id), 'to have a head', (record) => {
-      return (record.partial_output?.offset ?? 0) > 0;
+      return (textSoFar(record)?.offset ?? 0) > 0;
     });
     expect(await (await ask(`/${id}`)).json()).toMatchObject({ status: 'in_progress', output: [] });
     const stream = ask(`/${id}?stream=true`);
@@ -253,7 +254,7 @@ test('a response in the background outlives the API and its worker', async () =>
   const response = await post('responses', { ...options, background: true });
   const { id } = (await response.json()) as Answered;
   await service.readUntil(predictionOf(id), 'to have text', (record) => {
-    return (record.partial_output?.text.length ?? 0) > 50;
+    return (textSoFar(record)?.text.length ?? 0) > 50;
   });
   await Promise.all([service.api.signal('SIGKILL'), service.inference.signal('SIGKILL')]);
   await Promise.all([service.api.start(), service.inference.start()]);

@@ -10,7 +10,7 @@ import { until } from '../support/conditions.ts';
 import { startHub } from '../support/hub.ts';
 import { addLanguageModel } from '../support/language-model.ts';
 import { modelProcesses, Service } from '../support/service.ts';
-import { followText, type FollowedText } from '../support/text-stream.ts';
+import { followText, textSoFar, type FollowedText } from '../support/text-stream.ts';
 
 interface Generated {
   readonly generated_text: string;
@@ -88,10 +88,10 @@ test('a stream goes on where its client was, also when it has ended', async () =
 
 test('a record shows the text so far', async () => {
   const { id } = await submit({ max_new_tokens: 200 });
-  const record = await service.readUntil(id, 'to have text', ({ partial_output: partial }) => {
-    return (partial?.text.length ?? 0) > 20;
+  const record = await service.readUntil(id, 'to have text', (seen) => {
+    return (textSoFar(seen)?.text.length ?? 0) > 20;
   });
-  const { partial_output: partial } = record;
+  const partial = textSoFar(record);
   const text = textOf(await service.ended(id));
 
   expect(partial).toMatchObject({ attempt: 1, offset: 0 });
@@ -156,7 +156,7 @@ test('a canceled text ends within a second of the answer, is kept, and its proce
     output: null,
     partial_output: { attempt: 1, offset: 0 },
   });
-  const { text = '' } = record.partial_output ?? {};
+  const { text = '' } = textSoFar(record) ?? {};
   expect(text.length).toBeGreaterThan(0);
   expect((await followText(events(prediction))).text).toBe(text);
   expect(modelProcesses(service.inference.pid)).toEqual(before);
@@ -189,7 +189,7 @@ test('a run that takes too long fails, and its text is kept', async () => {
   const record = await service.ended(((await response.json()) as Prediction).id);
 
   expect(record).toMatchObject({ status: 'failed', error: { code: 'run_timeout', reason: null } });
-  expect(record.partial_output?.text.length).toBeGreaterThan(20);
+  expect(textSoFar(record)?.text.length).toBeGreaterThan(20);
 });
 
 test('a prompt that fills the context is invalid_input, with its reason', async () => {

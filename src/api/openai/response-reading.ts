@@ -82,8 +82,9 @@ async function textOf(
   response: Response,
   { reader }: Pick<TextDependencies, 'reader'>,
 ): Promise<string | null> {
-  const partial = await reader.partialOutput(work, roomFor(response));
-  return partial?.offset === 0 ? partial.text : null;
+  if (work === null) return null;
+  const { offset, text } = await reader.partialText(work, roomFor(response));
+  return offset === 0 ? text : null;
 }
 
 /** The instructions are the first message of the input. */

@@ -21,7 +21,7 @@ type Members<T> = {
 const time = z.iso.datetime();
 const whole = z.int().min(0);
 const json = z.any(); // any JSON value
-const jsonObject = z.record(z.string(), json);
+export const jsonObject = z.record(z.string(), json);
 
 /** A list of these: every list looks like it. */
 export const pageOf = (element: z.ZodType) =>
@@ -94,14 +94,21 @@ export const predictionAnswer = z
     output: json.describe('Null unless succeeded, and when output_url leads to it.'),
     output_url: z.string().nullable(),
     partial_output: z
-      .strictObject({
-        attempt: whole.describe('The attempt that told it.'),
-        offset: whole.describe('Where `text` begins in the whole text, in UTF-16 code units.'),
-        text: z.string(),
-      })
+      .union([
+        z.strictObject({
+          attempt: whole.describe('The attempt that told it.'),
+          offset: whole.describe('Where `text` begins in the whole text, in UTF-16 code units.'),
+          text: z.string(),
+        }),
+        z.strictObject({
+          attempt: whole.describe('The attempt that told it.'),
+          pages_done: whole,
+          url: z.string().describe('The pages that are done, as JSON Lines.'),
+        }),
+      ])
       .nullable()
       .describe(
-        'The text so far of a model that writes it bit by bit; null once there is an output.',
+        'The text so far of a model that writes it bit by bit, or where the pages of a document are that are done; null once there is an output.',
       ),
     error: predictionError.nullable(),
     attempt: whole.describe('The latest; 0 before the first.'),
@@ -252,26 +259,6 @@ export const secretAnswer = z
   .meta({ id: 'WebhookSecret' });
 
 /** One that cannot be served says less. */
-export const modelAnswer = z
-  .looseObject({
-    object: z.literal('model'),
-    name: z.string(),
-    version: z.int().min(1),
-    state: z.enum(['ready', 'loading', 'idle', 'unavailable', 'no_worker']),
-    reason: z.string().nullable(),
-    workers: z.array(z.looseObject({ worker: z.string() })),
-    input_schema: jsonObject.optional(),
-    options_schema: jsonObject.optional(),
-    output_schema: jsonObject.optional(),
-  })
-  .meta({ id: 'Model' });
-
-export const modelsAnswer = pageOf(modelAnswer).extend({
-  problems: z
-    .array(z.string())
-    .describe('What lies in the folders of models and is served by nobody, and why.'),
-});
-
 export const indexAnswer = z.strictObject({
   name: z.literal('buzzer'),
   urls: z.record(z.string(), z.string()),

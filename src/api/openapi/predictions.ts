@@ -4,6 +4,7 @@ import { PREDICTION_ID } from '../../contract/ids.ts';
 import {
   eventsQuerySchema,
   listQuerySchema,
+  partialQuerySchema,
   redeliverSchema,
   waitQuerySchema,
 } from '../v1/schemas.ts';
@@ -176,7 +177,9 @@ export const predictions = {
     ),
   },
   getOutput: {
-    summary: 'The output alone, as it is',
+    summary: 'The output alone, as it is, or in another form',
+    description:
+      'The forms of a model are listed at `/v1/models/{model}`; `Accept` chooses one. Without it the output comes as it is.',
     requestParams: ofPrediction,
     responses: answers(
       {
@@ -184,6 +187,19 @@ export const predictions = {
         '202': answer('It has not ended yet', predictionAnswer, polled),
       },
       [...GUARDED, 404, 409, 410],
+    ),
+  },
+  getPartialOutput: {
+    summary: 'What is done of the output by now: a text, or the pages of a document',
+    requestParams: { ...ofPrediction, query: partialQuerySchema },
+    responses: answers(
+      {
+        '200': {
+          description: 'The text, or the pages as JSON Lines',
+          content: { 'text/plain': {}, 'application/x-ndjson': {} },
+        },
+      },
+      [...GUARDED, 404, 410],
     ),
   },
   getInput: {
@@ -207,7 +223,7 @@ export const predictions = {
       {
         '200': {
           description:
-            '`prediction` (the record), `progress`, `output` (a piece of text), and last `prediction` again',
+            '`prediction` (the record), `progress`, `output` (a piece of text), `partial_output` (more pages of a document), and last `prediction` again',
           content: { 'text/event-stream': {} },
         },
       },

@@ -1,12 +1,7 @@
 /* The operations on models and on the service itself. */
 import { z } from 'zod';
-import {
-  healthAnswer,
-  indexAnswer,
-  modelAnswer,
-  modelsAnswer,
-  readinessAnswer,
-} from './answers.ts';
+import { healthAnswer, indexAnswer, readinessAnswer } from './answers.ts';
+import { modelAnswer, modelsAnswer } from './models.ts';
 import { answer, answers, type Documented, type DocumentedId, GUARDED } from './parts.ts';
 
 const model = z

@@ -1,7 +1,8 @@
 /*
  * /v1/predictions/{id}/events: server-sent events. State, not a log: each connection begins with the
  * whole record, and ends with the final one. The text of a model that writes it bit by bit comes in `output`
- * events between them, which go on where the client's `Last-Event-ID` says.
+ * events between them, which go on where the client's `Last-Event-ID` says. Of a document, each event
+ * `partial_output` says how many pages can be read by now, and where.
  */
 import { type Response, Router } from 'express';
 import { modelRefOf } from '../../contract/model.ts';
@@ -65,6 +66,8 @@ export function eventsRouter(dependencies: EventsDependencies): Router {
 
 /** The name of an event that is the whole record. */
 const RECORD = { event: 'prediction' } as const;
+/** Of one that says where more pages of a document are. */
+const PARTIAL = { event: 'partial_output' } as const;
 
 /** Where the client's last event has ended: `<attempt>:<end offset>`; null when it has had none. */
 function positionIn(lastEventId: string | undefined): TextPosition | null {
@@ -95,6 +98,7 @@ interface Watching {
 /** What sends the news of each look behind the first. */
 function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
   let latest = first;
+  let pages = pagesOf(first);
   return async (seen: Observation): Promise<boolean> => {
     const { record } = seen;
     const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
@@ -104,11 +108,17 @@ function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
     const isReading = stream.isRead;
     if (isReading || isFinal(record)) await sendPiece(stream, pieces, seen);
     if (!isNews && hasProgressed && isReading) stream.send(record.progress, { event: 'progress' });
+    if (isReading && pagesOf(record) > pages) stream.send(record.partial_output, PARTIAL);
+    if (isReading) pages = pagesOf(record);
     // When the output cannot be read, the record goes out without it; a GET of it says why.
     if (isNews) stream.send(await show(record).catch(() => record), RECORD);
     return isFinal(record);
   };
 }
+
+/** How many pages of a document can be read by now. */
+const pagesOf = ({ partial_output: partial }: Prediction): number =>
+  partial !== null && 'pages_done' in partial ? partial.pages_done : 0;
 
 /** A change of these members is sent as the whole record. */
 const newsOf = ({ status, priority, queue_ttl: queueTtl, deadline }: Prediction): string =>

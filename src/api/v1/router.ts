@@ -12,6 +12,7 @@ import { modelsRouter } from './models.ts';
 import { predictionChangesRouter } from './prediction-changes.ts';
 import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
+import { outputsRouter } from './outputs.ts';
 import { payloadsRouter } from './payloads.ts';
 import { predictionsRouter } from './predictions.ts';
 import { submissionsRouter } from './submissions.ts';
@@ -51,6 +52,7 @@ export function v1Router(dependencies: V1Dependencies & { readonly publicUrl: st
 const ROUTERS: readonly ((dependencies: V1Dependencies) => Router)[] = [
   predictionsRouter,
   submissionsRouter,
+  outputsRouter,
   payloadsRouter,
   eventsRouter,
   predictionLifecycleRouter,

@@ -73,6 +73,16 @@ export const fileQuerySchema = z.strictObject({
     .describe('How many bytes are going to be put there.'),
 });
 
+/** `GET /v1/predictions/{id}/partial_output` */
+export const partialQuerySchema = z.strictObject({
+  after: z
+    .string()
+    .regex(/^\d{1,7}$/, 'must be a number of pages')
+    .transform(Number)
+    .optional()
+    .describe('So many pages have been read: only those behind them are wanted.'),
+});
+
 /** `GET /v1/files` */
 export const fileListQuerySchema = z.strictObject({
   after: z

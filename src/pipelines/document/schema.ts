@@ -4,6 +4,7 @@ import type { Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { OCR_FILES } from '../ocr/schema.ts';
 import { documentField } from '../shared/document-header.ts';
+import { LINES_MEDIA_TYPE, toLines, toMarkdown } from './output-forms.ts';
 import { checked, type PageRange, parseRanges } from './page-numbers.ts';
 
 const settingsSchema = z.strictObject({
@@ -172,6 +173,11 @@ export const describeDocument: DescribePipeline = (manifest) => {
     options: optionsSchema,
     output: outputSchema,
     media: { document: documentField },
+    outputForms: {
+      'text/markdown': (output) => toMarkdown(output as unknown as DocumentOutput),
+      'text/plain': (output) => (output as unknown as DocumentOutput).text,
+      [LINES_MEDIA_TYPE]: (output) => toLines(output as unknown as DocumentOutput),
+    },
     streaming: { kind: 'pages' },
     batchKey: null, // each document has a process to itself, because a hostile one may cost it
   };

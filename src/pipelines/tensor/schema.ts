@@ -74,6 +74,7 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     media: {},
     normalize: (given) => toProtocolForm(given, graph),
     isLarge: (path) => path.at(-1) === 'data',
+    outputForms: {},
     streaming: null,
     bodies:
       graph.inputs.length === 1 ? { [NPY_MEDIA_TYPE]: (bytes) => npyInput(bytes, graph) } : {},
