@@ -75,10 +75,14 @@ export interface AttemptFacts {
   readonly partial: WorkSoFar | null;
 }
 
-/** What the infer activity throws for `error`; `facts` travel along to the workflow. */
+/**
+ * What the infer activity throws for `error`; `facts` travel along to the workflow. `isRetried`: another attempt may
+ * help, whatever the code says.
+ */
 export function toApplicationFailure(
   error: unknown,
   { report, partial }: AttemptFacts,
+  { isRetried }: { readonly isRetried?: true } = {},
 ): ApplicationFailure {
   const translation = translate(error);
   const { code, retryAfterMs, isShared = false, isSurprise = false, reason = null } = translation;
@@ -86,7 +90,7 @@ export function toApplicationFailure(
     report,
     partial,
     reason,
-    isShared,
+    isShared: isShared || isRetried === true,
     isSurprise,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(isSurprise ? { cause: error as Error } : {}),

@@ -12,7 +12,12 @@ import {
   type Stored,
 } from '../contract/payload.ts';
 import type { FieldValue } from '../runtime/protocol.ts';
-import { type Inference, ModelCrashedError, type ModelRuntime } from '../runtime/runtime.ts';
+import {
+  type Inference,
+  ModelCrashedError,
+  type ModelRuntime,
+  OutOfMemoryError,
+} from '../runtime/runtime.ts';
 import { readClaim } from '../storage/claims.ts';
 import { LARGE_BYTES } from '../storage/local-file.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
@@ -186,6 +191,10 @@ async function failureOf(
   if (wasShared(error)) {
     attempt.update({ alone: true }); // the heartbeat carries it to the next attempt
     return toApplicationFailure(error, attempt);
+  }
+  if (error instanceof OutOfMemoryError && attempt.hasAdded) {
+    // The next attempt begins with what took the memory, and knows that it was begun before.
+    return toApplicationFailure(error, attempt, { isRetried: true });
   }
   if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt);
   const deaths = attempt.hasAdded ? 1 : attempt.report.deaths + 1;

@@ -4,8 +4,8 @@ import { joined, type Part } from '../contract/work.ts';
 import type { InferenceContext } from '../pipelines/index.ts';
 import type { FromProcess } from './protocol.ts';
 
-/** Parts are gathered, so that the supervisor gets at most twenty messages a second. */
-const GATHER_MS = 50;
+/** Parts are gathered, so that the supervisor gets at most a hundred messages a second. */
+const GATHER_MS = 10;
 
 export class ItemContext implements InferenceContext {
   readonly before: Part | null;

@@ -40,9 +40,9 @@ function titleMark(row: string, height: number, usual: number): string {
   return height > TITLE.small * usual ? '## ' : '';
 }
 
-/** Of a line that goes up or down the page, its width. */
-const heightOf = ({ box: [left, top, right, bottom] }: DocumentLine): number =>
-  Math.min(right - left, bottom - top);
+/** That of most of its words; of a line that goes up or down the page, their width. */
+const heightOf = ({ words }: DocumentLine): number =>
+  median(words.map(({ box: [left, top, right, bottom] }) => Math.min(right - left, bottom - top)));
 
 /** What would be read as a title, a list, a quotation or HTML. */
 const escaped = (row: string): string =>

@@ -39,8 +39,11 @@ import {
 /** What a document's parts are: they are joined, and the page that was begun last counts. */
 interface DocumentPart {
   readonly pages?: readonly DocumentPage[];
-  readonly begun?: { readonly page: number; readonly times: number };
+  readonly begun?: Begun;
 }
+
+/** A page, and how often it was begun; 0: none. */
+type Begun = Readonly<Record<'page' | 'times', number>>;
 
 export async function openDocument(settings: PipelineSettings): Promise<Pipeline> {
   const reader = await PageReader.open(settings);
@@ -105,7 +108,7 @@ class DocumentRun {
   /** The page that is read out of the document ahead of its turn. */
   #ahead: { readonly number: number; readonly page: Promise<PageContent> } | null = null;
   /** How often the page was begun that earlier attempts have begun last. */
-  readonly #begun: { readonly page: number; readonly times: number };
+  readonly #begun: Begun;
 
   constructor(pages: Pages, options: RunOptions) {
     const before = (options.context.before ?? {}) as DocumentPart;
@@ -120,21 +123,26 @@ class DocumentRun {
     const numbers = this.#wanted();
     const left = numbers.filter((number) => !this.#done.has(number));
     const pace = new Pace(numbers.length, this.#done.size);
+    context.emit({ begun: this.#begin(left[0]) });
     for (const [index, number] of left.entries()) {
       context.signal.throwIfAborted();
       const done = this.#done.size;
       context.report(done / numbers.length, pace.message(done));
-      const times = this.#begun.page === number ? this.#begun.times + 1 : 1;
-      context.emit({ begun: { page: number, times } }); // D1
-      const isPoison = times > POISON_DEATHS;
-      const page = isPoison ? failed(number, DIED) : await this.#read(number, left[index + 1]);
-      context.emit({ pages: [page] });
+      const next = left[index + 1];
+      const isPoison = this.#begin(number).times > POISON_DEATHS;
+      const page = isPoison ? failed(number, DIED) : await this.#read(number, next);
+      context.emit({ pages: [page], begun: this.#begin(next) }); // D1
       this.#done.set(number, encodedPage(page)); // D2
     }
     return outputOf(
       numbers.flatMap((number) => this.#done.get(number) ?? []),
       this.#pages.count,
     );
+  }
+
+  /** What is told of a page that is about to be begun. */
+  #begin(page = 0): Begun {
+    return { page, times: this.#begun.page === page ? this.#begun.times + 1 : 1 };
   }
 
   #wanted(): readonly number[] {
