@@ -20,7 +20,7 @@ import { DeliveryEngine } from '../temporal/delivery-engine.ts';
 import { BatchEngine } from '../temporal/batch-engine.ts';
 import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
-import { openSecretBox, SecretBoxError } from '../webhooks/secret-box.ts';
+import { openSecretBox, SecretBoxError } from '../secrets/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createApp } from './app.ts';
 import { limitConnections } from './http/connection-limit.ts';

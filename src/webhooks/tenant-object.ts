@@ -13,7 +13,7 @@ import {
   type PayloadStore,
   StorageError,
 } from '../storage/payload-store.ts';
-import type { SecretBox } from './secret-box.ts';
+import type { SecretBox } from '../secrets/secret-box.ts';
 
 const MEDIA_TYPE = 'application/json';
 const LONGEST_PAUSE_MS = 50; // between two tries, so that not all of them meet again

@@ -32,7 +32,7 @@ import { PredictionEngine } from '../temporal/prediction-engine.ts';
 import { scheduleSweep } from '../temporal/sweep-schedule.ts';
 import { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { OutboundTurns } from '../outbound/turns.ts';
-import { openSecretBox } from '../webhooks/secret-box.ts';
+import { openSecretBox } from '../secrets/secret-box.ts';
 import { SigningSecrets } from '../webhooks/secrets.ts';
 import { createSender } from '../webhooks/sender.ts';
 import { cachedWorkflows, machineLimits } from './budget.ts';

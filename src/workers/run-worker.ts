@@ -11,7 +11,7 @@ import { type Config, ConfigError, readConfig } from '../config.ts';
 import { EXIT_CONFIG } from '../contract/exit-status.ts';
 import { StorageError } from '../storage/payload-store.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
-import { SecretBoxError } from '../webhooks/secret-box.ts';
+import { SecretBoxError } from '../secrets/secret-box.ts';
 
 /** Warnings of the SDK that are normal here: predictions may fail, and receivers may be slow. */
 const EXPECTED_WARNING =

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { Cursors } from '../../src/api/http/cursor.ts';
-import { createSecretBox } from '../../src/webhooks/secret-box.ts';
+import { createSecretBox } from '../../src/secrets/secret-box.ts';
 import { until } from '../support/conditions.ts';
 import { affine, Service } from '../support/service.ts';
 import type { TemporalServer } from '../support/temporal.ts';

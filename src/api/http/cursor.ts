@@ -1,5 +1,5 @@
 /* Where a list goes on: the server's token, signed for the list that gave it. */
-import type { SecretBox } from '../../webhooks/secret-box.ts';
+import type { SecretBox } from '../../secrets/secret-box.ts';
 import { EngineUnavailableError } from '../../temporal/timely-calls.ts';
 import { Problem } from './problems.ts';
 

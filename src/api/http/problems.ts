@@ -18,7 +18,7 @@ import {
   StorageLimitError,
 } from '../../storage/payload-store.ts';
 import { EndpointNotFoundError, TooManyEndpointsError } from '../../webhooks/endpoints.ts';
-import { SecretBoxError } from '../../webhooks/secret-box.ts';
+import { SecretBoxError } from '../../secrets/secret-box.ts';
 import { TooManySecretsError } from '../../webhooks/secrets.ts';
 import { contextOf } from './context.ts';
 import { type Dialect, PROBLEM_JSON } from './dialect.ts';

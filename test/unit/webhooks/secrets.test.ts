@@ -7,11 +7,7 @@ import { join } from 'node:path';
 import { FilePayloadStore } from '../../../src/storage/file-payload-store.ts';
 import type { PayloadStore } from '../../../src/storage/payload-store.ts';
 import { WebhookEndpoints } from '../../../src/webhooks/endpoints.ts';
-import {
-  createSecretBox,
-  openSecretBox,
-  type SecretBox,
-} from '../../../src/webhooks/secret-box.ts';
+import { createSecretBox, openSecretBox, type SecretBox } from '../../../src/secrets/secret-box.ts';
 import { SigningSecrets } from '../../../src/webhooks/secrets.ts';
 import { TenantObject } from '../../../src/webhooks/tenant-object.ts';
 import { keysOf } from '../../support/payloads.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Cursors } from '../../../../src/api/http/cursor.ts';
-import { createSecretBox } from '../../../../src/webhooks/secret-box.ts';
+import { createSecretBox } from '../../../../src/secrets/secret-box.ts';
 
 const [key, other] = [randomBytes(32), randomBytes(32)];
 const list = ['predictions', 'a', { status: 'active' }];
