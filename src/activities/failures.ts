@@ -20,6 +20,7 @@ import {
   OutputTooLargeError,
   RunTimeoutError,
 } from '../runtime/runtime.ts';
+import { SecretBoxError } from '../secrets/secret-box.ts';
 import {
   PayloadCorruptError,
   PayloadNotFoundError,
@@ -60,6 +61,10 @@ function translate(error: unknown): Translation {
   }
   if (error instanceof PayloadCorruptError) {
     const message = 'an input in the payload store is not what was stored: submit it again';
+    return { code: 'payload_corrupt', isSurprise: true, message };
+  }
+  if (error instanceof SecretBoxError) {
+    const message = 'a secret option of the request cannot be opened: its worker lacks the key';
     return { code: 'payload_corrupt', isSurprise: true, message };
   }
   if (error instanceof StorageError || error instanceof StorageLimitError) {

@@ -18,6 +18,8 @@ import {
   type ModelRuntime,
   OutOfMemoryError,
 } from '../runtime/runtime.ts';
+import type { SecretBox } from '../secrets/secret-box.ts';
+import { openOptions } from '../secrets/secret-options.ts';
 import { readClaim } from '../storage/claims.ts';
 import { LARGE_BYTES } from '../storage/local-file.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
@@ -49,6 +51,8 @@ export interface InferenceDependencies {
   readonly inputBudget: InputBudget;
   /** Where large inputs lie while they are needed, when the store is far away. */
   readonly spoolFolder: string;
+  /** Opens what nobody else may see. */
+  readonly openBox: () => Promise<SecretBox>;
   /** Told how each attempt has ended. */
   readonly onEnded: (model: ModelRef, outcome: AttemptOutcome) => void;
   /** Told how long after its acceptance the first part of a prediction's work was done. */
@@ -95,7 +99,7 @@ async function inferAndStore(
     const work = await attempt.openWork();
     inference = await runtime.infer(modelRefOf(request), {
       input: await loadInput(request, { store, runtime }, inputs),
-      options: request.options,
+      options: await openedOptions(request, dependencies),
       priority: request.priority,
       isAlone: attempt.report.alone,
       runTimeoutMs: request.runTimeoutMs,
@@ -147,6 +151,16 @@ function timesOf(
     batch_size: batchSize,
     device,
   };
+}
+
+/** The options with those that lie in the store. */
+async function openedOptions(
+  { tenant, options, secrets }: InferRequest,
+  { store, openBox }: Pick<InferenceDependencies, 'store' | 'openBox'>,
+): Promise<InferRequest['options']> {
+  if (secrets === undefined) return options;
+  const sealed = await readClaim(store, secrets);
+  return { ...options, ...openOptions(await openBox(), tenant, sealed) };
 }
 
 const storedBytes = (input: InferRequest['input']): number =>

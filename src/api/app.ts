@@ -18,7 +18,7 @@ import {
 import { countAnswers } from './http/answers.ts';
 import { Bodies } from './http/bodies.ts';
 import { browserHeaders } from './http/browser-headers.ts';
-import { Cursors, type Signer } from './http/cursor.ts';
+import { Cursors } from './http/cursor.ts';
 import { Deliveries } from '../records/deliveries.ts';
 import { docsRouter } from './openapi/docs.ts';
 import { healthRouter } from './health.ts';
@@ -51,7 +51,7 @@ export interface AppDependencies
   readonly files: Files;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
-  readonly signer: Signer;
+
   readonly store: PayloadStore;
   readonly repository: ModelRepository;
   readonly logger: Logger;
@@ -136,7 +136,7 @@ function assemble(dependencies: AppDependencies) {
     deliveryEngine,
     secrets: dependencies.secrets,
     stop: dependencies.stop,
-    cursors: new Cursors(dependencies.signer),
+    cursors: new Cursors(dependencies.box),
     deliveries: new Deliveries({ engine: deliveryEngine, scheduleMs: webhookScheduleMs }),
     files: dependencies.files,
     batches,

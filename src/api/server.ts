@@ -79,7 +79,7 @@ async function serve(): Promise<void> {
     deliveryEngine: new DeliveryEngine(engine),
     endpoints: new WebhookEndpoints(objects),
     secrets: new SigningSecrets(objects),
-    signer: objects.box,
+    box: objects.box,
     addressPolicy: config.addressPolicy,
     webhookScheduleMs: config.webhookScheduleMs,
     store,

@@ -1,6 +1,6 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { AttemptReport, EarlierAttempts } from './failure.ts';
-import type { Json, Owner, Stored } from './payload.ts';
+import type { Claim, Json, Owner, Stored } from './payload.ts';
 import type { Accepted, Ended, InputSource, Metrics } from './prediction.ts';
 import type { DeliveryState } from './webhook.ts';
 
@@ -85,6 +85,8 @@ export interface InferRequest extends Owner {
   readonly version: number;
   readonly input: Readonly<Record<string, Stored>>;
   readonly options: Readonly<Record<string, Json>>;
+  /** Options that lie in the store, sealed; absent: none. */
+  readonly secrets?: Claim;
   /** When it began to wait. */
   readonly created_at: string;
   readonly priority: number;

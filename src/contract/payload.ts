@@ -61,6 +61,8 @@ export const payloadKeys = {
   owned: ({ tenant, id }: Owner) => `${folderOf(id)}/${tenant}/${id}`,
   input: (owner: Owner, field: string, nonce: string) =>
     `${payloadKeys.owned(owner)}/input/${field}.${nonce}`,
+  /** Sealed options. */
+  secrets: (owner: Owner, nonce: string) => `${payloadKeys.owned(owner)}/secrets.${nonce}`,
   /** An input fetched from its URL. */
   fetchedInput: (owner: Owner, field: string, runId: string, attempt: number) =>
     `${payloadKeys.owned(owner)}/input/${field}.${runId}.${attempt}`,

@@ -28,6 +28,8 @@ export interface InputSource {
 /** What is known of a prediction when it is accepted; the memo key `accepted`. */
 export interface Accepted extends AcceptedRequest {
   readonly input: Readonly<Record<string, AcceptedInput>>;
+  /** Options that nobody may see but the model: sealed, in the store; absent: none. */
+  readonly secrets?: Claim;
   /** What its request said in another dialect that its record there repeats; absent: nothing. */
   readonly asked?: Readonly<Record<string, Json>>;
 }
@@ -97,7 +99,7 @@ interface WithPartial {
 /** The output so far of a model that tells it while it runs: its text, or where the pages of a document are. */
 export type PartialOutput = PartialText | PartialPages;
 
-export interface PartialPages {
+interface PartialPages {
   /** The attempt that told it. */
   readonly attempt: number;
   readonly pages_done: number;

@@ -61,6 +61,7 @@ export const PLAIN_INPUT = {
   normalize: requireObject,
   isLarge: () => false,
   bodies: {},
+  secretOptions: [],
   outputForms: {},
   streaming: null,
 } as const;
@@ -76,7 +77,7 @@ function requireObject(input: unknown): Readonly<Record<string, unknown>> {
  * What a model tells of its work while it does it, part by part. Between two parts it stops when it is asked to.
  * `text`: a text, which `textOf` finds in the output; `pages`: the pages of a document, which the output has as `pages`.
  */
-export type Streaming =
+type Streaming =
   { readonly kind: 'text'; readonly textOf: (output: Json) => string } | { readonly kind: 'pages' };
 
 export interface PipelineSchema {
@@ -103,6 +104,8 @@ export interface PipelineSchema {
    * Inputs with equal keys may run as one (`Pipeline.inferBatch`); null: this model does not batch.
    */
   readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
+  /** Options, texts all of them, that nobody may see but the model: they are in no record, history or log. */
+  readonly secretOptions: readonly string[];
   /** Texts that an output can be read as instead of JSON, by media type. */
   readonly outputForms: Readonly<Record<string, (output: Json) => string>>;
   /** Null: the model does its work in one piece. */

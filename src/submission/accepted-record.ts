@@ -6,6 +6,9 @@ import type { Receivers, RequestedWebhook } from '../contract/receivers.ts';
 import type { ModelVersion } from '../models/repository.ts';
 import type { Files } from '../files/files.ts';
 import type { AddressPolicy } from '../outbound/address-policy.ts';
+import type { SecretBox } from '../secrets/secret-box.ts';
+import { partOptions, sealOptions } from '../secrets/secret-options.ts';
+import { openClaim } from '../storage/claims.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import type { WebhookEndpoints } from '../webhooks/endpoints.ts';
 import { requireAllowedUrl } from './allowed-url.ts';
@@ -23,6 +26,8 @@ export interface RecordDependencies {
   readonly store: PayloadStore;
   readonly files: Files;
   readonly heavyWork: HeavyWork;
+  /** Seals what nobody may see. */
+  readonly box: SecretBox;
   readonly endpoints: WebhookEndpoints;
   readonly addressPolicy: AddressPolicy;
   readonly webhookScheduleMs: readonly number[];
@@ -41,7 +46,14 @@ export async function acceptedRecord(
   times(); // refuses wrong times before anything is stored
   if (dependencies.limits.engineInlineLimit === 0) requirePrivate(order, version);
   const receivers = await receiversFor(tenant, terms.webhook, dependencies);
+  const { shown, secret } = partOptions(
+    terms.options as Accepted['options'],
+    version.schema.secretOptions,
+  );
   const input = await storeInputs(order, staging, dependencies);
+  const { box } = dependencies;
+  const sealed = secret === null ? null : sealOptions(box, tenant, secret);
+  const secrets = sealed === null ? null : await staging.putSecrets(sealed);
   await dependencies.heavyWork.turn(order.bodyBytes);
   const { name: model, version: number } = version.ref;
   const accepted: Accepted = {
@@ -50,7 +62,8 @@ export async function acceptedRecord(
     model,
     version: number,
     input,
-    options: withSeed(terms.options as Accepted['options'], version),
+    options: withSeed(shown, version),
+    ...(secrets === null ? {} : { secrets }),
     metadata: terms.metadata,
     tags: terms.tags,
     priority: terms.priority,
@@ -60,11 +73,27 @@ export async function acceptedRecord(
     ...(traceparent === null ? {} : { traceparent }),
     ...(idempotencyKey === null
       ? {}
-      : { fingerprint: fingerprint(asSent, mediaHashes(inputs, input)) }),
+      : {
+          fingerprint: fingerprintOf(
+            asSent,
+            mediaHashes(inputs, input),
+            secret === null ? null : box,
+          ),
+        }),
   };
   if (acceptedBytes(accepted) <= MAX_ACCEPTED_BYTES) return accepted;
   const detail = 'options, metadata, tags, webhook and input URLs are too large together';
   throw new Refusal('invalid_input', detail);
+}
+
+/** With a box, nobody can find out what was asked by trying. */
+function fingerprintOf(
+  asSent: unknown,
+  media: Readonly<Record<string, string>>,
+  box: SecretBox | null,
+): string {
+  const plain = fingerprint(asSent, media);
+  return box === null ? plain : box.sign(Buffer.from(plain)).toString('hex');
 }
 
 /** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the same. */
@@ -101,11 +130,22 @@ export async function repeatedRecord(
     ...same,
     id,
     input: await copyInputs(before, ended?.fetched ?? {}, staging, dependencies.store),
+    ...(await copiedSecrets(before, staging, dependencies.store)),
     created_at: new Date(nowMs).toISOString(),
     deadline_at: new Date(nowMs + deadlineMs).toISOString(),
     retry_of: before.id,
     ...(receivers === null ? {} : { receivers }),
   };
+}
+
+/** Sealed options of another prediction, which may be deleted while this one runs. */
+async function copiedSecrets(
+  { secrets }: Accepted,
+  staging: Staging,
+  store: PayloadStore,
+): Promise<Pick<Accepted, 'secrets'>> {
+  if (secrets === undefined) return {};
+  return { secrets: await staging.putSecrets(await openClaim(store, secrets)) };
 }
 
 /** The hashes of what came beside the JSON, by field. */

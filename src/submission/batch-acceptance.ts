@@ -5,7 +5,7 @@ import { unfinishedLines } from '../batches/unfinished-lines.ts';
 import type { AcceptedBatch, BatchItems, EndedBatch, OpenAiBatch } from '../contract/batch.ts';
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
-import { Refusal } from '../contract/refusal.ts';
+import { invalidAt, Refusal, toPointer } from '../contract/refusal.ts';
 import { openClaim } from '../storage/claims.ts';
 import { isPayloadLost } from '../storage/payload-store.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
@@ -73,6 +73,13 @@ export class BatchAcceptance {
     const { version, terms } = order;
     const { limits } = this.#dependencies;
     parseBody(version.schema.options, terms.options, ['options']);
+    const secret = version.schema.secretOptions.find((name) => name in terms.options);
+    if (secret !== undefined) {
+      throw invalidAt(
+        toPointer(['options', secret]),
+        'is not taken for a batch: each item is its own',
+      );
+    }
     if (limits.engineInlineLimit === 0) requirePrivate(order, version);
     // What is wrong here is refused before anything is stored.
     timesOf(terms, version.manifest, limits, Date.now());

@@ -22,6 +22,7 @@ export function requirePrivate(
   if (tags.length > 0) throw invalidAt('/tags', WHY);
   if (webhook !== null) requireNoQuery(webhook.url, '/webhook');
   for (const [name, value] of Object.entries(options)) {
+    if (schema.secretOptions.includes(name)) continue; // the engine does not have it
     requirePlain(value, schema.options.shape[name], ['options', name]);
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Claim, type Owner, payloadKeys } from '../contract/payload.ts';
+import { type Claim, JSON_MEDIA_TYPE, type Owner, payloadKeys } from '../contract/payload.ts';
 import { type MediaUpload, storeMedia } from '../media/media-upload.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 
@@ -33,6 +33,12 @@ export class Staging {
     return await this.#store.put(this.#keyOf(field), body, { mediaType, ...limit });
   }
 
+  /** Sealed options. */
+  async putSecrets(sealed: Uint8Array | AsyncIterable<Uint8Array>): Promise<Claim> {
+    const key = this.#note(payloadKeys.secrets(this.#owner, this.#nonce));
+    return await this.#store.put(key, sealed, { mediaType: JSON_MEDIA_TYPE });
+  }
+
   /** Looks at the media while it arrives; throws `InvalidMediaError`. */
   async putMedia(field: string, media: Omit<MediaUpload, 'key'>): Promise<Claim> {
     return await storeMedia(this.#store, { ...media, key: this.#keyOf(field) });
@@ -49,9 +55,12 @@ export class Staging {
     await Promise.all(keys.map(async (key) => await this.#store.delete(key))).catch(() => {});
   }
 
-  /** The key is noted before anything is written, so that a failed write is removed too. */
   #keyOf(field: string): string {
-    const key = payloadKeys.input(this.#owner, field, this.#nonce);
+    return this.#note(payloadKeys.input(this.#owner, field, this.#nonce));
+  }
+
+  /** A key is noted before anything is written, so that a failed write is removed too. */
+  #note(key: string): string {
     this.#keys.push(key);
     return key;
   }

@@ -19,6 +19,8 @@ import { removeDeadCgroups } from '../runtime/memory-limit.ts';
 import { slotsOf } from '../runtime/model-pool.ts';
 import { ProcessModelRuntime } from '../runtime/process-runtime.ts';
 import { ModelRepository, type ModelVersion } from '../models/repository.ts';
+import { remember } from '../records/remember.ts';
+import { openSecretBox } from '../secrets/secret-box.ts';
 import { openPayloadStore } from '../storage/open-payload-store.ts';
 import { createClient } from '../temporal/client.ts';
 import { machineLimits, overBudget } from './budget.ts';
@@ -105,6 +107,10 @@ function createActivities(
       spoolFolder,
       worker: identity,
       engineInlineLimit,
+      openBox: remember(
+        async () => await openSecretBox(config.secretKeys, config.dataDir),
+        Infinity,
+      ),
       inputBudget: new InputBudget(MAX_INPUT_BYTES),
       onEnded: (model, outcome) => metrics.attemptEnded(model, outcome),
       onFirstPart: (model, ms) => metrics.firstPart(model, ms),

@@ -56,7 +56,7 @@ function inferRequest(
   fetched: FetchedInputs,
   latest: LatestAttempt | null,
 ): InferRequest {
-  const { id, tenant, model, version, options, priority } = accepted;
+  const { id, tenant, model, version, options, secrets, priority } = accepted;
   return {
     id,
     tenant,
@@ -64,6 +64,7 @@ function inferRequest(
     version,
     input: storedInput(accepted, fetched),
     options,
+    ...(secrets === undefined ? {} : { secrets }),
     created_at: startsAt(accepted),
     priority,
     runTimeoutMs: parseDurationMs(accepted.run_timeout) ?? 0,

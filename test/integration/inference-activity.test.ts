@@ -11,6 +11,7 @@ import type { ModelVersion } from '../../src/models/repository.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
 import type { Claim } from '../../src/contract/payload.ts';
 import type { Inference, ModelRuntime } from '../../src/runtime/runtime.ts';
+import { createSecretBox } from '../../src/secrets/secret-box.ts';
 import { FilePayloadStore } from '../../src/storage/file-payload-store.ts';
 
 let folder: string;
@@ -73,6 +74,7 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     store: slowStore,
     inFlight: { enter: async () => async () => {} },
     worker: 'w',
+    openBox: async () => createSecretBox([Buffer.alloc(32)]),
     spoolFolder: folder,
     engineInlineLimit: 10,
     inputBudget: new InputBudget(1000),

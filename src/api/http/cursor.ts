@@ -4,7 +4,7 @@ import { EngineUnavailableError } from '../../temporal/timely-calls.ts';
 import { Problem } from './problems.ts';
 
 /** What `Cursors` needs of a secret box. */
-export type Signer = Pick<SecretBox, 'sign' | 'isSigned'>;
+type Signer = Pick<SecretBox, 'sign' | 'isSigned'>;
 
 const SIGNATURE_BYTES = 32; // HMAC-SHA256
 

@@ -173,6 +173,7 @@ export const describeDocument: DescribePipeline = (manifest) => {
     options: optionsSchema,
     output: outputSchema,
     media: { document: documentField },
+    secretOptions: ['password'],
     outputForms: {
       'text/markdown': (output) => toMarkdown(output as unknown as DocumentOutput),
       'text/plain': (output) => (output as unknown as DocumentOutput).text,

@@ -25,7 +25,7 @@ export interface ReadText {
 }
 
 /** A word and where it stands, in shares of its line's width. */
-export interface ReadWord {
+interface ReadWord {
   readonly text: string;
   readonly from: number;
   readonly to: number;

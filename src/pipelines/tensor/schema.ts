@@ -74,6 +74,7 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     media: {},
     normalize: (given) => toProtocolForm(given, graph),
     isLarge: (path) => path.at(-1) === 'data',
+    secretOptions: [],
     outputForms: {},
     streaming: null,
     bodies:
