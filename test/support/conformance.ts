@@ -75,7 +75,7 @@ async function checked(
   const { content } = documented;
   if (type === undefined || content === undefined) return answer;
   if (!(type in content) && !('*/*' in content)) throw new Error(`${where} as ${type}`);
-  if (!type.endsWith('json')) return answer;
+  if (!/[/+]json$/.test(type)) return answer;
   const pointer = ['paths', template, method.toLowerCase(), 'responses', String(status)]
     .concat(['content', type, 'schema'])
     .map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))

@@ -8,6 +8,7 @@ import type { Batch } from '../../src/contract/batch.ts';
 import type { FileRecord } from '../../src/contract/file.ts';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
+import { makePdf, textPage } from '../support/pdf.ts';
 import { startReceiver, type Receiver } from '../support/receiver.ts';
 import { affine, Service } from '../support/service.ts';
 import type { TemporalServer } from '../support/temporal.ts';
@@ -99,6 +100,18 @@ test('nothing of what clients write lies in the database of the engine', async (
     code: 'invalid_input',
     message: 'the model does not take this input',
   });
+
+  const form = new FormData();
+  const options = { password: CANARY, pages: [1] };
+  form.set('request', JSON.stringify({ options }));
+  form.set('document', new Blob([makePdf({ pages: [textPage('x')], password: 'other' })]));
+  const locked = await fetch(`${service.url}/v1/models/document/predictions`, {
+    method: 'POST',
+    headers: { 'Idempotency-Key': `document-${CANARY}` },
+    body: form,
+  });
+  const { id: lockedId } = (await locked.json()) as Prediction;
+  expect((await service.ended(lockedId)).error).toMatchObject({ reason: 'wrong_password' });
 
   const items = [
     { custom_id: CANARY, input: affine(4711) },

@@ -4,7 +4,7 @@
 export type PageRange = readonly [first: number, last: number | null];
 
 const MAX_RANGES = 100;
-const RANGE = /^\s*(\d{1,9})?\s*(-)?\s*(\d{1,9})?\s*$/;
+const RANGE = /^\s*(\d{1,9})?\s*(?:(-)\s*(\d{1,9})?\s*)?$/;
 
 /** Reads "1-20,25", also "3-" and "-5". Null: that is not what it says. */
 export function parseRanges(text: string): readonly PageRange[] | null {
