@@ -1,11 +1,11 @@
 /* What a pipeline is told of one item of a batch and tells of it, in the model process. */
 import type { TokenCount } from '../contract/prediction.ts';
-import { joined, type Part } from '../contract/work.ts';
+import { joined, pagesOf, type Part } from '../contract/work.ts';
 import type { InferenceContext } from '../pipelines/index.ts';
 import type { FromProcess } from './protocol.ts';
 
-/** Parts are gathered, so that the supervisor gets at most a hundred messages a second. */
-const GATHER_MS = 10;
+/** Parts are gathered, so that the supervisor gets at most twenty messages a second. Pages are told at once. */
+const GATHER_MS = 50;
 
 export class ItemContext implements InferenceContext {
   readonly before: Part | null;
@@ -39,7 +39,7 @@ export class ItemContext implements InferenceContext {
   emit(part: Part): void {
     this.#gathered = joined(this.#gathered, part);
     const waitMs = this.#sentAtMs + GATHER_MS - performance.now();
-    if (waitMs <= 0) this.flush();
+    if (waitMs <= 0 || pagesOf(part) !== null) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), waitMs);
   }
 

@@ -82,7 +82,7 @@ test('every mistake is listed at once, with its path, and what is well is served
 
   expect(problemsOf(repository, 'json')[0]).toContain('model.json cannot be read');
   expect(problemsOf(repository, 'manifest')).toEqual([
-    expect.stringContaining('model.json pipeline: must be one of ocr, tensor'),
+    expect.stringContaining('model.json pipeline: must be one of document, ocr, tensor'),
     expect.stringContaining('model.json timeouts.run_s'),
     'model.json (whole): x is not known here',
     'files.model: no.onnx does not exist',

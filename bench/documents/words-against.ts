@@ -16,10 +16,9 @@ export interface PlacedWord {
 export async function pdftotextWords(
   file: string,
   pages: number,
-  password: string | null,
 ): Promise<readonly (readonly PlacedWord[])[]> {
-  const args = ['-bbox', '-l', String(pages), ...(password === null ? [] : ['-upw', password])];
-  const { stdout } = await exec('pdftotext', [...args, file, '-'], { maxBuffer: 1024 ** 3 });
+  const args = ['-bbox', '-l', String(pages), file, '-'];
+  const { stdout } = await exec('pdftotext', args, { maxBuffer: 1024 ** 3 });
   return stdout
     .split('<page ')
     .slice(1)
@@ -49,7 +48,8 @@ export interface WordsFound {
   /** Of words that follow each other in their text and were both found, the share that do so in ours. */
   readonly neighbours: number;
   readonly kept: number;
-  readonly missed: readonly string[];
+  /** Those found, and those whose letters are part of one of ours, or of several that follow each other. */
+  readonly letters: number;
 }
 
 export function compareWords(
@@ -62,14 +62,14 @@ export function compareWords(
     if (same === undefined) byText.set(normal(word.text), [{ word, index }]);
     else same.push({ word, index });
   }
-  const missed: string[] = [];
+  let letters = 0;
   const places = theirs.map((word) => {
     const candidates = byText.get(normal(word.text)) ?? [];
     const at = candidates.findIndex(
       ({ word: { x, y } }) =>
         Math.abs(x - word.x) <= TOLERANCE.across && Math.abs(y - word.y) <= TOLERANCE.down,
     );
-    if (at === -1) missed.push(`${word.text}@${word.x.toFixed(0)},${word.y.toFixed(0)}`);
+    if (at !== -1 || isPartOf(word, ours)) letters += 1;
     return at === -1 ? null : (candidates.splice(at, 1)[0]?.index ?? null);
   });
   let [neighbours, kept] = [0, 0];
@@ -79,7 +79,17 @@ export function compareWords(
     neighbours += 1;
     if (next === place + 1) kept += 1;
   }
-  return { theirs: theirs.length, found: theirs.length - missed.length, neighbours, kept, missed };
+  const found = places.filter((place) => place !== null).length;
+  return { theirs: theirs.length, found, letters, neighbours, kept };
+}
+
+/** Whether the letters of a word stand on its line, near its place, whatever words they are parted into. */
+function isPartOf({ text, x, y }: PlacedWord, ours: readonly PlacedWord[]): boolean {
+  const near = ours.filter(
+    (word) => Math.abs(word.y - y) <= TOLERANCE.down + 2 && Math.abs(word.x - x) <= 60,
+  );
+  const line = near.toSorted((a, b) => a.x - b.x).map((word) => normal(word.text));
+  return line.join('').includes(normal(text));
 }
 
 /** `pdftotext -bbox` writes the characters of right-to-left words from left to right. */
