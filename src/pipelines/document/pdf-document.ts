@@ -1,5 +1,5 @@
 import { PdfPage, UnreadablePageError } from './pdf-page.ts';
-import { allocate, bytesAt, free, type Pdfium, type Pointer } from './pdfium.ts';
+import { allocate, bytesAt, free, type Pdfium, type Pointer, Scratch } from './pdfium.ts';
 import { UserUnits } from './user-units.ts';
 
 /** FPDF_GetLastError; https://pdfium.googlesource.com/pdfium/+/main/public/fpdfview.h */
@@ -42,11 +42,11 @@ export class PdfDocument {
     password: string,
   ): PdfDocument {
     const pointer = allocate(pdfium, size);
-    const bytes = bytesAt(pdfium, pointer, size);
-    write(bytes);
-    const mayHaveUserUnits = UserUnits.mayBeIn(bytes);
+    write(bytesAt(pdfium, pointer, size));
     const document = pdfium.FPDF_LoadMemDocument(pointer, size, password);
     if (document !== 0) {
+      const bytes = bytesAt(pdfium, pointer, size);
+      const mayHaveUserUnits = UserUnits.mayBeIn(bytes, versionOf(pdfium, document));
       const copy = mayHaveUserUnits ? copyOf(pdfium, document) : null;
       return new PdfDocument(pdfium, pointer, document, new UserUnits(copy));
     }
@@ -99,6 +99,15 @@ export class PdfDocument {
     }
     return false;
   }
+}
+
+/** 17 for PDF 1.7; 0: it does not say. */
+function versionOf(pdfium: Pdfium, document: Pointer): number {
+  const scratch = new Scratch(pdfium);
+  const isKnown = pdfium.FPDF_GetFileVersion(document, scratch.pointer);
+  const version = isKnown ? scratch.integer(0) : 0;
+  scratch.free();
+  return version;
 }
 
 /** A document as PDFium writes it: every object in the clear. */

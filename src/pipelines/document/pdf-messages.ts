@@ -14,7 +14,7 @@ export interface PageWish {
   readonly maxImagePixels: number;
 }
 
-/** The first message is `open`; then one `read` at a time. */
+/** `open` comes first, and again for each further document; then one `read` at a time. */
 export type ToThread =
   | {
       readonly type: 'open';

@@ -1,16 +1,16 @@
 /*
- * The entry point of the thread that reads one PDF. A hostile page may hang it or use up its memory; then whoever owns
+ * The entry point of the threads that read PDFs, one after the other. A hostile page may hang it or use up its memory; then whoever owns
  * it ends it and goes on with another one.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../../contract/failure.ts';
 import { sourceOf } from './page-source.ts';
 import { inReadingOrder, linesOf } from './page-text.ts';
 import type { FromThread, PageWish, PdfPageContent, ToThread } from './pdf-messages.ts';
 import { PdfDocument, UnreadableDocumentError } from './pdf-document.ts';
 import { type PdfPage, UnreadablePageError } from './pdf-page.ts';
-import { heapBytes, loadPdfium, type Pdfium } from './pdfium.ts';
+import { type CompiledCode, heapBytes, startPdfium, type Pdfium } from './pdfium.ts';
 import { MAX_CHARACTERS, readWords } from './words.ts';
 
 const POINTS_PER_INCH = 72;
@@ -38,7 +38,7 @@ async function open({
   document: given,
   password,
 }: Extract<ToThread, { type: 'open' }>): Promise<FromThread> {
-  pdfium = await loadPdfium();
+  pdfium = await startPdfium(workerData as CompiledCode);
   try {
     document =
       given instanceof Uint8Array

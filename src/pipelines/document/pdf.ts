@@ -1,24 +1,24 @@
 /*
- * A PDF that is read in a thread of its own.
+ * A PDF that is read in a thread.
  *
- *  T1  A page that takes too long, or breaks PDFium, costs its thread and is a `PageFailure`; the next page is read by a
- *      new thread.
+ *  T1  A page that takes too long, or breaks PDFium, costs its thread and is a `PageFailure`; the next page is read by
+ *      another one.
  *  T2  A thread that has taken much memory is replaced between two pages: PDFium gives none back.
  *  T3  The thread reads one page at a time, so memory does not grow with the number of pages.
  */
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
 import type { RgbImage } from '../shared/image.ts';
 import { type PageContent, PageFailure, type Pages } from './pages.ts';
-import type { FromThread, PageWish, ToThread } from './pdf-messages.ts';
+import type { PageWish, ToThread } from './pdf-messages.ts';
 import type { GreyImage } from './pdf-page.ts';
+import { type PdfThread, PdfThreadError, type PdfThreads } from './pdf-threads.ts';
 
-/** What a thread may have taken and still be used for the next page. */
+/** What PDFium may have taken and still be used for the next page. */
 const MAX_HEAP_BYTES = 384 * 1024 ** 2;
 
 export interface PdfOptions {
+  readonly threads: PdfThreads;
   readonly media: Media;
   /** Null: none was given. */
   readonly password: string | null;
@@ -28,21 +28,21 @@ export interface PdfOptions {
 }
 
 interface Open {
-  readonly thread: Worker;
+  readonly thread: PdfThread;
   readonly pageCount: number;
 }
 
 /** Throws `InvalidInputError`. */
 export async function openPdf(options: PdfOptions): Promise<Pages> {
-  const first = await openThread(options);
-  return new Pdf(options, first);
+  return new Pdf(options, await openIn(options));
 }
 
 class Pdf implements Pages {
   readonly count: number;
   readonly #options: PdfOptions;
   /** Null: it was ended. */
-  #thread: Worker | null;
+  #thread: PdfThread | null;
+  #isReading = false;
 
   constructor(options: PdfOptions, { thread, pageCount }: Open) {
     this.#options = options;
@@ -52,39 +52,41 @@ class Pdf implements Pages {
 
   async read(number: number, signal: AbortSignal): Promise<PageContent> {
     const { wish, pageTimeoutMs } = this.#options;
-    this.#thread ??= (await openThread(this.#options)).thread; // T1
+    this.#thread ??= (await openIn(this.#options)).thread; // T1
     const request: ToThread = { type: 'read', index: number - 1, wish };
-    const reply = await ask(this.#thread, request, pageTimeoutMs, signal).catch(
-      async (error: unknown) => {
-        await this.close(); // T1
-        throw error instanceof ThreadError ? pageFailure(error, pageTimeoutMs) : error;
-      },
-    );
+    this.#isReading = true;
+    const reply = await this.#thread
+      .ask(request, pageTimeoutMs, signal)
+      .catch(async (error: unknown) => {
+        await this.#end(); // T1
+        throw error instanceof PdfThreadError ? pageFailure(error, pageTimeoutMs) : error;
+      })
+      .finally(() => {
+        this.#isReading = false;
+      });
     if (reply.type === 'page_failed') throw new PageFailure(reply.error);
     if (reply.type !== 'page') throw new Error(`a thread answered ${reply.type} instead of a page`);
-    if (reply.heapBytes > MAX_HEAP_BYTES) await this.close(); // T2
+    if (reply.heapBytes > MAX_HEAP_BYTES) await this.#end(); // T2
     const { page } = reply;
     return page.source === 'ocr' ? { ...page, image: colored(page.image) } : page;
   }
 
   async close(): Promise<void> {
     const thread = this.#thread;
+    if (thread === null) return;
+    if (this.#isReading) await this.#end();
+    else await this.#options.threads.giveBack(thread);
     this.#thread = null;
-    await thread?.terminate();
+  }
+
+  async #end(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = null;
+    await thread?.end();
   }
 }
 
-/** Why a thread has no answer. */
-class ThreadError extends Error {
-  override readonly name = 'ThreadError';
-  readonly isLate: boolean;
-  constructor(isLate: boolean, message: string) {
-    super(message);
-    this.isLate = isLate;
-  }
-}
-
-const pageFailure = ({ isLate, message }: ThreadError, timeoutMs: number): PageFailure =>
+const pageFailure = ({ isLate, message }: PdfThreadError, timeoutMs: number): PageFailure =>
   isLate
     ? new PageFailure({
         code: 'page_timeout',
@@ -92,25 +94,20 @@ const pageFailure = ({ isLate, message }: ThreadError, timeoutMs: number): PageF
       })
     : new PageFailure({ code: 'page_crashed', message: `the page broke its reader: ${message}` });
 
-async function openThread({ media, password, openTimeoutMs }: PdfOptions): Promise<Open> {
-  const thread = new Worker(new URL('./pdf-thread.js', import.meta.url), {
-    execArgv: [],
-    env: {},
-  });
-  thread.unref(); // a process that ends need not wait for it
+async function openIn({ threads, media, password, openTimeoutMs }: PdfOptions): Promise<Open> {
+  const thread = await threads.take();
   const document = media instanceof MediaFile ? { path: media.path } : media;
   const request: ToThread = { type: 'open', document, password: password ?? '' };
-  try {
-    const reply = await ask(thread, request, openTimeoutMs, null);
-    if (reply.type === 'opened') return { thread, pageCount: reply.pageCount };
-    throw refusal(reply.type === 'refused' ? reply.reason : 'damaged', password);
-  } catch (error) {
-    await thread.terminate();
-    if (!(error instanceof ThreadError)) throw error;
+  const reply = await thread.ask(request, openTimeoutMs).catch(async (error: unknown) => {
+    await thread.end();
+    if (!(error instanceof PdfThreadError)) throw error;
     const how = error.isLate ? `takes longer than ${openTimeoutMs / 1000} s` : messageOf(error);
     const message = `document: it cannot be opened: ${how}`;
     throw new InvalidInputError(message, { reason: 'damaged', cause: error });
-  }
+  });
+  if (reply.type === 'opened') return { thread, pageCount: reply.pageCount };
+  await threads.giveBack(thread);
+  throw refusal(reply.type === 'refused' ? reply.reason : 'damaged', password);
 }
 
 function refusal(reason: 'damaged' | 'password', password: string | null): InvalidInputError {
@@ -124,33 +121,6 @@ function refusal(reason: 'damaged' | 'password', password: string | null): Inval
     : new InvalidInputError('document: options.password does not open it', {
         reason: 'wrong_password',
       });
-}
-
-/** Throws `ThreadError`, and the reason of the signal; then the thread must be ended. */
-async function ask(
-  thread: Worker,
-  message: ToThread,
-  timeoutMs: number,
-  signal: AbortSignal | null,
-): Promise<FromThread> {
-  const over = new AbortController();
-  const late = AbortSignal.timeout(timeoutMs);
-  const stop = AbortSignal.any([over.signal, late, ...(signal === null ? [] : [signal])]);
-  const answered = once(thread, 'message', { signal: stop });
-  const ended = once(thread, 'exit', { signal: stop });
-  thread.postMessage(message, []);
-  try {
-    const first = await Promise.race([answered, ended.then(() => null)]); // an `error` event rejects both
-    if (first === null) throw new ThreadError(false, 'its thread has ended');
-    return first[0] as FromThread;
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (error instanceof ThreadError) throw error;
-    throw new ThreadError(late.aborted, messageOf(error));
-  } finally {
-    over.abort();
-    await Promise.allSettled([answered, ended]);
-  }
 }
 
 /** OCR takes three bytes a pixel. */

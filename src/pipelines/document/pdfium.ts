@@ -2,7 +2,7 @@
  * PDFium (compiled to WebAssembly) and its memory. Whatever it does blocks its thread, and a hostile file may block it
  * for ever: it is used in `pdf-thread.ts` only.
  */
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { init, type WrappedPdfiumModule } from '@embedpdf/pdfium';
 
@@ -10,9 +10,34 @@ export type Pdfium = WrappedPdfiumModule;
 /** An address in PDFium's memory; 0: nothing. */
 export type Pointer = number;
 
-export async function loadPdfium(): Promise<Pdfium> {
+declare const isCompiled: unique symbol;
+/** PDFium's code; it can be handed to a thread. */
+export type CompiledCode = object & { readonly [isCompiled]: true };
+
+/** What is used of it: the types of Node have none of it. */
+const { WebAssembly } = globalThis as unknown as {
+  readonly WebAssembly: {
+    compile(bytes: Uint8Array): Promise<CompiledCode>;
+    instantiate(code: CompiledCode, imports: object): Promise<object>;
+  };
+};
+
+/** Its code, which all threads of a process share: it is compiled once, and stays as fast as it has become. */
+export async function compilePdfium(): Promise<CompiledCode> {
   const path = createRequire(import.meta.url).resolve('@embedpdf/pdfium/pdfium.wasm');
-  const pdfium = await init({ wasmBinary: readFileSync(path).buffer });
+  return await WebAssembly.compile(await readFile(path));
+}
+
+/** PDFium with a memory of its own. */
+export async function startPdfium(code: CompiledCode): Promise<Pdfium> {
+  const pdfium = await init({
+    print: () => {},
+    printErr: () => {}, // what it throws says the same
+    instantiateWasm(imports: object, onReady: (instance: object) => void) {
+      void WebAssembly.instantiate(code, imports).then(onReady);
+      return {};
+    },
+  });
   pdfium.PDFiumExt_Init();
   return pdfium;
 }

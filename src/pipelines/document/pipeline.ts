@@ -25,6 +25,7 @@ import { readPageImage } from './ocr-page.ts';
 import { wantedPages } from './page-numbers.ts';
 import { type PageContent, PageFailure, type Pages } from './pages.ts';
 import { openPdf } from './pdf.ts';
+import { PdfThreads } from './pdf-threads.ts';
 import { Pace } from './pace.ts';
 import { openRaster } from './raster.ts';
 import {
@@ -48,11 +49,12 @@ type Begun = Readonly<Record<'page' | 'times', number>>;
 export async function openDocument(settings: PipelineSettings): Promise<Pipeline> {
   const reader = await PageReader.open(settings);
   const limits = settingsOf(settings.manifest);
+  const threads = new PdfThreads();
   return {
     async infer({ input, options }, context) {
       const media = input['document'] as Media;
       const wanted = options as DocumentOptions;
-      const pages = await openPages(media, wanted, limits, settings.limits.maxPixels);
+      const pages = await openPages(media, wanted, limits, settings.limits.maxPixels, threads);
       try {
         const run = new DocumentRun(pages, { reader, limits, options: wanted, context });
         return await run.readAll();
@@ -68,6 +70,7 @@ async function openPages(
   { mode, dpi, password }: DocumentOptions,
   limits: DocumentSettings,
   maxImagePixels: number,
+  threads: PdfThreads,
 ): Promise<Pages> {
   const { head, bytes } = await beginningOf(media);
   if (bytes > limits.max_bytes) {
@@ -78,7 +81,7 @@ async function openPages(
   if (mayBeImage(head)) return await openRaster({ media, maxImagePixels, pageTimeoutMs });
   const wish = { mode, dpi, maxImagePixels, maxPagePixels: limits.max_page_pixels };
   const openTimeoutMs = limits.open_timeout_s * 1000;
-  return await openPdf({ media, password, wish, openTimeoutMs, pageTimeoutMs });
+  return await openPdf({ threads, media, password, wish, openTimeoutMs, pageTimeoutMs });
 }
 
 async function beginningOf(

@@ -8,6 +8,8 @@ const NAME = '/UserUnit';
 const PACKED = '/ObjStm';
 /** Writing a copy takes a tenth of a second for a megabyte. */
 const MAX_PACKED_BYTES = 8 * 1024 ** 2;
+/** They came with PDF 1.6. */
+const FIRST_VERSION = 16;
 const MAX_UNIT = 75_000; // the largest that any viewer takes
 
 export class UserUnits {
@@ -23,11 +25,11 @@ export class UserUnits {
     }
   }
 
-  /** Whether a document, as it lies in its file, may have any. */
-  static mayBeIn(bytes: Uint8Array): boolean {
+  /** Whether a document, as it lies in its file, may have any; its version is 17 for PDF 1.7. */
+  static mayBeIn(bytes: Uint8Array, version: number): boolean {
     const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     if (file.includes(NAME)) return true;
-    return bytes.length <= MAX_PACKED_BYTES && file.includes(PACKED);
+    return version >= FIRST_VERSION && bytes.length <= MAX_PACKED_BYTES && file.includes(PACKED);
   }
 
   /** That of a page, by the number of its object. */

@@ -3,9 +3,10 @@ import { UserUnits } from '../../../src/pipelines/document/user-units.ts';
 const file = (text: string) => Buffer.from(`%PDF-1.7\n${text}\n`);
 
 test('only a document that may have user units is searched for them', () => {
-  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/Page>>endobj'))).toBe(false);
-  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/Page/UserUnit 2>>endobj'))).toBe(true);
-  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/ObjStm>>endobj'))).toBe(true);
+  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/Page>>endobj'), 17)).toBe(false);
+  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/Page/UserUnit 2>>endobj'), 0)).toBe(true);
+  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/ObjStm>>endobj'), 16)).toBe(true);
+  expect(UserUnits.mayBeIn(file('1 0 obj<</Type/ObjStm>>endobj'), 15)).toBe(false);
 });
 
 test('each page has its own', () => {
