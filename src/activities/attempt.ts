@@ -106,7 +106,7 @@ export class Attempt {
 
   /** Adds a part to the work. */
   add(part: Part): void {
-    const isFirst = this.#work?.all === null;
+    const isFirst = this.#work?.isEmpty === true;
     this.#work?.add(part);
     if (!isFirst) return;
     const ms = Math.max(0, Date.now() - Date.parse(this.#request.created_at));

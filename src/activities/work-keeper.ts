@@ -43,11 +43,14 @@ export interface WorkKeeperOptions {
   readonly onChange: () => void;
 }
 
-/** A part in the store. */
+/** A part in the store, and its JSON, which takes less memory than what it says. */
 interface StoredPart {
   readonly claim: Claim;
-  readonly part: Part;
+  readonly json: Buffer;
+  readonly textLength: number;
 }
+
+const partIn = ({ json }: StoredPart): Part => JSON.parse(json.toString('utf8')) as Part;
 
 export class WorkKeeper {
   readonly #options: WorkKeeperOptions;
@@ -94,7 +97,9 @@ export class WorkKeeper {
       const stored: StoredPart[] = [];
       for await (const part of readParts({ ...earlier, tail: null }, options.store)) {
         const claim = claims[stored.length];
-        if (claim !== undefined) stored.push({ claim, part });
+        if (claim === undefined) break;
+        const json = Buffer.from(JSON.stringify(part));
+        stored.push({ claim, json, textLength: textOf(part).length });
       }
       return new WorkKeeper(options, earlier, stored);
     } catch (error) {
@@ -105,8 +110,13 @@ export class WorkKeeper {
 
   /** What is done, as one part; null: nothing. */
   get all(): Part | null {
-    const parts = [...this.#stored.map(({ part }) => part), ...(this.#tail ? [this.#tail] : [])];
+    const parts = [...this.#stored.map(partIn), ...(this.#tail === null ? [] : [this.#tail])];
     return parts.reduce<Part | null>(joined, null);
+  }
+
+  /** Whether nothing is done. */
+  get isEmpty(): boolean {
+    return this.#stored.length === 0 && this.#tail === null;
   }
 
   /** What heartbeats and failures tell; null: nothing is done. */
@@ -163,7 +173,6 @@ export class WorkKeeper {
   #tell(tail: Part | null): void {
     const { attempt, key, onChange } = this.#options;
     const [head = null, ...more] = this.#stored.map(({ claim }) => claim);
-    const stored = this.#stored.map(({ part }) => part);
     const untold = tail === null ? (pagesOf(this.#tail)?.length ?? 0) : 0;
     this.#told = {
       attempt,
@@ -171,7 +180,7 @@ export class WorkKeeper {
       key,
       head,
       ...(more.length === 0 ? {} : { more }),
-      offset: stored.reduce((sum, part) => sum + textOf(part).length, 0),
+      offset: this.#stored.reduce((sum, { textLength }) => sum + textLength, 0),
       tail,
       ...(this.#pages === null ? {} : { pages: this.#pages - untold }),
     }; // K1
@@ -209,7 +218,7 @@ export class WorkKeeper {
     let bytes = bytesOf(part);
     for (let last = stored.at(-1); last !== undefined; last = stored.at(-1)) {
       if (shrinking > 0 && last.claim.bytes > shrinking * bytes) break;
-      part = joined(last.part, part);
+      part = joined(partIn(last), part);
       bytes += last.claim.bytes;
       stored.pop();
     }
@@ -218,7 +227,7 @@ export class WorkKeeper {
       const json = Buffer.from(JSON.stringify(part));
       const claim = await store.put(partKey(this.#puts), json, { mediaType: JSON_MEDIA_TYPE });
       this.#own.add(claim.key);
-      await this.#replace([...stored, { claim, part }]);
+      await this.#replace([...stored, { claim, json, textLength: textOf(part).length }]);
     } catch {
       const since: Part | null = this.#tail;
       this.#tail = since === null || tail === null ? (since ?? tail) : joined(tail, since);

@@ -115,11 +115,6 @@ export class ModelRepository {
     return this.find(name, version)?.schema.streaming ?? null;
   }
 
-  /** Texts that the output of a version can be read as; none when it is not served. */
-  outputForms({ name, version }: ModelRef): PipelineSchema['outputForms'] {
-    return this.find(name, version)?.schema.outputForms ?? {};
-  }
-
   /** The same among those that cannot be served. */
   findBroken(name: string, version: number | null): BrokenVersion | undefined {
     const versions = (this.#versions.get(name) ?? []).filter(isBroken);

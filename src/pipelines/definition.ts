@@ -62,7 +62,6 @@ export const PLAIN_INPUT = {
   isLarge: () => false,
   bodies: {},
   secretOptions: [],
-  outputForms: {},
   streaming: null,
 } as const;
 
@@ -75,10 +74,15 @@ function requireObject(input: unknown): Readonly<Record<string, unknown>> {
 
 /**
  * What a model tells of its work while it does it, part by part. Between two parts it stops when it is asked to.
- * `text`: a text, which `textOf` finds in the output; `pages`: the pages of a document, which the output has as `pages`.
+ * `text`: a text, which `textOf` finds in the output; `pages`: the pages of a document, which the output has as `pages`,
+ * and the texts that they can be read as, by media type.
  */
 type Streaming =
-  { readonly kind: 'text'; readonly textOf: (output: Json) => string } | { readonly kind: 'pages' };
+  | { readonly kind: 'text'; readonly textOf: (output: Json) => string }
+  | { readonly kind: 'pages'; readonly forms: Readonly<Record<string, PageForm>> };
+
+/** Begins a text; what it returns adds a page to it. */
+export type PageForm = () => (page: Json) => string;
 
 export interface PipelineSchema {
   readonly input: z.ZodObject;
@@ -106,8 +110,6 @@ export interface PipelineSchema {
   readonly batchKey: ((input: Readonly<Record<string, unknown>>) => string) | null;
   /** Options, texts all of them, that nobody may see but the model: they are in no record, history or log. */
   readonly secretOptions: readonly string[];
-  /** Texts that an output can be read as instead of JSON, by media type. */
-  readonly outputForms: Readonly<Record<string, (output: Json) => string>>;
   /** Null: the model does its work in one piece. */
   readonly streaming: Streaming | null;
 }

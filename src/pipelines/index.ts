@@ -17,6 +17,7 @@ export {
   InvalidMediaError,
   type MediaField,
   MediaFile,
+  type PageForm,
   type MediaLimits,
   type Pipeline,
   type PipelineInput,

@@ -77,7 +77,7 @@ function modelResource(
     input_schema: z.toJSONSchema(schema.forms ?? schema.input), // every form that the model takes
     options_schema: z.toJSONSchema(schema.options, { io: 'input' }),
     output_schema: z.toJSONSchema(schema.output),
-    output_forms: Object.keys(schema.outputForms),
+    output_forms: schema.streaming?.kind === 'pages' ? Object.keys(schema.streaming.forms) : [],
     graphs,
     urls: { predictions: `${publicUrl}/v1/models/${ref.name}@${ref.version}/predictions` },
   };

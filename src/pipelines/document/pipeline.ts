@@ -176,7 +176,8 @@ class DocumentRun {
           ? await readPageImage(page, reader, options, [context.signal, deadline])
           : page.content;
       const size = { width: tenths(width), height: tenths(height), rotation };
-      return { number, ...size, source, text: content.text, lines: content.lines, error: null };
+      const lines = inDetail(content.lines, options.detail);
+      return { number, ...size, source, text: content.text, lines, error: null };
     } catch (error) {
       context.signal.throwIfAborted();
       if (error === deadline.reason) return failed(number, tooLate(limits.page_timeout_s));
@@ -199,6 +200,15 @@ class DocumentRun {
     page.catch(() => {});
     this.#ahead = { number, page };
   }
+}
+
+/** The lines as far as somebody wants to know them. */
+function inDetail(
+  lines: DocumentPage['lines'],
+  detail: DocumentOptions['detail'],
+): DocumentPage['lines'] {
+  if (detail === 'text') return [];
+  return detail === 'words' ? lines : lines.map((line) => ({ ...line, words: [] }));
 }
 
 const tenths = (value: number): number => Math.round(value * 10) / 10;

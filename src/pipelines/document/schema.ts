@@ -4,7 +4,7 @@ import type { Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { OCR_FILES } from '../ocr/schema.ts';
 import { documentField } from '../shared/document-header.ts';
-import { LINES_MEDIA_TYPE, toLines, toMarkdown } from './output-forms.ts';
+import { PAGE_FORMS } from './page-forms.ts';
 import { checked, type PageRange, parseRanges } from './page-numbers.ts';
 
 const settingsSchema = z.strictObject({
@@ -73,6 +73,10 @@ const optionsSchema = z.strictObject({
     .max(1)
     .default(0.5)
     .describe('Lines that OCR has read with less confidence than this are left out.'),
+  detail: z
+    .enum(['words', 'lines', 'text'])
+    .default('words')
+    .describe('How much is told of a page: its text, also its lines, or also their words.'),
   password: z
     .string()
     .max(128)
@@ -174,12 +178,7 @@ export const describeDocument: DescribePipeline = (manifest) => {
     output: outputSchema,
     media: { document: documentField },
     secretOptions: ['password'],
-    outputForms: {
-      'text/markdown': (output) => toMarkdown(output as unknown as DocumentOutput),
-      'text/plain': (output) => (output as unknown as DocumentOutput).text,
-      [LINES_MEDIA_TYPE]: (output) => toLines(output as unknown as DocumentOutput),
-    },
-    streaming: { kind: 'pages' },
+    streaming: { kind: 'pages', forms: PAGE_FORMS },
     batchKey: null, // each document has a process to itself, because a hostile one may cost it
   };
 };

@@ -75,7 +75,6 @@ export const describeTensor: DescribePipeline = (manifest, graphs) => {
     normalize: (given) => toProtocolForm(given, graph),
     isLarge: (path) => path.at(-1) === 'data',
     secretOptions: [],
-    outputForms: {},
     streaming: null,
     bodies:
       graph.inputs.length === 1 ? { [NPY_MEDIA_TYPE]: (bytes) => npyInput(bytes, graph) } : {},

@@ -1,0 +1,70 @@
+/* The pages of a document as other texts. Each is made of one page after the other, because there may be very many. */
+import type { PageForm } from '../definition.ts';
+import { median } from '../shared/geometry.ts';
+import type { DocumentLine, DocumentPage } from './schema.ts';
+
+/** Lines so much higher than most are titles, those above the second bound titles of chapters. */
+const TITLE = { small: 1.25, large: 1.6 } as const;
+const MAX_TITLE_CHARS = 200;
+/** What is usual is judged by so many lines. */
+const MAX_JUDGED_LINES = 2000;
+
+export const PAGE_FORMS: Readonly<Record<string, PageForm>> = {
+  'text/markdown': markdown,
+  'text/plain': plainText,
+  /** https://github.com/ndjson/ndjson-spec */
+  'application/x-ndjson': () => (page) => `${JSON.stringify(page)}\n`,
+};
+
+/** As `text` in the output. */
+function plainText(): (page: unknown) => string {
+  let separator = '';
+  return (page) => {
+    const text = separator + (page as DocumentPage).text;
+    separator = '\f';
+    return text;
+  };
+}
+
+/** Paragraphs, with titles by the height of their lines, and the beginning of each page as a comment. */
+function markdown(): (page: unknown) => string {
+  const heights: number[] = [];
+  let separator = '';
+  return (given) => {
+    const page = given as DocumentPage;
+    heights.push(...page.lines.slice(0, MAX_JUDGED_LINES - heights.length).map(heightOf));
+    const text = pageMarkdown(page, median(heights));
+    const begin = separator;
+    separator = '\n';
+    return `${begin}<!-- page ${page.number} -->\n\n${text}\n`;
+  };
+}
+
+function pageMarkdown({ text, lines, error }: DocumentPage, usual: number): string {
+  if (error !== null) return `<!-- ${error.code}: ${error.message.replaceAll('--', '- -')} -->`;
+  const left = lines.values();
+  return text
+    .split('\n')
+    .map((row) => {
+      if (row === '') return '';
+      const cells = row.split('\t').flatMap(() => left.next().value ?? []);
+      return titleMark(row, median(cells.map(heightOf)), usual) + escaped(row);
+    })
+    .join('\n');
+}
+
+function titleMark(row: string, height: number, usual: number): string {
+  if (row.length > MAX_TITLE_CHARS || !/\p{L}/u.test(row)) return '';
+  if (height > TITLE.large * usual) return '# ';
+  return height > TITLE.small * usual ? '## ' : '';
+}
+
+/** That of most of its words, if they are told; of a line that goes up or down the page, the width. */
+const heightOf = ({ box, words }: DocumentLine): number => {
+  const boxes = words.length === 0 ? [box] : words.map((word) => word.box);
+  return median(boxes.map(([left, top, right, bottom]) => Math.min(right - left, bottom - top)));
+};
+
+/** What would be read as a title, a list, a quotation or HTML. */
+const escaped = (row: string): string =>
+  row.replaceAll('<', '\\<').replace(/^(\s*)([#>+*-])/, '$1\\$2');
