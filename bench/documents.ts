@@ -1,6 +1,6 @@
 /*
- * Documents against what people use, on files that nobody here wrote (`documents/fetch.sh`). `npm run bench --
- * documents` needs apt, and takes about twenty minutes.
+ * Documents against what people use, on files that nobody here wrote (`documents/fetch.sh`, which needs apt): about ten
+ * minutes. And a long document through the whole service, with kills: as long again.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -39,7 +39,6 @@ export async function measureDocuments(): Promise<void> {
   await measureDecisions(reader);
   await measureScans(reader);
   await runtime.close();
-  await measureRun();
 }
 
 class Reader {
@@ -258,7 +257,8 @@ const PAGES = 236;
 const KILLS = 5;
 
 /** 236 pages through the whole service: when the first can be read, memory, and kills. */
-async function measureRun(): Promise<void> {
+export async function measureDocumentRun(): Promise<void> {
+  execFileSync('bash', ['bench/documents/fetch.sh', PLACE], { stdio: 'inherit' });
   const service = await Service.startAlone({ BUZZER_LOG_LEVEL: 'warn' });
   try {
     await firstPage(service, await readFile(R_EXTS), 'R-exts.pdf');
@@ -297,7 +297,7 @@ const pageOf = ({ progress }: Prediction): number =>
   Number(/^page (\d+) of/.exec(progress?.message ?? '')?.[1] ?? 0);
 
 async function firstPage(service: Service, document: Buffer, name: string): Promise<void> {
-  await service.ended((await submit(service, await pictures().then(() => document))).id); // loads the model
+  await service.ended((await submit(service, document)).id); // loads the model
   const { id } = await submit(service, document);
   const record = await service.readUntil(
     id,

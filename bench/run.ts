@@ -6,7 +6,7 @@ import { measureBurnRate } from '../src/dev/burn-rate.ts';
 import { findTemporal } from '../src/dev/temporal-binary.ts';
 import { measureAcceptance, measureBurst } from './acceptance.ts';
 import { measureBatches } from './batches.ts';
-import { measureDocuments } from './documents.ts';
+import { measureDocumentRun, measureDocuments } from './documents.ts';
 import { measureDrain } from './drain.ts';
 import { measureFiles } from './files.ts';
 import { measureGeneration } from './generation.ts';
@@ -46,6 +46,7 @@ const PARTS = {
   batches: measureBatches,
   files: measureFiles,
   documents: measureDocuments,
+  'document-run': measureDocumentRun,
   ocr: measureOcrAgainstPeer,
 };
 
