@@ -3,7 +3,7 @@ import type { PageReader } from '../ocr/page-reader.ts';
 import type { ReadText } from '../ocr/recognition.ts';
 import { cornersOf, type Line } from '../shared/geometry.ts';
 import { inReadingOrder, type PageText, type TextLine } from './page-text.ts';
-import type { PageContent } from './pages.ts';
+import { type PageContent, pageTimeout } from './pages.ts';
 import type { Box } from './pdf-page.ts';
 
 /** Points per pixel. */
@@ -12,17 +12,25 @@ interface Scale {
   readonly y: number;
 }
 
-/** Throws the reason of a signal between two lines. */
+export interface OcrOptions {
+  /** Lines read with less confidence are left out. */
+  readonly minConfidence: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Throws, between two lines, `PageFailure` when it takes too long and the reason of the signal. */
 export async function readPageImage(
   { image, width, height }: Extract<PageContent, { source: 'ocr' }>,
   reader: PageReader,
-  { min_confidence: minConfidence }: { readonly min_confidence: number },
-  signals: readonly AbortSignal[],
+  { minConfidence, timeoutMs, signal }: OcrOptions,
 ): Promise<PageText> {
+  const lateAtMs = performance.now() + timeoutMs;
   const scale = { x: width / image.width, y: height / image.height };
   const lines: TextLine[] = [];
   for (const line of await reader.findLines(image)) {
-    for (const signal of signals) signal.throwIfAborted();
+    signal.throwIfAborted();
+    if (performance.now() > lateAtMs) throw pageTimeout(timeoutMs);
     const read = await reader.readLine(image, line);
     if (read.text === '' || read.confidence < minConfidence) continue;
     lines.push({

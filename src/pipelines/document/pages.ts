@@ -23,6 +23,12 @@ export interface Pages {
   close(): Promise<void>;
 }
 
+export const pageTimeout = (timeoutMs: number): PageFailure =>
+  new PageFailure({
+    code: 'page_timeout',
+    message: `the page was not read within ${timeoutMs / 1000} s`,
+  });
+
 /** A page that cannot be read. The others may well be. */
 export class PageFailure extends Error {
   override readonly name = 'PageFailure';

@@ -9,7 +9,7 @@
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
 import type { RgbImage } from '../shared/image.ts';
-import { type PageContent, PageFailure, type Pages } from './pages.ts';
+import { type PageContent, PageFailure, type Pages, pageTimeout } from './pages.ts';
 import type { PageWish, ToThread } from './pdf-messages.ts';
 import type { GreyImage } from './pdf-page.ts';
 import { type PdfThread, PdfThreadError, type PdfThreads } from './pdf-threads.ts';
@@ -88,10 +88,7 @@ class Pdf implements Pages {
 
 const pageFailure = ({ isLate, message }: PdfThreadError, timeoutMs: number): PageFailure =>
   isLate
-    ? new PageFailure({
-        code: 'page_timeout',
-        message: `the page was not read within ${timeoutMs / 1000} s`,
-      })
+    ? pageTimeout(timeoutMs)
     : new PageFailure({ code: 'page_crashed', message: `the page broke its reader: ${message}` });
 
 async function openIn({ threads, media, password, openTimeoutMs }: PdfOptions): Promise<Open> {

@@ -166,21 +166,23 @@ class DocumentRun {
 
   async #read(number: number, next: number | undefined): Promise<DocumentPage> {
     const { reader, options, limits, context } = this.#options;
-    const deadline = AbortSignal.timeout(limits.page_timeout_s * 1000);
     try {
       const page = await this.#open(number);
       if (next !== undefined) this.#openAhead(next);
       const { width, height, rotation, source } = page;
       const content =
         source === 'ocr'
-          ? await readPageImage(page, reader, options, [context.signal, deadline])
+          ? await readPageImage(page, reader, {
+              minConfidence: options.min_confidence,
+              timeoutMs: limits.page_timeout_s * 1000, // PDFium has had as long
+              signal: context.signal,
+            })
           : page.content;
       const size = { width: tenths(width), height: tenths(height), rotation };
       const lines = inDetail(content.lines, options.detail);
       return { number, ...size, source, text: content.text, lines, error: null };
     } catch (error) {
       context.signal.throwIfAborted();
-      if (error === deadline.reason) return failed(number, tooLate(limits.page_timeout_s));
       if (!(error instanceof PageFailure)) throw error;
       return failed(number, { code: error.code, message: error.message });
     }
@@ -217,11 +219,6 @@ const DIED: PageError = {
   code: 'page_crashed',
   message: `${POISON_DEATHS} processes died while they read the page`,
 };
-
-const tooLate = (seconds: number): PageError => ({
-  code: 'page_timeout',
-  message: `the page was not read within ${seconds} s`,
-});
 
 const failed = (number: number, error: PageError): DocumentPage => ({
   number,
