@@ -8,7 +8,7 @@ const pages = Number(process.argv[2]);
 const version = (await ModelRepository.open(['models'])).find('ocr', null);
 if (version === undefined) throw new Error('no OCR model');
 const limits = { maxPixels: 100_000_000 };
-const pipeline = await openOcr({ ...version, device: 'cpu', limits });
+const pipeline = await openOcr({ ...version, device: 'cpu', limits, maxOutputBytes: 1024 ** 2 });
 const context = new ItemContext(0, null, () => {});
 const image = await readFile('examples/page.png');
 const read = async () =>

@@ -10,7 +10,12 @@ import { latencyMs } from './pairs.ts';
 const version = (await ModelRepository.open(['models'])).find('sentiment', null);
 if (version === undefined) throw new Error('no sentiment model');
 const limits = { maxPixels: 1 };
-const pipeline = await openTransformers({ ...version, device: 'cpu', limits });
+const pipeline = await openTransformers({
+  ...version,
+  device: 'cpu',
+  limits,
+  maxOutputBytes: 1024 ** 2,
+});
 const item = {
   input: { inputs: 'The room was clean, but the staff could have been friendlier.' },
   options: { top_k: 5 },

@@ -5,7 +5,7 @@ import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 import type { InferRequest } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import type { Part, WorkSoFar } from '../contract/work.ts';
+import { pagesOf, type Part, type WorkSoFar } from '../contract/work.ts';
 import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { WorkKeeper } from './work-keeper.ts';
@@ -32,6 +32,8 @@ export class Attempt {
   readonly #earlier: WorkSoFar | null;
   #report: AttemptReport;
   #work: WorkKeeper | null = null;
+  /** A part of the work is done, by this attempt or one before it. */
+  #isUnderWay = false;
   #timer: NodeJS.Timeout;
 
   /** Heartbeats on a timer until `stop`, so that a busy device is never mistaken for a dead worker. */
@@ -90,7 +92,7 @@ export class Attempt {
     const facts = runtime.factsOf(model);
     if (facts === null) throw notServed(model);
     const { identity } = facts;
-    this.#work = await WorkKeeper.open(
+    const work = await WorkKeeper.open(
       {
         store,
         engineInlineLimit,
@@ -101,14 +103,17 @@ export class Attempt {
       },
       this.#earlier,
     );
-    return this.#work;
+    this.#work = work;
+    this.#isUnderWay = !work.isEmpty;
+    return work;
   }
 
   /** Adds a part to the work. */
   add(part: Part): void {
-    const isFirst = this.#work?.isEmpty === true;
     this.#work?.add(part);
-    if (!isFirst) return;
+    const isDone = pagesOf(part)?.length !== 0; // not only begun
+    if (this.#isUnderWay || !isDone) return;
+    this.#isUnderWay = true;
     const ms = Math.max(0, Date.now() - Date.parse(this.#request.created_at));
     this.#dependencies.onFirstPart(modelRefOf(this.#request), ms);
   }

@@ -5,7 +5,8 @@
  *  K1  What is told is whole: head and tail together are all of the work up to some part.
  *  K2  The tail never has more bytes than may lie in the engine.
  *  K3  The store is written at most four times a second, and when the attempt ends without a result.
- *  K4  What is stored is told, and what was told before it stays for one more time: Temporal may know no later one.
+ *  K4  What is stored is told, and what was told before it stays for a minute: Temporal may know no later one, and
+ *      somebody may be reading it.
  *  K5  Of two parts that follow each other in the store, the first is more than twice as large: a new one is joined with
  *      those before it that are not. So their number grows with the logarithm of the work, and each byte of it is
  *      written as often.
@@ -29,6 +30,7 @@ const STORE_EVERY_MS = 250;
 const SHRINKING = 2;
 /** A failure holds few bytes. */
 const MAX_SETTLED_PARTS = 2;
+const KEEP_REPLACED_MS = 60_000;
 
 export interface WorkKeeperOptions {
   readonly store: PayloadStore;
@@ -39,6 +41,8 @@ export interface WorkKeeperOptions {
   readonly key: string;
   /** The key of the `count`th part that this attempt puts into the store. */
   readonly partKey: (count: number) => string;
+  /** How long what is replaced stays; a minute unless it is given. */
+  readonly keepReplacedMs?: number;
   /** Called when there is more to tell. */
   readonly onChange: () => void;
 }
@@ -67,7 +71,7 @@ export class WorkKeeper {
   /** Keys of what this attempt has stored. What attempts before it have stored goes with the prediction. */
   readonly #own = new Set<string>();
   /** Those of them that a larger part has replaced (K4). */
-  #replaced: readonly string[] = [];
+  #replaced: { readonly key: string; readonly atMs: number }[] = [];
   #storedAtMs = 0;
   #storing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -148,7 +152,7 @@ export class WorkKeeper {
     await this.close();
     if (!this.#hasAdded) return;
     const isLarge = !this.#fits() || bytesOf(this.#tail) > MAX_FAILURE_TAIL_BYTES;
-    if (isLarge || this.#stored.length > MAX_SETTLED_PARTS) await this.#storeTail(0);
+    if (isLarge || this.#stored.length > MAX_SETTLED_PARTS) await this.#storeTail(true);
     else this.#tell(this.#tail);
   }
 
@@ -197,7 +201,7 @@ export class WorkKeeper {
   }
 
   async #store(): Promise<void> {
-    this.#storing = this.#storeTail(SHRINKING).finally(() => {
+    this.#storing = this.#storeTail(false).finally(() => {
       this.#storing = null;
     });
     await this.#storing;
@@ -205,10 +209,10 @@ export class WorkKeeper {
   }
 
   /**
-   * Stores the tail as one part with those before it that are at most `shrinking` times as large (K5); 0: with all of
-   * them. When the store fails, the work goes on, and storing is tried again.
+   * Stores the tail as one part with those before it that are not much larger (K5); when it is `last`, with all but the
+   * first. When the store fails, the work goes on, and storing is tried again.
    */
-  async #storeTail(shrinking: number): Promise<void> {
+  async #storeTail(isLast: boolean): Promise<void> {
     const { store, partKey } = this.#options;
     const [stored, tail] = [[...this.#stored], this.#tail];
     this.#storedAtMs = Date.now();
@@ -217,33 +221,40 @@ export class WorkKeeper {
     let part: Part = tail ?? {};
     let bytes = bytesOf(part);
     for (let last = stored.at(-1); last !== undefined; last = stored.at(-1)) {
-      if (shrinking > 0 && last.claim.bytes > shrinking * bytes) break;
+      const isMuchLarger = last.claim.bytes > SHRINKING * bytes;
+      if (isMuchLarger && (!isLast || stored.length < MAX_SETTLED_PARTS)) break;
       part = joined(partIn(last), part);
       bytes += last.claim.bytes;
       stored.pop();
     }
     this.#puts += 1;
-    try {
-      const json = Buffer.from(JSON.stringify(part));
-      const claim = await store.put(partKey(this.#puts), json, { mediaType: JSON_MEDIA_TYPE });
+    const json = Buffer.from(JSON.stringify(part));
+    const claim = await store
+      .put(partKey(this.#puts), json, { mediaType: JSON_MEDIA_TYPE })
+      .catch(() => null);
+    if (claim !== null) {
       this.#own.add(claim.key);
       await this.#replace([...stored, { claim, json, textLength: textOf(part).length }]);
-    } catch {
-      const since: Part | null = this.#tail;
-      this.#tail = since === null || tail === null ? (since ?? tail) : joined(tail, since);
-      this.#isTailLarge = false;
+      return;
     }
+    const since: Part | null = this.#tail;
+    this.#tail = since === null || tail === null ? (since ?? tail) : joined(tail, since);
+    this.#isTailLarge = false;
   }
 
   /** K4 */
   async #replace(stored: readonly StoredPart[]): Promise<void> {
-    const { store } = this.#options;
-    const gone = this.#replaced;
+    const { store, keepReplacedMs = KEEP_REPLACED_MS } = this.#options;
+    const nowMs = Date.now();
+    const gone = this.#replaced.filter(({ atMs }) => nowMs - atMs >= keepReplacedMs);
     const replaced = this.#stored.filter((each) => !stored.includes(each));
-    this.#replaced = replaced.map(({ claim }) => claim.key).filter((key) => this.#own.has(key));
+    const keys = replaced.map(({ claim }) => claim.key).filter((key) => this.#own.has(key));
+    this.#replaced = this.#replaced
+      .filter((each) => !gone.includes(each))
+      .concat(keys.map((key) => ({ key, atMs: nowMs })));
     this.#stored = stored;
     this.#tell(this.#fits() ? this.#tail : null);
-    for (const key of gone) await store.delete(key).catch(() => {}); // it goes with its prediction
+    for (const { key } of gone) await store.delete(key).catch(() => {}); // it goes with its prediction
   }
 }
 

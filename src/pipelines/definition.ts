@@ -125,6 +125,8 @@ export interface PipelineSettings {
   readonly graphs: Graphs;
   readonly device: string;
   readonly limits: MediaLimits;
+  /** An output with more bytes is refused. */
+  readonly maxOutputBytes: number;
 }
 
 /** What an inference is told while it runs, and what it tells. */
@@ -185,6 +187,11 @@ export interface Pipeline {
     items: readonly PipelineInput[],
     contexts: readonly InferenceContext[],
   ): Promise<readonly PipelineOutput[]>;
+}
+
+/** The output has become larger than it may be. */
+export class OutputTooLargeError extends Error {
+  override readonly name = 'OutputTooLargeError';
 }
 
 /** The input is at fault, and only decoding or running it could show that. */

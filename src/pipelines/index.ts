@@ -17,6 +17,7 @@ export {
   InvalidMediaError,
   type MediaField,
   MediaFile,
+  OutputTooLargeError,
   type PageForm,
   type MediaLimits,
   type Pipeline,

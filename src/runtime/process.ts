@@ -8,6 +8,7 @@ import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   EncodedOutput,
   InvalidInputError,
+  OutputTooLargeError,
   type Pipeline,
   type PipelineInput,
   type PipelineOutput,
@@ -185,5 +186,6 @@ const failureOf = (error: unknown): Outcome => ({
 
 function kindOf(error: unknown): ItemErrorKind {
   if (error instanceof InvalidInputError) return 'invalid_input';
+  if (error instanceof OutputTooLargeError) return 'output_too_large';
   return OUT_OF_MEMORY.test(messageOf(error)) ? 'out_of_memory' : 'internal';
 }

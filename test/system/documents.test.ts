@@ -158,6 +158,48 @@ test('images of one page and of several are documents too', async () => {
   expect(two.pages.map(({ text }) => text)).toEqual([one.text, '']);
 });
 
+test('a TIFF whose first page is too large is refused while it is uploaded', async () => {
+  const small = sharp({ create: { width: 60, height: 40, channels: 3, background: 'white' } });
+  const tiff = await small.tiff().toBuffer();
+  // Its width (tag 256) becomes 200,000,000: the decoder would need more memory than there is.
+  const directory = tiff.readUInt32LE(4);
+  for (
+    let entry = directory + 2;
+    entry < directory + 2 + 12 * tiff.readUInt16LE(directory);
+    entry += 12
+  ) {
+    if (tiff.readUInt16LE(entry) !== 256) continue;
+    tiff.writeUInt16LE(4, entry + 2);
+    tiff.writeUInt32LE(200_000_000, entry + 8);
+  }
+  const response = await fetch(`${service.url}/v1/models/document/predictions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'image/tiff' },
+    body: tiff,
+  });
+  expect(response.status).toBe(422); // it is looked at while it is uploaded
+});
+
+test('an output that would be too large ends its run early, and says what to do', async () => {
+  const own = await Service.start({
+    BUZZER_MODELS: 'models',
+    BUZZER_MAX_OUTPUT: '20KiB',
+  });
+  try {
+    const form = new FormData();
+    form.set('document', new Blob([makePdf({ pages: pages(200) })]));
+    const url = `${own.url}/v1/models/document/predictions?wait=30`;
+    const record = (await (await fetch(url, { method: 'POST', body: form })).json()) as Prediction;
+
+    expect(record).toMatchObject({ status: 'failed', error: { code: 'output_too_large' } });
+    expect(record.error?.message).toMatch(
+      /^\d+ pages have more than the 20480 bytes allowed.*less detail/,
+    );
+  } finally {
+    await own.close();
+  }
+});
+
 test('only the wanted pages are read', async () => {
   const document = makePdf({ pages: pages(6) });
   const numbers = async (wanted: unknown) =>

@@ -41,7 +41,7 @@ function markdown(): (page: unknown) => string {
 }
 
 function pageMarkdown({ text, lines, error }: DocumentPage, usual: number): string {
-  if (error !== null) return `<!-- ${error.code}: ${error.message.replaceAll('--', '- -')} -->`;
+  if (error !== null) return `<!-- ${error.code}: ${error.message.replaceAll(/[->]/g, ' ')} -->`;
   const left = lines.values();
   return text
     .split('\n')
@@ -65,6 +65,9 @@ const heightOf = ({ box, words }: DocumentLine): number => {
   return median(boxes.map(([left, top, right, bottom]) => Math.min(right - left, bottom - top)));
 };
 
-/** What would be read as a title, a list, a quotation or HTML. */
+/** What would be read as a title, a list, a quotation, code, a link or HTML. */
 const escaped = (row: string): string =>
-  row.replaceAll('<', '\\<').replace(/^(\s*)([#>+*-])/, '$1\\$2');
+  row
+    .replaceAll(/[`<[\]]/g, '\\$&')
+    .replace(/^(\s*)([#>+*=~-])/, '$1\\$2')
+    .replace(/^(\s*\d+)([.)])/, '$1\\$2');

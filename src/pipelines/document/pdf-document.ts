@@ -20,16 +20,14 @@ export class UnreadableDocumentError extends Error {
   }
 }
 
-/** An open document; whoever opens it closes it. */
+/** An open document. It goes with its PDFium, which nobody uses for another one. */
 export class PdfDocument {
   readonly #pdfium: Pdfium;
-  readonly #bytes: Pointer;
   readonly #document: Pointer;
   readonly #userUnits: UserUnits;
 
-  private constructor(pdfium: Pdfium, bytes: Pointer, document: Pointer, userUnits: UserUnits) {
+  private constructor(pdfium: Pdfium, document: Pointer, userUnits: UserUnits) {
     this.#pdfium = pdfium;
-    this.#bytes = bytes;
     this.#document = document;
     this.#userUnits = userUnits;
   }
@@ -48,7 +46,7 @@ export class PdfDocument {
       const bytes = bytesAt(pdfium, pointer, size);
       const mayHaveUserUnits = UserUnits.mayBeIn(bytes, versionOf(pdfium, document));
       const copy = mayHaveUserUnits ? copyOf(pdfium, document) : null;
-      return new PdfDocument(pdfium, pointer, document, new UserUnits(copy));
+      return new PdfDocument(pdfium, document, new UserUnits(copy));
     }
     const isLocked = pdfium.FPDF_GetLastError() === NEEDS_PASSWORD;
     free(pdfium, pointer);
@@ -70,11 +68,6 @@ export class PdfDocument {
     } finally {
       pdfium.FPDF_ClosePage(page);
     }
-  }
-
-  close(): void {
-    this.#pdfium.FPDF_CloseDocument(this.#document);
-    free(this.#pdfium, this.#bytes);
   }
 
   /** Loads a page on which what annotations show, such as the text in a form, is part of the content. */

@@ -21,13 +21,16 @@ export type ToThread =
       readonly document: Uint8Array | { readonly path: string };
       readonly password: string;
     }
-  | { readonly type: 'read'; readonly index: number; readonly wish: PageWish };
+  | { readonly type: 'read'; readonly index: number; readonly wish: PageWish }
+  /** The document is done with; there is no answer. */
+  | { readonly type: 'close' };
 
 export type FromThread =
   | { readonly type: 'opened'; readonly pageCount: number }
   | { readonly type: 'refused'; readonly reason: 'damaged' | 'password' }
-  | { readonly type: 'page'; readonly page: PdfPageContent; readonly heapBytes: number }
-  | { readonly type: 'page_failed'; readonly error: PageError };
+  /** `grownBytes`: how much memory PDFium has taken since the document was opened. */
+  | { readonly type: 'page'; readonly page: PdfPageContent; readonly grownBytes: number }
+  | { readonly type: 'page_failed'; readonly error: PageError; readonly grownBytes: number };
 
 /** A page: its text, or the picture of it when it has to be read by OCR. */
 export type PdfPageContent = {

@@ -225,5 +225,6 @@ const isBreak = (code: number): boolean => code === 0x09 || code === 0x0a || cod
 
 const textOf = (code: number): string => {
   if (isHyphen(code)) return '-';
+  if (code > 0 && code < SPACE && !isBreak(code)) return '\uFFFD';
   return code === 0 || code > 0x10_ff_ff ? '' : String.fromCodePoint(code);
 };

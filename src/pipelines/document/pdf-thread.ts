@@ -4,7 +4,6 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../../contract/failure.ts';
 import { sourceOf } from './page-source.ts';
 import { inReadingOrder, linesOf } from './page-text.ts';
 import type { FromThread, PageWish, PdfPageContent, ToThread } from './pdf-messages.ts';
@@ -17,18 +16,31 @@ const POINTS_PER_INCH = 72;
 /** Enough to see whether there is anything on a page. */
 const INK_PIXELS_PER_POINT = 0.5;
 const MAX_INK_PIXELS = 1_000_000;
+/** In pixels: a strip of paper is not rendered longer. */
+const MAX_SIDE = 20_000;
 /** Darker than this is ink. */
 const WHITISH = 200;
 
 const port = parentPort;
 if (port === null) throw new Error('this is the entry point of a thread');
 
-let pdfium: Pdfium;
-let document: PdfDocument;
+interface Open {
+  readonly pdfium: Pdfium;
+  readonly document: PdfDocument;
+  /** What PDFium had taken when it had opened the document. */
+  readonly heapBytes: number;
+}
+
+/** Null: no document is open. */
+let opened: Open | null = null;
 
 port.on('message', (message: ToThread) => void answer(message));
 
 async function answer(message: ToThread): Promise<void> {
+  if (message.type === 'close') {
+    opened = null;
+    return;
+  }
   const reply = message.type === 'open' ? await open(message) : read(message.index, message.wish);
   const isImage = reply.type === 'page' && reply.page.source === 'ocr';
   port?.postMessage(reply, isImage ? [reply.page.image.data.buffer as ArrayBuffer] : []);
@@ -38,12 +50,13 @@ async function open({
   document: given,
   password,
 }: Extract<ToThread, { type: 'open' }>): Promise<FromThread> {
-  pdfium = await startPdfium(workerData as CompiledCode);
+  const pdfium = await startPdfium(workerData as CompiledCode);
   try {
-    document =
+    const document =
       given instanceof Uint8Array
         ? PdfDocument.open(pdfium, given.length, (target) => target.set(given), password)
-        : openFile(given.path, password);
+        : openFile(pdfium, given.path, password);
+    opened = { pdfium, document, heapBytes: heapBytes(pdfium) };
     return { type: 'opened', pageCount: document.pageCount };
   } catch (error) {
     if (error instanceof UnreadableDocumentError) return { type: 'refused', reason: error.reason };
@@ -52,7 +65,7 @@ async function open({
 }
 
 /** Its bytes go straight into PDFium's memory. */
-function openFile(path: string, password: string): PdfDocument {
+function openFile(pdfium: Pdfium, path: string, password: string): PdfDocument {
   const file = openSync(path, 'r');
   try {
     const write = (target: Uint8Array): void => {
@@ -70,12 +83,16 @@ function openFile(path: string, password: string): PdfDocument {
 
 /** Whatever PDFium throws beside a refusal ends the thread: nobody knows what is left of it. */
 function read(index: number, wish: PageWish): FromThread {
+  if (opened === null) throw new Error('a page is asked for, and no document is open');
+  const { pdfium, document, heapBytes: before } = opened;
+  const grownBytes = (): number => heapBytes(pdfium) - before;
   try {
-    const page = document.withPage(index, (opened) => readPage(opened, wish));
-    return { type: 'page', page, heapBytes: heapBytes(pdfium) };
+    const page = document.withPage(index, (each) => readPage(each, wish));
+    return { type: 'page', page, grownBytes: grownBytes() };
   } catch (error) {
     if (!(error instanceof UnreadablePageError)) throw error;
-    return { type: 'page_failed', error: { code: error.code, message: messageOf(error) } };
+    const { code, message } = error;
+    return { type: 'page_failed', error: { code, message }, grownBytes: grownBytes() };
   }
 }
 
@@ -101,14 +118,22 @@ function readPage(page: PdfPage, wish: PageWish): PdfPageContent {
 /** As large as is asked for, or as it may be. */
 function rendered(page: PdfPage, { dpi, maxPagePixels, maxImagePixels }: PageWish) {
   requireSmallImages(page, maxImagePixels);
-  const wanted = dpi / POINTS_PER_INCH;
-  return page.render(Math.min(wanted, Math.sqrt(maxPagePixels / (page.width * page.height))));
+  const { width, height } = page;
+  const most = Math.min(
+    Math.sqrt(maxPagePixels / (width * height)),
+    MAX_SIDE / Math.max(width, height),
+  );
+  return page.render(Math.min(dpi / POINTS_PER_INCH, most));
 }
 
 /** The share of the page that is not white. */
 function inkOf(page: PdfPage, { maxImagePixels }: PageWish): number {
   requireSmallImages(page, maxImagePixels);
-  const most = Math.sqrt(MAX_INK_PIXELS / (page.width * page.height));
+  const { width, height } = page;
+  const most = Math.min(
+    Math.sqrt(MAX_INK_PIXELS / (width * height)),
+    MAX_SIDE / Math.max(width, height),
+  );
   const { data } = page.render(Math.min(INK_PIXELS_PER_POINT, most));
   let dark = 0;
   for (const value of data) if (value < WHITISH) dark += 1;

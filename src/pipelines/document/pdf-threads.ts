@@ -31,13 +31,23 @@ export class PdfThreads {
   async take(): Promise<PdfThread> {
     const idle = this.#idle;
     this.#idle = null;
-    return idle ?? new PdfThread(await (this.#code ??= compilePdfium()));
+    if (idle !== null) return idle;
+    this.#code ??= compilePdfium();
+    const code = await this.#code.catch((error: unknown) => {
+      this.#code = null;
+      throw error;
+    });
+    return new PdfThread(code);
   }
 
   /** For the next document; one thread waits for it. */
   async giveBack(thread: PdfThread): Promise<void> {
-    if (this.#idle !== null) await thread.end();
-    else this.#idle = thread;
+    if (this.#idle !== null) {
+      await thread.end();
+      return;
+    }
+    thread.forget();
+    this.#idle = thread;
   }
 }
 
@@ -62,8 +72,8 @@ export class PdfThread {
     const stop = AbortSignal.any([over.signal, late, ...(signal === null ? [] : [signal])]);
     const answered = once(this.#worker, 'message', { signal: stop });
     const ended = once(this.#worker, 'exit', { signal: stop });
-    this.#worker.postMessage(message, []);
     try {
+      this.#worker.postMessage(message, []);
       const first = await Promise.race([answered, ended.then(() => null)]); // an `error` event rejects both
       if (first === null) throw new PdfThreadError(false, 'its thread has ended');
       return first[0] as FromThread;
@@ -75,6 +85,11 @@ export class PdfThread {
       over.abort();
       await Promise.allSettled([answered, ended]);
     }
+  }
+
+  /** Has it let go of its document. */
+  forget(): void {
+    this.#worker.postMessage({ type: 'close' } satisfies ToThread, []);
   }
 
   /** Whatever it does. */

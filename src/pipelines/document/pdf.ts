@@ -6,7 +6,6 @@
  *  T2  A thread that has taken much memory is replaced between two pages: PDFium gives none back.
  *  T3  The thread reads one page at a time, so memory does not grow with the number of pages.
  */
-import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
 import type { RgbImage } from '../shared/image.ts';
 import { type PageContent, PageFailure, type Pages, pageTimeout } from './pages.ts';
@@ -14,8 +13,8 @@ import type { PageWish, ToThread } from './pdf-messages.ts';
 import type { GreyImage } from './pdf-page.ts';
 import { type PdfThread, PdfThreadError, type PdfThreads } from './pdf-threads.ts';
 
-/** What PDFium may have taken and still be used for the next page. */
-const MAX_HEAP_BYTES = 384 * 1024 ** 2;
+/** What PDFium may have taken beside the document and still be used for the next page. */
+const MAX_GROWN_BYTES = 384 * 1024 ** 2;
 
 export interface PdfOptions {
   readonly threads: PdfThreads;
@@ -32,9 +31,18 @@ interface Open {
   readonly pageCount: number;
 }
 
-/** Throws `InvalidInputError`. */
-export async function openPdf(options: PdfOptions): Promise<Pages> {
-  return new Pdf(options, await openIn(options));
+/** Throws `InvalidInputError`, and the reason of the signal. */
+export async function openPdf(options: PdfOptions, signal: AbortSignal): Promise<Pages> {
+  try {
+    return new Pdf(options, await openIn(options, signal));
+  } catch (error) {
+    if (!(error instanceof PdfThreadError)) throw error;
+    const how = error.isLate
+      ? `takes longer than ${options.openTimeoutMs / 1000} s`
+      : 'breaks its reader';
+    const message = `document: it cannot be opened: that ${how}`;
+    throw new InvalidInputError(message, { reason: 'damaged', cause: error });
+  }
 }
 
 class Pdf implements Pages {
@@ -43,6 +51,7 @@ class Pdf implements Pages {
   /** Null: it was ended. */
   #thread: PdfThread | null;
   #isReading = false;
+  #isClosed = false;
 
   constructor(options: PdfOptions, { thread, pageCount }: Open) {
     this.#options = options;
@@ -52,26 +61,40 @@ class Pdf implements Pages {
 
   async read(number: number, signal: AbortSignal): Promise<PageContent> {
     const { wish, pageTimeoutMs } = this.#options;
-    this.#thread ??= (await openIn(this.#options)).thread; // T1
-    const request: ToThread = { type: 'read', index: number - 1, wish };
     this.#isReading = true;
-    const reply = await this.#thread
-      .ask(request, pageTimeoutMs, signal)
-      .catch(async (error: unknown) => {
-        await this.#end(); // T1
-        throw error instanceof PdfThreadError ? pageFailure(error, pageTimeoutMs) : error;
-      })
-      .finally(() => {
-        this.#isReading = false;
-      });
-    if (reply.type === 'page_failed') throw new PageFailure(reply.error);
-    if (reply.type !== 'page') throw new Error(`a thread answered ${reply.type} instead of a page`);
-    if (reply.heapBytes > MAX_HEAP_BYTES) await this.#end(); // T2
-    const { page } = reply;
-    return page.source === 'ocr' ? { ...page, image: colored(page.image) } : page;
+    try {
+      const thread = await this.#openThread(signal);
+      const reply = await thread.ask(
+        { type: 'read', index: number - 1, wish },
+        pageTimeoutMs,
+        signal,
+      );
+      if (reply.type !== 'page' && reply.type !== 'page_failed') {
+        throw new Error(`a thread answered ${reply.type} instead of a page`);
+      }
+      if (reply.grownBytes > MAX_GROWN_BYTES) await this.#end(); // T2
+      if (reply.type === 'page_failed') throw new PageFailure(reply.error);
+      const { page } = reply;
+      return page.source === 'ocr' ? { ...page, image: colored(page.image) } : page;
+    } catch (error) {
+      if (!(error instanceof PageFailure)) await this.#end(); // T1
+      throw error instanceof PdfThreadError ? pageFailure(error, pageTimeoutMs) : error;
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  /** The thread that has the document open. */
+  async #openThread(signal: AbortSignal): Promise<PdfThread> {
+    if (this.#thread !== null) return this.#thread;
+    const { thread } = await openIn(this.#options, signal); // T1
+    this.#thread = thread;
+    if (this.#isClosed) throw new Error('the document was closed');
+    return thread;
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     const thread = this.#thread;
     if (thread === null) return;
     if (this.#isReading) await this.#end();
@@ -91,16 +114,17 @@ const pageFailure = ({ isLate, message }: PdfThreadError, timeoutMs: number): Pa
     ? pageTimeout(timeoutMs)
     : new PageFailure({ code: 'page_crashed', message: `the page broke its reader: ${message}` });
 
-async function openIn({ threads, media, password, openTimeoutMs }: PdfOptions): Promise<Open> {
+/** Throws `PdfThreadError`, `InvalidInputError` and the reason of the signal. */
+async function openIn(
+  { threads, media, password, openTimeoutMs }: PdfOptions,
+  signal: AbortSignal,
+): Promise<Open> {
   const thread = await threads.take();
   const document = media instanceof MediaFile ? { path: media.path } : media;
   const request: ToThread = { type: 'open', document, password: password ?? '' };
-  const reply = await thread.ask(request, openTimeoutMs).catch(async (error: unknown) => {
+  const reply = await thread.ask(request, openTimeoutMs, signal).catch(async (error: unknown) => {
     await thread.end();
-    if (!(error instanceof PdfThreadError)) throw error;
-    const how = error.isLate ? `takes longer than ${openTimeoutMs / 1000} s` : messageOf(error);
-    const message = `document: it cannot be opened: ${how}`;
-    throw new InvalidInputError(message, { reason: 'damaged', cause: error });
+    throw error;
   });
   if (reply.type === 'opened') return { thread, pageCount: reply.pageCount };
   await threads.giveBack(thread);

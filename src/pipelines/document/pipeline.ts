@@ -16,6 +16,7 @@ import {
   InvalidInputError,
   type Media,
   MediaFile,
+  OutputTooLargeError,
   type Pipeline,
   type PipelineSettings,
 } from '../definition.ts';
@@ -54,9 +55,16 @@ export async function openDocument(settings: PipelineSettings): Promise<Pipeline
     async infer({ input, options }, context) {
       const media = input['document'] as Media;
       const wanted = options as DocumentOptions;
-      const pages = await openPages(media, wanted, limits, settings.limits.maxPixels, threads);
+      const pages = await openPages(media, wanted, {
+        limits,
+        maxImagePixels: settings.limits.maxPixels,
+        threads,
+        signal: context.signal,
+      });
       try {
-        const run = new DocumentRun(pages, { reader, limits, options: wanted, context });
+        const { maxOutputBytes } = settings;
+        const shared = { reader, limits, maxOutputBytes };
+        const run = new DocumentRun(pages, { ...shared, options: wanted, context });
         return await run.readAll();
       } finally {
         await pages.close();
@@ -65,12 +73,17 @@ export async function openDocument(settings: PipelineSettings): Promise<Pipeline
   };
 }
 
+interface OpenOptions {
+  readonly limits: DocumentSettings;
+  readonly maxImagePixels: number;
+  readonly threads: PdfThreads;
+  readonly signal: AbortSignal;
+}
+
 async function openPages(
   media: Media,
   { mode, dpi, password }: DocumentOptions,
-  limits: DocumentSettings,
-  maxImagePixels: number,
-  threads: PdfThreads,
+  { limits, maxImagePixels, threads, signal }: OpenOptions,
 ): Promise<Pages> {
   const { head, bytes } = await beginningOf(media);
   if (bytes > limits.max_bytes) {
@@ -81,7 +94,8 @@ async function openPages(
   if (mayBeImage(head)) return await openRaster({ media, maxImagePixels, pageTimeoutMs });
   const wish = { mode, dpi, maxImagePixels, maxPagePixels: limits.max_page_pixels };
   const openTimeoutMs = limits.open_timeout_s * 1000;
-  return await openPdf({ threads, media, password, wish, openTimeoutMs, pageTimeoutMs });
+  const options = { threads, media, password, wish, openTimeoutMs, pageTimeoutMs };
+  return await openPdf(options, signal);
 }
 
 async function beginningOf(
@@ -102,12 +116,14 @@ interface RunOptions {
   readonly limits: DocumentSettings;
   readonly options: DocumentOptions;
   readonly context: InferenceContext;
+  readonly maxOutputBytes: number;
 }
 
 class DocumentRun {
   readonly #pages: Pages;
   readonly #options: RunOptions;
   readonly #done = new Map<number, EncodedPage>();
+  #bytes = 0;
   /** The page that is read out of the document ahead of its turn. */
   #ahead: { readonly number: number; readonly page: Promise<PageContent> } | null = null;
   /** How often the page was begun that earlier attempts have begun last. */
@@ -118,7 +134,7 @@ class DocumentRun {
     this.#pages = pages;
     this.#options = options;
     this.#begun = before.begun ?? { page: 0, times: 0 };
-    for (const page of before.pages ?? []) this.#done.set(page.number, encodedPage(page));
+    for (const page of before.pages ?? []) this.#keep(page);
   }
 
   async readAll(): Promise<EncodedOutput> {
@@ -126,21 +142,45 @@ class DocumentRun {
     const numbers = this.#wanted();
     const left = numbers.filter((number) => !this.#done.has(number));
     const pace = new Pace(numbers.length, this.#done.size);
-    context.emit({ begun: this.#begin(left[0]) });
+    const begun = this.#begin(left[0]);
+    context.emit({ pages: [], begun });
+    if (left.length === 0 && begun.times > POISON_DEATHS) {
+      throw new OutputTooLargeError(
+        `${POISON_DEATHS} processes died while they put the output together`,
+      );
+    }
     for (const [index, number] of left.entries()) {
       context.signal.throwIfAborted();
       const done = this.#done.size;
       context.report(done / numbers.length, pace.message(done));
       const next = left[index + 1];
-      const isPoison = this.#begin(number).times > POISON_DEATHS;
-      const page = isPoison ? failed(number, DIED) : await this.#read(number, next);
+      const { times } = this.#begin(number);
+      const isFirst = times === 1; // otherwise nobody would know which of two pages took the process
+      const page =
+        times > POISON_DEATHS
+          ? failed(number, DIED)
+          : await this.#read(number, isFirst ? next : undefined).catch((error: unknown) => {
+              context.emit({ begun: { page: number, times: times - 1 } }); // this was no death
+              throw error;
+            });
+      this.#keep(page);
       context.emit({ pages: [page], begun: this.#begin(next) }); // D1
-      this.#done.set(number, encodedPage(page)); // D2
     }
     return outputOf(
       numbers.flatMap((number) => this.#done.get(number) ?? []),
       this.#pages.count,
     );
+  }
+
+  /** D2. Throws when that is too much. */
+  #keep(page: DocumentPage): void {
+    const encoded = encodedPage(page);
+    this.#done.set(page.number, encoded);
+    this.#bytes += encoded.json.length + Buffer.byteLength(page.text);
+    const { maxOutputBytes } = this.#options;
+    if (this.#bytes <= maxOutputBytes) return;
+    const what = `${this.#done.size} pages have more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;
+    throw new OutputTooLargeError(`${what}: choose fewer pages, or less detail`);
   }
 
   /** What is told of a page that is about to be begun. */

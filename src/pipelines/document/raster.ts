@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
 import { decodeImage } from '../shared/image.ts';
-import { type PageContent, PageFailure, type Pages } from './pages.ts';
+import { type PageContent, PageFailure, type Pages, pageTimeout } from './pages.ts';
 
 const POINTS_PER_INCH = 72;
 /** What scanners and phones write; anything else is a slip, and a pixel is taken for a point. */
@@ -18,7 +18,7 @@ export interface RasterOptions {
 /** Throws `InvalidInputError`. */
 export async function openRaster({ media, ...limits }: RasterOptions): Promise<Pages> {
   const source = media instanceof MediaFile ? media.path : media;
-  const facts = await sharp(source, { limitInputPixels: limits.maxImagePixels })
+  const facts = await sharp(source, { limitInputPixels: false })
     .metadata()
     .catch((error: unknown) => {
       const message = `document: it cannot be opened: ${messageOf(error)}`;
@@ -31,11 +31,14 @@ export async function openRaster({ media, ...limits }: RasterOptions): Promise<P
     count: facts.format === 'tiff' ? (facts.pages ?? 1) : 1,
     async read(number, signal): Promise<PageContent> {
       signal.throwIfAborted();
+      const page = number - 1;
+      await requireSmall(source, page, limits.maxImagePixels);
       const image = await decodeImage(
         media,
         { maxPixels: limits.maxImagePixels },
-        { page: number - 1, timeoutMs: limits.pageTimeoutMs },
+        { page, timeoutMs: limits.pageTimeoutMs },
       ).catch((error: unknown) => {
+        if (/timeout/i.test(messageOf(error))) throw pageTimeout(limits.pageTimeoutMs);
         throw new PageFailure({ code: 'page_damaged', message: messageOf(error) });
       });
       const [width, height] = [image.width, image.height].map((px) => px * pointsPerPixel) as [
@@ -46,4 +49,19 @@ export async function openRaster({ media, ...limits }: RasterOptions): Promise<P
     },
     close: async () => {},
   };
+}
+
+async function requireSmall(
+  source: string | Uint8Array,
+  page: number,
+  most: number,
+): Promise<void> {
+  const { width, height } = await sharp(source, { page, limitInputPixels: false })
+    .metadata()
+    .catch((error: unknown) => {
+      throw new PageFailure({ code: 'page_damaged', message: messageOf(error) });
+    });
+  if (width * height <= most) return;
+  const message = `the page has ${width}×${height} pixels, more than the ${most} allowed`;
+  throw new PageFailure({ code: 'image_too_large', message });
 }

@@ -6,7 +6,8 @@
 const NAME = '/UserUnit';
 /** Objects that are packed together (ISO 32000-1, section 7.5.7): what is in them cannot be searched. */
 const PACKED = '/ObjStm';
-/** Writing a copy takes a tenth of a second for a megabyte. */
+/** Writing a copy takes a tenth of a second for a megabyte. What is larger has no user units. */
+const MAX_BYTES = 64 * 1024 ** 2;
 const MAX_PACKED_BYTES = 8 * 1024 ** 2;
 /** They came with PDF 1.6. */
 const FIRST_VERSION = 16;
@@ -27,6 +28,7 @@ export class UserUnits {
 
   /** Whether a document, as it lies in its file, may have any; its version is 17 for PDF 1.7. */
   static mayBeIn(bytes: Uint8Array, version: number): boolean {
+    if (bytes.length > MAX_BYTES) return false;
     const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     if (file.includes(NAME)) return true;
     return version >= FIRST_VERSION && bytes.length <= MAX_PACKED_BYTES && file.includes(PACKED);

@@ -28,6 +28,7 @@ const options = (more: Partial<WorkKeeperOptions> = {}): WorkKeeperOptions => ({
   key: 'k',
   partKey: partKey(more.attempt ?? 1),
   onChange: () => {},
+  keepReplacedMs: 0,
   ...more,
 });
 const part = (text: string): Part => ({ text, ids: Array.from(text, Number) });
