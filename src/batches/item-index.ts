@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import { messageOf } from '../contract/failure.ts';
+import { jsonFault } from '../contract/json-fault.ts';
 import { tooMuchIn } from '../contract/json-structure.ts';
 import { invalidAt, type Refusal } from '../contract/refusal.ts';
 import { gathered } from '../storage/gathered.ts';
@@ -217,6 +217,6 @@ function jsonOf(line: Buffer): unknown {
   try {
     return JSON.parse(line.toString('utf8'));
   } catch (error) {
-    throw new InvalidLineError('', `is not JSON: ${messageOf(error)}`);
+    throw new InvalidLineError('', `is not JSON: ${jsonFault(error)}`);
   }
 }

@@ -6,6 +6,7 @@ import type { AcceptedBatch, BatchItems, EndedBatch, OpenAiBatch } from '../cont
 import { JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import { acceptedBytes, MAX_ACCEPTED_BYTES } from '../contract/prediction.ts';
 import { invalidAt, Refusal, toPointer } from '../contract/refusal.ts';
+import type { ModelVersion } from '../models/repository.ts';
 import { openClaim } from '../storage/claims.ts';
 import { isPayloadLost } from '../storage/payload-store.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
@@ -73,13 +74,7 @@ export class BatchAcceptance {
     const { version, terms } = order;
     const { limits } = this.#dependencies;
     parseBody(version.schema.options, terms.options, ['options']);
-    const secret = version.schema.secretOptions.find((name) => name in terms.options);
-    if (secret !== undefined) {
-      throw invalidAt(
-        toPointer(['options', secret]),
-        'is not taken for a batch: each item is its own',
-      );
-    }
+    requireNoSecrets(version, terms.options, ['options']);
     if (limits.engineInlineLimit === 0) requirePrivate(order, version);
     // What is wrong here is refused before anything is stored.
     timesOf(terms, version.manifest, limits, Date.now());
@@ -167,7 +162,10 @@ export class BatchAcceptance {
       maxLineBytes: maxJsonBytes,
       isOurs: areOurs,
       isList: areListed,
-      onItem: (item, index) => urls.look(item, index),
+      onItem: (item, index) => {
+        requireNoSecrets(version, item.options ?? {}, ['items', String(index), 'options']);
+        urls.look(item, index);
+      },
     });
     const body = indexer.through(lines);
     const stored = await staging.put('items', body, LINES_MEDIA_TYPE, maxFileBytes);
@@ -180,4 +178,15 @@ export class BatchAcceptance {
       fetches: urls.fetches,
     };
   }
+}
+
+/** The items of a batch lie in the store as they were sent, so nothing that nobody may see can be among them. */
+function requireNoSecrets(
+  { schema }: ModelVersion,
+  options: Readonly<Record<string, unknown>>,
+  path: readonly string[],
+): void {
+  const secret = schema.secretOptions.find((name) => (options[name] ?? null) !== null);
+  if (secret === undefined) return;
+  throw invalidAt(toPointer([...path, secret]), 'is not taken for a batch: send a prediction');
 }

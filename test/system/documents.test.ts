@@ -86,6 +86,7 @@ test('each page comes with its text, and where it stands', async () => {
 
   expect(output).toMatchObject({
     page_count: 3,
+    pages_failed: 0,
     text: 'Page 1\nand its second line\fPage 2\nand its second line\f',
     pages: [
       { number: 1, width: 595, height: 842, rotation: 0, source: 'text', error: null },
@@ -397,12 +398,30 @@ test('a password opens the document, is shown nowhere, and goes along to a retry
 
   expect(outputOf(again).text).toBe(outputOf(record).text);
   const items = [{ custom_id: 'a', input: { document: 'data:application/pdf;base64,JVBERi0=' } }];
-  const batch = await fetch(`${service.url}/v1/batches`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ model: 'document', items, options: { password: 'open sesame' } }),
-  });
-  expect(batch.status).toBe(422);
+  const secret = { password: 'open sesame' };
+  const inItem = items.map((item) => ({ ...item, options: secret }));
+  for (const body of [{ items, options: secret }, { items: inItem }]) {
+    const batch = await fetch(`${service.url}/v1/batches`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ model: 'document', ...body }),
+    });
+    expect(batch.status).toBe(422);
+    expect(await batch.text()).toContain('/options/password');
+  }
+});
+
+test('a password that is not needed does no harm, and a mistake in the JSON does not show one', async () => {
+  expect((await read(makePdf({ pages: pages(1) }), { password: 'any' })).page_count).toBe(1);
+  const form = new FormData();
+  form.set('request', '{"options": {"password": sesame}}');
+  form.set('document', new Blob([locked]));
+  const url = `${service.url}/v1/models/document/predictions`;
+  const response = await fetch(url, { method: 'POST', body: form });
+
+  expect(response.status).toBe(400);
+  expect(await response.text()).not.toContain('sesame');
+  expect(service.api.output).not.toContain('sesame');
 });
 
 test('what is no document is refused while it is uploaded', async () => {

@@ -1,6 +1,6 @@
 /* JSON that strangers send. */
 import { isUtf8 } from 'node:buffer';
-import { messageOf } from '../../contract/failure.ts';
+import { jsonFault } from '../../contract/json-fault.ts';
 import { tooMuchIn } from '../../contract/json-structure.ts';
 import { Problem } from './problems.ts';
 
@@ -16,7 +16,7 @@ export function parseJson(bytes: Buffer, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const detail = `${what} is not JSON: ${messageOf(error)}`;
+    const detail = `${what} is not JSON: ${jsonFault(error)}`;
     throw new Problem('malformed_request', detail, { cause: error });
   }
 }

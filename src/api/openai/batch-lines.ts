@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import type { OpenAiBatch } from '../../contract/batch.ts';
+import { jsonFault } from '../../contract/json-fault.ts';
 import { messageOf } from '../../contract/failure.ts';
 import { invalidAt, Refusal } from '../../contract/refusal.ts';
 import { type LineSource, linesIn } from '../../submission/lines.ts';
@@ -78,7 +79,7 @@ function parseLine(line: Buffer, number: number): z.infer<typeof lineSchema> {
   } catch (error) {
     throw atLine(
       number,
-      error instanceof SyntaxError ? `is not JSON: ${messageOf(error)}` : messageOf(error),
+      error instanceof SyntaxError ? `is not JSON: ${jsonFault(error)}` : messageOf(error),
     );
   }
 }

@@ -68,6 +68,8 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
   return router;
 }
 
+const CHARSET = /;\s*charset="?[\w-]+"?/gi;
+
 /** A text that pages are sent as. */
 interface SentForm {
   readonly mediaType: string;
@@ -90,6 +92,8 @@ function wantedForm(
   const others = Object.keys(forms);
   if (!isJson || others.length === 0) return null;
   response.vary('Accept');
+  const { accept } = request.headers;
+  if (accept !== undefined) request.headers.accept = accept.replaceAll(CHARSET, ''); // all texts are UTF-8
   const mediaType = request.accepts([JSON_MEDIA_TYPE, ...others]);
   const form = typeof mediaType === 'string' ? forms[mediaType] : undefined;
   return form === undefined ? null : { mediaType: String(mediaType), form };

@@ -6,8 +6,10 @@ import type { DocumentLine, DocumentPage } from './schema.ts';
 /** Lines so much higher than most are titles, those above the second bound titles of chapters. */
 const TITLE = { small: 1.25, large: 1.6 } as const;
 const MAX_TITLE_CHARS = 200;
-/** What is usual is judged by so many lines. */
-const MAX_JUDGED_LINES = 2000;
+/** A page with as many words says which height is usual. */
+const MIN_JUDGED_WORDS = 100;
+/** Dots that lead to the number of a page: an entry of a table of contents. */
+const LEADERS = /(?:\. ?){4}/;
 
 export const PAGE_FORMS: Readonly<Record<string, PageForm>> = {
   'text/markdown': markdown,
@@ -28,12 +30,16 @@ function plainText(): (page: unknown) => string {
 
 /** Paragraphs, with titles by the height of their lines, and the beginning of each page as a comment. */
 function markdown(): (page: unknown) => string {
-  const heights: number[] = [];
+  let usual = 0;
   let separator = '';
   return (given) => {
     const page = given as DocumentPage;
-    heights.push(...page.lines.slice(0, MAX_JUDGED_LINES - heights.length).map(heightOf));
-    const text = pageMarkdown(page, median(heights));
+    const heights = page.lines.flatMap((line) =>
+      Array<number>(line.words.length).fill(heightOf(line)),
+    );
+    // A page of a few words, such as that of a title, does not say what is usual.
+    if (usual === 0 || heights.length >= MIN_JUDGED_WORDS) usual = median(heights);
+    const text = pageMarkdown(page, usual);
     const begin = separator;
     separator = '\n';
     return `${begin}<!-- page ${page.number} -->\n\n${text}\n`;
@@ -54,20 +60,19 @@ function pageMarkdown({ text, lines, error }: DocumentPage, usual: number): stri
 }
 
 function titleMark(row: string, height: number, usual: number): string {
-  if (row.length > MAX_TITLE_CHARS || !/\p{L}/u.test(row)) return '';
+  if (usual === 0 || row.length > MAX_TITLE_CHARS) return '';
+  if (LEADERS.test(row) || !/\p{L}/u.test(row)) return '';
   if (height > TITLE.large * usual) return '# ';
   return height > TITLE.small * usual ? '## ' : '';
 }
 
-/** That of most of its words, if they are told; of a line that goes up or down the page, the width. */
-const heightOf = ({ box, words }: DocumentLine): number => {
-  const boxes = words.length === 0 ? [box] : words.map((word) => word.box);
-  return median(boxes.map(([left, top, right, bottom]) => Math.min(right - left, bottom - top)));
-};
+/** That of most of its words; of a line that goes up or down the page, their width. */
+const heightOf = ({ words }: DocumentLine): number =>
+  median(words.map(({ box: [left, top, right, bottom] }) => Math.min(right - left, bottom - top)));
 
 /** What would be read as a title, a list, a quotation, code, a link or HTML. */
 const escaped = (row: string): string =>
   row
-    .replaceAll(/[`<[\]]/g, '\\$&')
-    .replace(/^(\s*)([#>+*=~-])/, '$1\\$2')
+    .replaceAll(/[`<[\]*]/g, '\\$&')
+    .replace(/^(\s*)([#>+=~-])/, '$1\\$2')
     .replace(/^(\s*\d+)([.)])/, '$1\\$2');

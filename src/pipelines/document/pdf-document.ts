@@ -41,7 +41,9 @@ export class PdfDocument {
   ): PdfDocument {
     const pointer = allocate(pdfium, size);
     write(bytesAt(pdfium, pointer, size));
-    const document = pdfium.FPDF_LoadMemDocument(pointer, size, password);
+    const document =
+      pdfium.FPDF_LoadMemDocument(pointer, size, password) ||
+      pdfium.FPDF_LoadMemDocument(pointer, size, ''); // it may need none
     if (document !== 0) {
       const bytes = bytesAt(pdfium, pointer, size);
       const mayHaveUserUnits = UserUnits.mayBeIn(bytes, versionOf(pdfium, document));

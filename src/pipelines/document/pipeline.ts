@@ -274,19 +274,24 @@ const failed = (number: number, error: PageError): DocumentPage => ({
 interface EncodedPage {
   readonly json: Buffer;
   readonly text: string;
+  readonly hasFailed: boolean;
 }
 
 const encodedPage = (page: DocumentPage): EncodedPage => ({
   json: Buffer.from(JSON.stringify(page)),
   text: page.text,
+  hasFailed: page.error !== null,
 });
 
 function outputOf(pages: readonly EncodedPage[], count: number): EncodedOutput {
   const text = pages.map((page) => page.text).join('\f');
+  const failures = pages.filter((page) => page.hasFailed).length;
   const parts = [
     Buffer.from('{"pages":['),
     ...pages.flatMap(({ json }, index) => (index === 0 ? [json] : [COMMA, json])),
-    Buffer.from(`],"text":${JSON.stringify(text)},"page_count":${count}}`),
+    Buffer.from(
+      `],"text":${JSON.stringify(text)},"page_count":${count},"pages_failed":${failures}}`,
+    ),
   ];
   return new EncodedOutput(parts, JSON_MEDIA_TYPE);
 }

@@ -139,6 +139,7 @@ const outputSchema = z.object({
   pages: z.array(pageSchema),
   text: z.string().describe('The text of all pages, with a form feed between two of them.'),
   page_count: z.int().describe('How many pages the document has.'),
+  pages_failed: z.int().describe('How many of `pages` could not be read.'),
 });
 
 /** `pages` as ranges; null: all. */
