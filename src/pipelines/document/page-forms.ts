@@ -8,6 +8,8 @@ const TITLE = { small: 1.25, large: 1.6 } as const;
 const MAX_TITLE_CHARS = 200;
 /** A page with as many words says which height is usual. */
 const MIN_JUDGED_WORDS = 100;
+const JUDGED_PAGES = 10;
+const PAGE_NUMBER = /^[ivxlc\d]+$/i;
 /** Dots that lead to the number of a page: an entry of a table of contents. */
 const LEADERS = /(?:\. ?){4}/;
 
@@ -30,15 +32,18 @@ function plainText(): (page: unknown) => string {
 
 /** Paragraphs, with titles by the height of their lines, and the beginning of each page as a comment. */
 function markdown(): (page: unknown) => string {
-  let usual = 0;
+  let before: readonly number[] = []; // what was usual on the latest pages
   let separator = '';
   return (given) => {
     const page = given as DocumentPage;
     const heights = page.lines.flatMap((line) =>
       Array<number>(line.words.length).fill(heightOf(line)),
     );
-    // A page of a few words, such as that of a title, does not say what is usual.
-    if (usual === 0 || heights.length >= MIN_JUDGED_WORDS) usual = median(heights);
+    const own = median(heights);
+    // A page of a few words, such as that of a title, does not say what is usual; one of much small print only in part.
+    const isJudge = heights.length >= MIN_JUDGED_WORDS || before.length === 0;
+    const usual = isJudge ? Math.max(own, median(before)) : median(before);
+    if (heights.length >= MIN_JUDGED_WORDS) before = [...before, own].slice(-JUDGED_PAGES);
     const text = pageMarkdown(page, usual);
     const begin = separator;
     separator = '\n';
@@ -61,7 +66,7 @@ function pageMarkdown({ text, lines, error }: DocumentPage, usual: number): stri
 
 function titleMark(row: string, height: number, usual: number): string {
   if (usual === 0 || row.length > MAX_TITLE_CHARS) return '';
-  if (LEADERS.test(row) || !/\p{L}/u.test(row)) return '';
+  if (PAGE_NUMBER.test(row) || LEADERS.test(row) || !/\p{L}/u.test(row)) return '';
   if (height > TITLE.large * usual) return '# ';
   return height > TITLE.small * usual ? '## ' : '';
 }

@@ -32,7 +32,6 @@ export const MAX_CHARACTERS = 200_000;
 /** In shares of a character's height. */
 const WIDER_GAP = 0.1; // than the gaps around it
 const WORD_GAP = 0.3; // ends a word whatever is around it
-const BACK = 0.5; // the next character stands so far before this one: it is somewhere else
 const MIN_GAPS = 4; // fewer say nothing of what is usual
 const RAISED = 0.15; // a superscript stands so much higher …
 const SMALLER = 0.8; // … and is so much lower
@@ -116,7 +115,9 @@ const gapBetween = ({ frame: before }: Placed, { frame: next }: Placed): number 
 function isApart(before: Placed, next: Placed, usual: number | null): boolean {
   if (isRightToLeft(before.text) || isRightToLeft(next.text)) return next.isApart;
   const gap = gapBetween(before, next);
-  if (gap < -BACK || !isBeside(before.frame, next.frame)) return next.isApart;
+  // PDFium joins the two halves of a word that is parted at the end of a line, and gives the letters of a ligature one box.
+  const isBack = next.frame[2] < before.frame[0];
+  if (isBack || !isBeside(before.frame, next.frame)) return true;
   if (isRaised(before, next) || isRaised(next, before)) return true;
   if (usual === null) return next.isApart || gap > WORD_GAP;
   return gap > Math.min(WORD_GAP, usual + WIDER_GAP);

@@ -88,8 +88,22 @@ test('a superscript is a word of its own, a subscript is not', () => {
 
 test('ligatures are letters, and unknown characters are counted', () => {
   expect(wordsOf({ text: '\uFB01ne', x: 10, y: 10 })).toEqual(['fine']);
+  const asTwo = [
+    ...characters({ text: 'f', x: 10, y: 10 }),
+    ...characters({ text: 'in', x: 10, y: 10 }),
+  ];
+  expect(readWords(asTwo, PAGE).words.map(({ text }) => text)).toEqual(['fin']);
   const { facts } = readWords(all({ text: 'ab\uFFFD', x: 10, y: 10 }), PAGE);
   expect(facts).toEqual({ characters: 3, unmapped: 1, hidden: 0 });
+});
+
+test('the halves of a word that is parted at the end of a line are two words', () => {
+  const halves = [
+    ...characters({ text: 'docu-', x: 200, y: 10 }),
+    ...characters({ text: 'ment', x: 10, y: 22 }),
+  ];
+  const { words } = readWords(halves, PAGE);
+  expect(inReadingOrder(linesOf(words)).text).toBe('docu-\nment');
 });
 
 test('words outside of the page are left out', () => {
