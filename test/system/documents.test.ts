@@ -270,7 +270,7 @@ test('pages are seen while the others are read, and none is lost or read twice b
   const beforeCrash = (await done(afterDeath + 2)).pages_done;
   await service.inference.signal('SIGKILL');
   await service.inference.start();
-  const record = await service.ended(id, 60_000);
+  const record = await service.ended(id, 120_000);
   const output = outputOf(record);
 
   expect(record).toMatchObject({ status: 'succeeded', attempt: 3 });
@@ -280,7 +280,7 @@ test('pages are seen while the others are read, and none is lost or read twice b
   expect(await linesAt(first.url)).toEqual(output.pages); // the same URL, also when all is done
   const rest = await linesAt(`${first.url}?after=6`);
   expect(rest.map(({ number }) => number)).toEqual([7, 8]);
-});
+}, 180_000);
 
 test('events say how many pages can be read', async () => {
   const document = makePdf({ pages: [PICTURE, PICTURE, PICTURE], objects: [picture] });
