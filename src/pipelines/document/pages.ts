@@ -5,14 +5,14 @@ import type { PageSource } from './page-source.ts';
 import type { PageError } from './schema.ts';
 
 /** A page as its document has it: its text, or the picture of it when it has to be read by OCR. */
-export type PageContent = {
+export type PageContent<Image = RgbImage> = {
   /** In points, as the page is seen. */
   readonly width: number;
   readonly height: number;
   readonly rotation: number;
 } & (
   | { readonly source: Exclude<PageSource, 'ocr'>; readonly content: PageText }
-  | { readonly source: 'ocr'; readonly image: RgbImage }
+  | { readonly source: 'ocr'; readonly image: Image }
 );
 
 /** An open document. */

@@ -1,7 +1,6 @@
 /* The messages between a model process and the thread in which it has PDFium. */
-import type { PageSource } from './page-source.ts';
+import type { PageContent } from './pages.ts';
 import type { GreyImage } from './pdf-page.ts';
-import type { PageText } from './page-text.ts';
 import type { PageError } from './schema.ts';
 
 /** What is wanted of a page. */
@@ -32,13 +31,5 @@ export type FromThread =
   | { readonly type: 'page'; readonly page: PdfPageContent; readonly grownBytes: number }
   | { readonly type: 'page_failed'; readonly error: PageError; readonly grownBytes: number };
 
-/** A page: its text, or the picture of it when it has to be read by OCR. */
-export type PdfPageContent = {
-  /** In points, as the page is seen. */
-  readonly width: number;
-  readonly height: number;
-  readonly rotation: number;
-} & (
-  | { readonly source: Exclude<PageSource, 'ocr'>; readonly content: PageText }
-  | { readonly source: 'ocr'; readonly image: GreyImage }
-);
+/** A page before its picture has colours. */
+export type PdfPageContent = PageContent<GreyImage>;
