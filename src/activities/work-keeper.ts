@@ -89,7 +89,7 @@ export class WorkKeeper {
     this.#since = begun?.since ?? options.attempt;
     this.#stored = stored ?? [];
     this.#tail = begun?.tail ?? null;
-    this.#countPages(this.all);
+    this.#pages = begun?.pages ?? null;
   }
 
   /** Goes on with the work of an earlier attempt, unless that is other work, or lost. */

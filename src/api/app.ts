@@ -51,7 +51,6 @@ export interface AppDependencies
   readonly files: Files;
   readonly deliveryEngine: DeliveryEngine;
   readonly secrets: SigningSecrets;
-
   readonly store: PayloadStore;
   readonly repository: ModelRepository;
   readonly logger: Logger;

@@ -98,12 +98,7 @@ export interface RuntimeObserver {
   processReplaced(model: ModelRef, cause: RestartCause): void;
 }
 
-export { InvalidInputError } from '../pipelines/index.ts';
-
-/** The model's answer is larger than allowed. */
-export class OutputTooLargeError extends Error {
-  override readonly name = 'OutputTooLargeError';
-}
+export { InvalidInputError, OutputTooLargeError } from '../pipelines/index.ts';
 
 /** The run failed although its process lives: ONNX Runtime or the pipeline refused. */
 export class InferenceFailedError extends Error {

@@ -258,7 +258,6 @@ export const secretAnswer = z
   })
   .meta({ id: 'WebhookSecret' });
 
-/** One that cannot be served says less. */
 export const indexAnswer = z.strictObject({
   name: z.literal('buzzer'),
   urls: z.record(z.string(), z.string()),

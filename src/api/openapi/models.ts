@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { jsonObject, pageOf } from './answers.ts';
 
+/** One that cannot be served says less. */
 export const modelAnswer = z
   .looseObject({
     object: z.literal('model'),

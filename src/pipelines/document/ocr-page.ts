@@ -2,7 +2,7 @@
 import type { PageReader } from '../ocr/page-reader.ts';
 import type { ReadText } from '../ocr/recognition.ts';
 import { cornersOf, type Line } from '../shared/geometry.ts';
-import { inReadingOrder, type PageText, type TextLine } from './page-text.ts';
+import { textInOrder, type PageText, type TextLine } from './page-text.ts';
 import { type PageContent, pageTimeout } from './pages.ts';
 import type { Box } from './pdf-page.ts';
 
@@ -41,7 +41,7 @@ export async function readPageImage(
       quarters: 0,
     });
   }
-  return inReadingOrder(lines);
+  return textInOrder(lines);
 }
 
 /** The words of a line as pieces of it. */

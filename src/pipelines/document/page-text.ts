@@ -13,6 +13,7 @@ const MAX_GAP = 1;
 const MIN_SHARED_HEIGHT = 0.5;
 /** More room between two lines than this share of their height is the end of a paragraph. */
 const PARAGRAPH_GAP = 0.6;
+
 /** Words that follow each other on a line. */
 export interface TextLine {
   readonly words: readonly DocumentWord[];
@@ -75,7 +76,7 @@ function follows(before: Word, next: Word, lineBox: Box): boolean {
 }
 
 /** The lines in reading order, those first that go the way that most of the text goes, and the text that they are. */
-export function inReadingOrder(lines: readonly TextLine[]): PageText {
+export function textInOrder(lines: readonly TextLine[]): PageText {
   const ways = new Map<number, TextLine[]>();
   for (const line of lines) {
     const same = ways.get(line.quarters);
@@ -132,6 +133,7 @@ const shown = (line: TextLine): DocumentLine => ({
   words: line.words.map(({ text, box }) => ({ text, box: rounded(box) })),
 });
 
+const rounded = (box: Box): Box => box.map(tenths) as Box;
+
 /** To a tenth of a point. */
-const rounded = (box: Box): [number, number, number, number] =>
-  box.map((value) => Math.round(value * 10) / 10) as [number, number, number, number];
+export const tenths = (points: number): number => Math.round(points * 10) / 10;

@@ -4,6 +4,8 @@ import type { PageText } from './page-text.ts';
 import type { PageSource } from './page-source.ts';
 import type { PageError } from './schema.ts';
 
+export const POINTS_PER_INCH = 72;
+
 /** A page as its document has it: its text, or the picture of it when it has to be read by OCR. */
 export type PageContent<Image = RgbImage> = {
   /** In points, as the page is seen. */

@@ -1,4 +1,5 @@
-import { PdfPage, UnreadablePageError } from './pdf-page.ts';
+import { PageFailure } from './pages.ts';
+import { PdfPage } from './pdf-page.ts';
 import { allocate, bytesAt, free, type Pdfium, type Pointer, Scratch } from './pdfium.ts';
 import { UserUnits } from './user-units.ts';
 
@@ -59,11 +60,13 @@ export class PdfDocument {
     return this.#pdfium.FPDF_GetPageCount(this.#document);
   }
 
-  /** Opens a page (from 0) for as long as `use` takes. Throws `UnreadablePageError`. */
+  /** Opens a page (from 0) for as long as `use` takes. Throws `PageFailure`. */
   withPage<T>(index: number, use: (page: PdfPage) => T): T {
     const pdfium = this.#pdfium;
     const page = this.#load(index);
-    if (page === 0) throw new UnreadablePageError('page_damaged', 'the page cannot be opened');
+    if (page === 0) {
+      throw new PageFailure({ code: 'page_damaged', message: 'the page cannot be opened' });
+    }
     try {
       const userUnit = this.#userUnits.of(pdfium.EPDFPage_GetObjectNumber(page));
       return use(new PdfPage(pdfium, page, userUnit));

@@ -1,4 +1,5 @@
 /* One page as PDFium has it: its characters, its images, and a picture of it. */
+import { PageFailure } from './pages.ts';
 import {
   allocate,
   bytesAt,
@@ -8,7 +9,6 @@ import {
   type Pointer,
   Scratch,
 } from './pdfium.ts';
-import type { PageError } from './schema.ts';
 
 const GREY = 1; // FPDFBitmap_Gray
 const WITH_ANNOTATIONS = 0x01;
@@ -23,16 +23,6 @@ const MAX_LOOKED_AT = 20_000; // objects of a page
 const PRECISION = 1000;
 const RIGHT_ANGLE = 90;
 const SPAN = 100; // points; what is measured over them is exact enough
-
-/** A page that cannot be loaded or would take too much. */
-export class UnreadablePageError extends Error {
-  override readonly name = 'UnreadablePageError';
-  readonly code: PageError['code'];
-  constructor(code: PageError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** An image in shades of grey, row-major, a byte a pixel. */
 export interface GreyImage {
@@ -58,6 +48,11 @@ export interface Character {
   readonly quarters: number;
 }
 
+interface PageImages {
+  readonly largestPixels: number;
+  readonly coverage: number;
+}
+
 export class PdfPage {
   readonly #pdfium: Pdfium;
   readonly #page: Pointer;
@@ -67,6 +62,7 @@ export class PdfPage {
   readonly height: number;
   /** Degrees clockwise by which the page is turned for being seen. */
   readonly rotation: number;
+  #images: PageImages | null = null;
 
   constructor(pdfium: Pdfium, page: Pointer, userUnit: number) {
     this.#pdfium = pdfium;
@@ -76,7 +72,7 @@ export class PdfPage {
     this.height = pdfium.FPDF_GetPageHeightF(page) * userUnit;
     this.rotation = pdfium.FPDFPage_GetRotation(page) * RIGHT_ANGLE;
     if (!(this.width > 0 && this.height > 0 && this.width * this.height < Infinity)) {
-      throw new UnreadablePageError('page_damaged', 'the page has no size');
+      throw new PageFailure({ code: 'page_damaged', message: 'the page has no size' });
     }
   }
 
@@ -135,7 +131,11 @@ export class PdfPage {
   }
 
   /** The pixels of its largest image, and the share of the page that the one covers which covers most. */
-  images(): { readonly largestPixels: number; readonly coverage: number } {
+  images(): PageImages {
+    return (this.#images ??= this.#lookAtImages());
+  }
+
+  #lookAtImages(): PageImages {
     const pdfium = this.#pdfium;
     const scratch = new Scratch(pdfium);
     const found = { largestPixels: 0, coverage: 0 };

@@ -1,18 +1,18 @@
 /*
- * The entry point of the threads that read PDFs, one after the other. A hostile page may hang it or use up its memory; then whoever owns
- * it ends it and goes on with another one.
+ * The entry point of the threads that read PDFs, one after the other. A hostile page may hang a thread or use up its
+ * memory; then whoever owns the thread ends it and goes on with another one.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { sourceOf } from './page-source.ts';
-import { inReadingOrder, linesOf } from './page-text.ts';
+import { textInOrder, linesOf } from './page-text.ts';
 import type { FromThread, PageWish, PdfPageContent, ToThread } from './pdf-messages.ts';
 import { PdfDocument, UnreadableDocumentError } from './pdf-document.ts';
-import { type PdfPage, UnreadablePageError } from './pdf-page.ts';
+import { PageFailure, POINTS_PER_INCH } from './pages.ts';
+import type { PdfPage } from './pdf-page.ts';
 import { type CompiledCode, heapBytes, startPdfium, type Pdfium } from './pdfium.ts';
 import { MAX_CHARACTERS, readWords } from './words.ts';
 
-const POINTS_PER_INCH = 72;
 /** Enough to see whether there is anything on a page. */
 const INK_PIXELS_PER_POINT = 0.5;
 const MAX_INK_PIXELS = 1_000_000;
@@ -90,7 +90,7 @@ function read(index: number, wish: PageWish): FromThread {
     const page = document.withPage(index, (each) => readPage(each, wish));
     return { type: 'page', page, grownBytes: grownBytes() };
   } catch (error) {
-    if (!(error instanceof UnreadablePageError)) throw error;
+    if (!(error instanceof PageFailure)) throw error;
     const { code, message } = error;
     return { type: 'page_failed', error: { code, message }, grownBytes: grownBytes() };
   }
@@ -102,48 +102,40 @@ function readPage(page: PdfPage, wish: PageWish): PdfPageContent {
   if (wish.mode === 'ocr') return { ...seen, source: 'ocr', image: rendered(page, wish) };
   const { words, facts } = readWords(page.characters(), page);
   if (facts.characters > MAX_CHARACTERS) {
-    throw new UnreadablePageError(
-      'page_too_large',
-      `the page has more than ${MAX_CHARACTERS} characters`,
-    );
+    const message = `the page has more than ${MAX_CHARACTERS} characters`;
+    throw new PageFailure({ code: 'page_too_large', message });
   }
   const source =
     wish.mode === 'text'
       ? sourceOf({ ...facts, unmapped: 0, imageCoverage: 0, ink: () => 0 })
       : sourceOf({ ...facts, imageCoverage: page.images().coverage, ink: () => inkOf(page, wish) });
   if (source === 'ocr') return { ...seen, source, image: rendered(page, wish) };
-  return { ...seen, source, content: inReadingOrder(linesOf(words)) };
+  return { ...seen, source, content: textInOrder(linesOf(words)) };
 }
 
-/** As large as is asked for, or as it may be. */
+/** The page as large as is asked for, or as it may be. */
 function rendered(page: PdfPage, { dpi, maxPagePixels, maxImagePixels }: PageWish) {
   requireSmallImages(page, maxImagePixels);
-  const { width, height } = page;
-  const most = Math.min(
-    Math.sqrt(maxPagePixels / (width * height)),
-    MAX_SIDE / Math.max(width, height),
-  );
-  return page.render(Math.min(dpi / POINTS_PER_INCH, most));
+  return page.render(Math.min(dpi / POINTS_PER_INCH, largestScale(page, maxPagePixels)));
 }
 
 /** The share of the page that is not white. */
 function inkOf(page: PdfPage, { maxImagePixels }: PageWish): number {
   requireSmallImages(page, maxImagePixels);
-  const { width, height } = page;
-  const most = Math.min(
-    Math.sqrt(MAX_INK_PIXELS / (width * height)),
-    MAX_SIDE / Math.max(width, height),
-  );
-  const { data } = page.render(Math.min(INK_PIXELS_PER_POINT, most));
+  const { data } = page.render(Math.min(INK_PIXELS_PER_POINT, largestScale(page, MAX_INK_PIXELS)));
   let dark = 0;
   for (const value of data) if (value < WHITISH) dark += 1;
   return dark / data.length;
 }
+
+/** In pixels per point. */
+const largestScale = ({ width, height }: PdfPage, maxPixels: number): number =>
+  Math.min(Math.sqrt(maxPixels / (width * height)), MAX_SIDE / Math.max(width, height));
 
 /** An image is unpacked before it is made smaller, and PDFium leaves out what it has no memory for without a word. */
 function requireSmallImages(page: PdfPage, maxPixels: number): void {
   const { largestPixels } = page.images();
   if (largestPixels <= maxPixels) return;
   const message = `an image on the page has ${largestPixels} pixels, more than the ${maxPixels} allowed`;
-  throw new UnreadablePageError('image_too_large', message);
+  throw new PageFailure({ code: 'image_too_large', message });
 }

@@ -62,14 +62,10 @@ export class PdfThread {
   }
 
   /** Throws `PdfThreadError` and the reason of the signal; then the thread must be ended. */
-  async ask(
-    message: ToThread,
-    timeoutMs: number,
-    signal: AbortSignal | null = null,
-  ): Promise<FromThread> {
+  async ask(message: ToThread, timeoutMs: number, signal: AbortSignal): Promise<FromThread> {
     const over = new AbortController();
     const late = AbortSignal.timeout(timeoutMs);
-    const stop = AbortSignal.any([over.signal, late, ...(signal === null ? [] : [signal])]);
+    const stop = AbortSignal.any([over.signal, late, signal]);
     const answered = once(this.#worker, 'message', { signal: stop });
     const ended = once(this.#worker, 'exit', { signal: stop });
     try {
@@ -78,7 +74,7 @@ export class PdfThread {
       if (first === null) throw new PdfThreadError(false, 'its thread has ended');
       return first[0] as FromThread;
     } catch (error) {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (error instanceof PdfThreadError) throw error;
       throw new PdfThreadError(late.aborted, messageOf(error));
     } finally {

@@ -24,6 +24,7 @@ import { PageReader } from '../ocr/page-reader.ts';
 import { mayBeImage } from '../shared/image-header.ts';
 import { readPageImage } from './ocr-page.ts';
 import { wantedPages } from './page-numbers.ts';
+import { tenths } from './page-text.ts';
 import { type PageContent, PageFailure, type Pages } from './pages.ts';
 import { openPdf } from './pdf.ts';
 import { PdfThreads } from './pdf-threads.ts';
@@ -252,8 +253,6 @@ function inDetail(
   if (detail === 'text') return [];
   return detail === 'words' ? lines : lines.map((line) => ({ ...line, words: [] }));
 }
-
-const tenths = (value: number): number => Math.round(value * 10) / 10;
 
 const DIED: PageError = {
   code: 'page_crashed',

@@ -3,9 +3,14 @@ import sharp from 'sharp';
 import { messageOf } from '../../contract/failure.ts';
 import { InvalidInputError, type Media, MediaFile } from '../definition.ts';
 import { decodeImage } from '../shared/image.ts';
-import { type PageContent, PageFailure, type Pages, pageTimeout } from './pages.ts';
+import {
+  type PageContent,
+  PageFailure,
+  type Pages,
+  pageTimeout,
+  POINTS_PER_INCH,
+} from './pages.ts';
 
-const POINTS_PER_INCH = 72;
 /** What scanners and phones write; anything else is a slip, and a pixel is taken for a point. */
 const PLAUSIBLE_DPI = { least: 36, most: 4800 } as const;
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { plainMessage } from '../../contract/issue-message.ts';
 import type { Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { OCR_FILES } from '../ocr/schema.ts';
 import { documentField } from '../shared/document-header.ts';
+import { manifestOptions } from '../shared/manifest-options.ts';
 import { PAGE_FORMS } from './page-forms.ts';
 import { checked, type PageRange, parseRanges } from './page-numbers.ts';
 
@@ -27,13 +27,8 @@ const settingsSchema = z.strictObject({
 export type DocumentSettings = z.infer<typeof settingsSchema>;
 
 /** The options of a manifest; throws an error that says which is wrong. */
-export function settingsOf({ options }: Manifest): DocumentSettings {
-  const parsed = settingsSchema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const place = ['options', ...(issue?.path ?? [])].join('.');
-  throw new Error(`${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
-}
+export const settingsOf = (manifest: Manifest): DocumentSettings =>
+  manifestOptions(manifest, settingsSchema);
 
 const pageNumber = z.int().min(1).max(1_000_000);
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { plainMessage } from '../../contract/issue-message.ts';
 import { isPlainPath, type Manifest } from '../../contract/model.ts';
 import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
+import { manifestOptions } from '../shared/manifest-options.ts';
 import type { TransformersTask } from './task.ts';
 import { automaticSpeechRecognition } from './tasks/automatic-speech-recognition.ts';
 import { featureExtraction } from './tasks/feature-extraction.ts';
@@ -59,13 +59,8 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
     batch_changes_answers: z.boolean().default(false),
     ...task.settings,
   });
-  const parsed = schema.safeParse(options);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const place = ['options', ...(issue?.path ?? [])].join('.');
-    throw new Error(`${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
-  }
-  return { name, task, dtype: parsed.data.dtype, options: parsed.data };
+  const parsed = manifestOptions({ options }, schema);
+  return { name, task, dtype: parsed.dtype, options: parsed };
 }
 
 /** What a model of Hugging Face does; null for any other model. */

@@ -1,4 +1,4 @@
-import { inReadingOrder, linesOf } from '../../../src/pipelines/document/page-text.ts';
+import { textInOrder, linesOf } from '../../../src/pipelines/document/page-text.ts';
 import type { Box, Character } from '../../../src/pipelines/document/pdf-page.ts';
 import { readWords } from '../../../src/pipelines/document/words.ts';
 
@@ -57,7 +57,7 @@ const all = function* (...runs: readonly Run[]): Generator<Character> {
 const wordsOf = (...runs: readonly Run[]) =>
   readWords(all(...runs), PAGE).words.map(({ text }) => text);
 const textOf = (...runs: readonly Run[]) =>
-  inReadingOrder(linesOf(readWords(all(...runs), PAGE).words)).text;
+  textInOrder(linesOf(readWords(all(...runs), PAGE).words)).text;
 
 test('spaces part words, whether they are written or only seen', () => {
   expect(wordsOf({ text: 'two words', x: 10, y: 10 })).toEqual(['two', 'words']);
@@ -103,7 +103,7 @@ test('the halves of a word that is parted at the end of a line are two words', (
     ...characters({ text: 'ment', x: 10, y: 22 }),
   ];
   const { words } = readWords(halves, PAGE);
-  expect(inReadingOrder(linesOf(words)).text).toBe('docu-\nment');
+  expect(textInOrder(linesOf(words)).text).toBe('docu-\nment');
 });
 
 test('words outside of the page are left out', () => {
@@ -131,7 +131,7 @@ test('the order of the content does not matter for lines beside each other', () 
 test('text that goes down the page is read as such, behind what goes across it', () => {
   const across = { text: 'most of the text', x: 10, y: 100 };
   const down = { text: 'a stamp', x: 50, y: 10, quarters: 1 };
-  const { lines } = inReadingOrder(linesOf(readWords(all(down, across), PAGE).words));
+  const { lines } = textInOrder(linesOf(readWords(all(down, across), PAGE).words));
 
   expect(lines.map(({ text }) => text)).toEqual(['most of the text', 'a stamp']);
   expect(lines[1]?.box).toEqual([580, 50, 590, 92]);
