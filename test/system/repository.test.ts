@@ -39,6 +39,16 @@ const isUnavailable = async (name: string, reason: string) =>
     const isSo = model.state === 'unavailable' && (model.reason ?? '').includes(reason);
     return isSo ? true : undefined;
   });
+/** The model processes, once those of versions that were replaced are gone. */
+const settledProcesses = async () =>
+  await until('a process for each loaded model, and no other', async () => {
+    const { data } = (await (await fetch(`${service.url}/v1/models`)).json()) as {
+      data: readonly { state: string }[];
+    };
+    const pids = modelProcesses(service.inference.pid);
+    const loaded = data.filter(({ state }) => state === 'ready' || state === 'loading');
+    return pids.length === loaded.length ? pids : undefined;
+  });
 const half = (graph: Uint8Array) => graph.subarray(0, graph.length / 2);
 
 test.each([
@@ -160,7 +170,7 @@ test('changed while it runs, a version lets the run end', async () => {
 
 test('a version whose file is replaced is loaded anew; others keep their process', async () => {
   await bystander();
-  const before = modelProcesses(service.inference.pid);
+  const before = await settledProcesses();
   await addModel(models, 'changing', affineGraph());
   await until('it to be known', async () =>
     (await service.model('changing')).state === 'idle' ? true : undefined,
