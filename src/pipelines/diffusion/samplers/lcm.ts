@@ -1,0 +1,46 @@
+import type { SamplerSettings } from './config.ts';
+import { clipped, noisedBy } from './ddim.ts';
+import { alphaBars } from './noise-levels.ts';
+import { mapped, originalOf, type Sampler, unscaled } from './sampler.ts';
+
+const DATA_DEVIATION_SQUARED = 0.5 ** 2;
+
+/** Latent consistency models: Luo et al. 2023 (arXiv 2310.04378); each step but the last adds fresh noise. */
+export function lcm(settings: SamplerSettings, count: number): Sampler {
+  const { trainingSteps, originalSteps, timestepScaling, prediction, clip } = settings;
+  const bars = alphaBars(settings);
+  const stride = Math.floor(trainingSteps / originalSteps);
+  const timesteps = Array.from({ length: count }, (_, index) => {
+    const original = Math.floor((index * originalSteps) / count);
+    return (originalSteps - original) * stride - 1;
+  });
+  const barOf = (step: number): number => bars[timesteps[step] ?? 0] ?? 1;
+  return {
+    timesteps,
+    initialScale: 1,
+    needsBefore: false,
+    scaled: unscaled,
+    advance({ step, latents, output, noise }) {
+      const bar = barOf(step);
+      const predicted = originalOf(prediction, Math.sqrt(bar), Math.sqrt(1 - bar));
+      const original = mapped(output, (value, index) =>
+        clipped(predicted(value, latents[index] as number), clip),
+      );
+      const time = (timesteps[step] ?? 0) * timestepScaling;
+      const skip = DATA_DEVIATION_SQUARED / (time * time + DATA_DEVIATION_SQUARED);
+      const out = time / Math.sqrt(time * time + DATA_DEVIATION_SQUARED);
+      const denoised = mapped(
+        original,
+        (value, index) => out * value + skip * (latents[index] as number),
+      );
+      if (step === count - 1) return { latents: denoised, original };
+      const next = barOf(step + 1);
+      const advanced = noisedBy(denoised, noise(), Math.sqrt(next), Math.sqrt(1 - next));
+      return { latents: advanced, original };
+    },
+    noised: (original, noise, step) => {
+      const bar = barOf(step);
+      return noisedBy(original, noise, Math.sqrt(bar), Math.sqrt(1 - bar));
+    },
+  };
+}
