@@ -2,9 +2,12 @@
  * Runs the items of a chunk, some at a time. What may be the fault of another item that ran with it is run alone; an
  * item whose model process dies again and again, although it runs alone, is the cause of that.
  */
+import { createHash } from 'node:crypto';
 import { POISON_DEATHS } from '../contract/failure.ts';
 import { type ItemError, itemError } from '../contract/batch.ts';
 import type { ModelRef } from '../contract/model.ts';
+import { withImageFacts } from '../contract/output-images.ts';
+import type { Json } from '../contract/payload.ts';
 import type { ItemOutcome } from '../batches/results.ts';
 import {
   type Inference,
@@ -73,8 +76,8 @@ async function outcomeOf(
   let deaths = 0;
   for (;;) {
     if (settled?.status === 'fulfilled') {
-      const { output, mediaType, tokens } = settled.value;
-      return { status: 'succeeded', output, mediaType, tokens };
+      const { mediaType, tokens } = settled.value;
+      return { status: 'succeeded', output: outputOf(settled.value), mediaType, tokens };
     }
     const error: unknown = settled?.reason;
     same.signal.throwIfAborted();
@@ -88,6 +91,19 @@ async function outcomeOf(
     if (!hasDied && !wasShared(error)) return { status: 'failed', error: itemErrorOf(error) };
     [settled] = await runtime.inferMany(model, { items: [run], isAlone: true, ...same });
   }
+}
+
+/** The output with its images in it, because the result of an item is one line. */
+function outputOf({ output, files }: Inference): Uint8Array {
+  if (files.length === 0) return output;
+  const facts = files.map(({ bytes, mediaType }) => ({
+    url: `data:${mediaType};base64,${Buffer.from(bytes).toString('base64')}`,
+    bytes: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    media_type: mediaType,
+  }));
+  const json = JSON.parse(Buffer.from(output).toString('utf8')) as Json;
+  return Buffer.from(JSON.stringify(withImageFacts(json, facts)));
 }
 
 /** Whether an item cannot be run, and why. */

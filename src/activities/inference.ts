@@ -112,18 +112,22 @@ async function inferAndStore(
     await inputs.release();
     giveBack();
   }
-  const key = payloadKeys.output(
-    request,
-    info.workflowExecution?.runId ?? 'none',
-    attempt.report.attempt,
-  );
-  const { output: bytes, mediaType } = inference;
+  const runId = info.workflowExecution?.runId ?? 'none';
+  const key = payloadKeys.output(request, runId, attempt.report.attempt);
+  const { output: bytes, mediaType, files } = inference;
+  const images: Claim[] = [];
+  for (const [index, file] of files.entries()) {
+    const at = payloadKeys.outputImage(request, runId, attempt.report.attempt, index);
+    images.push(await store.put(at, file.bytes, { mediaType: file.mediaType }));
+  }
+  const isSmall = bytes.length <= engineInlineLimit || images.length > 0; // their facts are added where it is shown
   const output: Stored =
-    mediaType === JSON_MEDIA_TYPE && bytes.length <= engineInlineLimit
+    mediaType === JSON_MEDIA_TYPE && isSmall
       ? { kind: 'inline', value: JSON.parse(Buffer.from(bytes).toString('utf8')) as Json }
       : { kind: 'claim', claim: await store.put(key, bytes, { mediaType }) };
   return {
     output,
+    ...(images.length === 0 ? {} : { images }),
     report: { ...attempt.report, progress: null },
     metrics: { ...timesOf(request, attempt.report, inference), worker, tokens: inference.tokens },
     ...sinceOf(attempt),

@@ -18,6 +18,8 @@ import {
   MAX_FAILURE_TAIL_BYTES,
   pagesOf,
   type Part,
+  previewOf,
+  type PreviewPlace,
   storedParts,
   textOf,
   type WorkSoFar,
@@ -52,6 +54,20 @@ interface StoredPart {
   readonly claim: Claim;
   readonly json: Buffer;
   readonly textLength: number;
+  readonly preview: PreviewPlace | null;
+}
+
+/** What is remembered of a part in the store. */
+const storedPart = (claim: Claim, json: Buffer, part: Part): StoredPart => ({
+  claim,
+  json,
+  textLength: textOf(part).length,
+  preview: placeIn(part),
+});
+
+function placeIn(part: Part | null): PreviewPlace | null {
+  const preview = previewOf(part);
+  return preview === null ? null : { image: preview.image, step: preview.step };
 }
 
 const partIn = ({ json }: StoredPart): Part => JSON.parse(json.toString('utf8')) as Part;
@@ -103,7 +119,7 @@ export class WorkKeeper {
         const claim = claims[stored.length];
         if (claim === undefined) break;
         const json = Buffer.from(JSON.stringify(part));
-        stored.push({ claim, json, textLength: textOf(part).length });
+        stored.push(storedPart(claim, json, part));
       }
       return new WorkKeeper(options, earlier, stored);
     } catch (error) {
@@ -178,6 +194,11 @@ export class WorkKeeper {
     const { attempt, key, onChange } = this.#options;
     const [head = null, ...more] = this.#stored.map(({ claim }) => claim);
     const untold = tail === null ? (pagesOf(this.#tail)?.length ?? 0) : 0;
+    const preview = this.#stored.reduce<PreviewPlace | null>(
+      (latest, each) => each.preview ?? latest,
+      null,
+    );
+    const told = placeIn(tail) ?? preview;
     this.#told = {
       attempt,
       since: this.#since,
@@ -187,6 +208,7 @@ export class WorkKeeper {
       offset: this.#stored.reduce((sum, { textLength }) => sum + textLength, 0),
       tail,
       ...(this.#pages === null ? {} : { pages: this.#pages - untold }),
+      ...(told === null ? {} : { preview: told }),
     }; // K1
     onChange();
   }
@@ -234,7 +256,7 @@ export class WorkKeeper {
       .catch(() => null);
     if (claim !== null) {
       this.#own.add(claim.key);
-      await this.#replace([...stored, { claim, json, textLength: textOf(part).length }]);
+      await this.#replace([...stored, storedPart(claim, json, part)]);
       return;
     }
     const since: Part | null = this.#tail;

@@ -50,6 +50,12 @@ export const OPERATIONS = [
   { id: 'retryPrediction', method: 'POST', path: '/v1/predictions/{id}/retry', scope: 'predict' },
   { id: 'getOutput', method: 'GET', path: '/v1/predictions/{id}/output', scope: 'read' },
   {
+    id: 'getOutputImage',
+    method: 'GET',
+    path: '/v1/predictions/{id}/output/{image}',
+    scope: 'read',
+  },
+  {
     id: 'getPartialOutput',
     method: 'GET',
     path: '/v1/predictions/{id}/partial_output',

@@ -98,6 +98,8 @@ export interface InferRequest extends Owner {
 /** The result of the infer activity. */
 export interface InferResult {
   readonly output: Stored;
+  /** The images that it tells of; absent: it tells of none. */
+  readonly images?: readonly Claim[];
   readonly report: AttemptReport;
   readonly metrics: Metrics;
   /** The attempt that began with nothing (`WorkSoFar`); absent: 1, or its model does not tell its work. */

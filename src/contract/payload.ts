@@ -69,6 +69,9 @@ export const payloadKeys = {
   /** The run and the attempt are part of the key: neither a zombie nor a reset overwrites. */
   output: (owner: Owner, runId: string, attempt: number) =>
     `${payloadKeys.owned(owner)}/output.${runId}.${attempt}`,
+  /** An image that an output tells of. */
+  outputImage: (owner: Owner, runId: string, attempt: number, index: number) =>
+    `${payloadKeys.output(owner, runId, attempt)}.${index}`,
   tenants: 'tenants',
   /** A small object of a tenant; each change is a new generation. */
   tenantObject: (tenant: string, name: string) => `tenants/${tenant}/${name}`,

@@ -3,7 +3,8 @@
  * output from the store first, a webhook sends what is there.
  */
 import { parseDurationMs } from './duration.ts';
-import type { Claim, Json } from './payload.ts';
+import { factsOfClaim, withImageFacts } from './output-images.ts';
+import type { Claim, Json, Stored } from './payload.ts';
 import {
   type Accepted,
   type AcceptedInput,
@@ -17,7 +18,7 @@ import {
   type RecordBase,
 } from './prediction.ts';
 import { type AcceptedRequest, requestMembers } from './accepted-request.ts';
-import { textOf, type WorkSoFar } from './work.ts';
+import { isText, textOf, type WorkSoFar } from './work.ts';
 
 export interface RecordSettings {
   /** Where clients reach the API; no slash at its end. */
@@ -33,10 +34,10 @@ export interface OutputMembers {
 /** What a record shows of some work without reading the store; `url` is where the record is read. */
 export function unreadPartial(work: WorkSoFar | null, url: string): PartialOutput | null {
   if (work === null) return null;
-  const { attempt, pages } = work;
-  return pages === undefined
-    ? unreadText(work)
-    : { attempt, pages_done: pages, url: `${url}/partial_output` };
+  const { attempt, pages, preview } = work;
+  if (pages !== undefined) return { attempt, pages_done: pages, url: `${url}/partial_output` };
+  if (preview !== undefined) return { attempt, ...preview, url: `${url}/partial_output` };
+  return isText(work) ? unreadText(work) : null;
 }
 
 /** The end of a text that is being written. */
@@ -143,12 +144,26 @@ const errorOf = ({ error }: Extract<Ended, { status: 'failed' | 'aborted' }>) =>
 
 const NO_OUTPUT = { output: null, output_url: null, metrics: null } as const;
 
+/** The output as clients see it: with the facts of its images. */
+export function shownOutput(
+  { output, images = [] }: Extract<Ended, { status: 'succeeded' }>,
+  outputUrl: string,
+): Stored {
+  if (output.kind === 'claim' || images.length === 0) return output;
+  const facts = images.map((claim, index) => factsOfClaim(claim, index, outputUrl));
+  return { kind: 'inline', value: withImageFacts(output.value, facts) };
+}
+
+export const outputUrl = (publicUrl: string, id: string): string =>
+  `${predictionUrl(publicUrl, id)}/output`;
+
 /** The output as far as the memo holds it, without reading the store. */
 export function unreadOutput({ id }: Accepted, ended: Ended, publicUrl: string): OutputMembers {
+  const url = outputUrl(publicUrl, id);
   if (ended.status === 'succeeded' && ended.output.kind === 'inline') {
-    return { output: ended.output.value, output_url: null };
+    const shown = shownOutput(ended, url);
+    if (shown.kind === 'inline') return { output: shown.value, output_url: null };
   }
-  const url = `${predictionUrl(publicUrl, id)}/output`;
   return { output: null, output_url: ended.status === 'succeeded' ? url : null };
 }
 

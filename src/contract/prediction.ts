@@ -14,7 +14,7 @@
 import type { AcceptedRequest, RequestMembers } from './accepted-request.ts';
 import { cutMessage, FAILURES, type FailureCode } from './failure.ts';
 import { type Claim, type Json, jsonBytes, type Stored } from './payload.ts';
-import type { WorkSoFar } from './work.ts';
+import type { PreviewPlace, WorkSoFar } from './work.ts';
 
 /** An input field as it was accepted; one that is given by URL is fetched before the inference. */
 export type AcceptedInput = Stored | { readonly kind: 'url'; readonly source: InputSource };
@@ -83,6 +83,8 @@ export type Ended =
   | (EndedBase & {
       readonly status: 'succeeded';
       readonly output: Stored;
+      /** The images that the output tells of; absent: it tells of none. */
+      readonly images?: readonly Claim[];
       readonly metrics: Metrics;
       /** See `WorkSoFar`; absent: 1, or its model does not tell its work. */
       readonly since?: number;
@@ -96,8 +98,18 @@ interface WithPartial {
   readonly partial?: WorkSoFar;
 }
 
-/** The output so far of a model that tells it while it runs: its text, or where the pages of a document are. */
-export type PartialOutput = PartialText | PartialPages;
+/**
+ * The output so far of a model that tells it while it runs: its text, or where the pages of a document or the latest
+ * preview of an image are.
+ */
+export type PartialOutput = PartialText | PartialPages | PartialImage;
+
+interface PartialImage extends PreviewPlace {
+  /** The attempt that told it. */
+  readonly attempt: number;
+  /** The preview itself. */
+  readonly url: string;
+}
 
 interface PartialPages {
   /** The attempt that told it. */

@@ -31,6 +31,14 @@ export interface WorkSoFar {
   readonly tail: Part | null;
   /** How many pages are done; absent: the work has none. */
   readonly pages?: number;
+  /** What the latest preview shows; absent: there is none. */
+  readonly preview?: PreviewPlace;
+}
+
+/** Of which image (from 0) a preview is, and after how many of its steps. */
+export interface PreviewPlace {
+  readonly image: number;
+  readonly step: number;
 }
 
 /** The parts that lie in the store, in their order. */
@@ -64,11 +72,28 @@ export function pagesOf(part: Part | null): readonly Json[] | null {
   return Array.isArray(pages) ? (pages as readonly Json[]) : null;
 }
 
+/** The name of the member that is a picture of what an image is going to be. */
+const PREVIEW = 'preview';
+
+export interface Preview extends PreviewPlace {
+  readonly media_type: string;
+  /** In base64. */
+  readonly data: string;
+}
+
+/** The preview in a part; null: it has none. */
+export const previewOf = (part: Part | null): Preview | null =>
+  (part?.[PREVIEW] as Preview | undefined) ?? null;
+
 /** The text of a part; empty when it has none. */
 export function textOf(part: Part | null): string {
   const text = part?.[TEXT];
   return typeof text === 'string' ? text : '';
 }
+
+/** Whether some work is a text. */
+export const isText = ({ offset, tail }: WorkSoFar): boolean =>
+  offset > 0 || typeof tail?.[TEXT] === 'string';
 
 /** Temporal keeps a failure of 4 KiB at most, whatever may lie elsewhere in the engine. */
 export const MAX_FAILURE_TAIL_BYTES = 2048;
@@ -77,9 +102,15 @@ export const MAX_FAILURE_TAIL_BYTES = 2048;
 export function withSmallTail(work: WorkSoFar | null): WorkSoFar | null {
   if (work?.tail == null || jsonBytes(work.tail) <= MAX_FAILURE_TAIL_BYTES) return work;
   if (work.head === null) return null;
-  const { tail, pages, ...stored } = work;
+  const { tail, pages, preview, ...stored } = work;
   const untold = pagesOf(tail)?.length ?? 0;
-  return { ...stored, tail: null, ...(pages === undefined ? {} : { pages: pages - untold }) };
+  const isPreviewStored = preview !== undefined && previewOf(tail) === null;
+  return {
+    ...stored,
+    tail: null,
+    ...(pages === undefined ? {} : { pages: pages - untold }),
+    ...(isPreviewStored ? { preview } : {}),
+  };
 }
 
 /** Where the text of some work ends. */

@@ -1,10 +1,11 @@
 /*
- * Where the versions of a repository lie: `<name>/<version>/` with a model.json, a model.onnx, or one
- * .onnx file of any name. What looks like a model but lies elsewhere is a problem, which says what was expected.
+ * Where the versions of a repository lie: `<name>/<version>/` with a model.json, a model.onnx, one .onnx file of any
+ * name, or a model_index.json. What looks like a model but lies elsewhere is a problem, which says what was expected.
  */
 import { type Dirent } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { DIFFUSION } from '../pipelines/index.ts';
 import { isModelName, type ModelRef, parseModelVersion } from '../contract/model.ts';
 
 /** A log line for each of a thousand misplaced files would hide the rest. */
@@ -157,12 +158,13 @@ const SETTINGS = /^(?:model\.json|config\.pbtxt)$/i;
 
 export const isOnnx = (name: string): boolean => /\.onnx$/i.test(name);
 /** Judged by its name. Whether it is really a file is found out when it is read. */
-const isModelFile = (name: string): boolean => isOnnx(name) || name === 'model.json';
+const isModelFile = (name: string): boolean =>
+  isOnnx(name) || name === 'model.json' || name === DIFFUSION.index;
 /** A link counts too: it is followed when somebody looks into the folder. */
 const isFolder = (entry: Dirent): boolean => entry.isDirectory() || entry.isSymbolicLink();
 
 const isVersion = (files: readonly string[]): boolean =>
-  files.includes('model.json') || onnxFileIn(files) !== null;
+  files.includes('model.json') || files.includes(DIFFUSION.index) || onnxFileIn(files) !== null;
 
 /** The graph of a version without a model.json; null when it is not clear which. */
 export function onnxFileIn(files: readonly string[]): string | null {

@@ -7,7 +7,9 @@ import { messageOf } from '../contract/failure.ts';
 import { readSmallFile, SmallFileError } from '../disk/small-file.ts';
 import { plainMessage } from '../contract/issue-message.ts';
 import type { Manifest } from '../contract/model.ts';
-import { type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
+import type { Json } from '../contract/payload.ts';
+import { type Configs, type Graphs, type PipelineSchema, PIPELINES } from '../pipelines/index.ts';
+import { diffusersFiles, isDiffusersFolder } from './diffusers-folder.ts';
 import { isOnnx, onnxFileIn } from './layout.ts';
 import { readGraphSignature, UnsupportedGraphError } from '../onnx/signature.ts';
 
@@ -20,6 +22,7 @@ const MIN_RUN_S = 0.01;
 const MAX_NAMED_FILES = 100; // each is looked at every two seconds
 const MAX_PROBLEMS = 50;
 const MAX_MANIFEST_BYTES = MIB;
+const MAX_CONFIG_BYTES = MIB;
 const MAX_DEPTH = 32; // a deeply nested value could not be sent to a model process
 
 const fileSchema = z.strictObject({
@@ -71,6 +74,8 @@ export interface VersionContent {
   readonly files: Readonly<Record<string, string>>;
   /** Signatures of the .onnx files, by role. */
   readonly graphs: Graphs;
+  /** The JSON files that its pipeline describes itself by, by role. */
+  readonly configs: Configs;
   readonly schema: PipelineSchema;
 }
 
@@ -100,6 +105,8 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
   const parsed = await readManifest(folder, problems);
   const files: Record<string, string> = {};
   const graphs: Record<string, Graphs[string]> = {};
+  const configs: Record<string, Json> = {};
+  const described = PIPELINES[parsed?.pipeline ?? '']?.configs ?? [];
   let weightBytes = await bytesBeside(folder); // weights may lie in files that only the graph names
   for (const [role, file] of Object.entries(parsed?.files ?? {})) {
     try {
@@ -107,6 +114,7 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
       files[role] = found.path;
       if (dirname(found.path) !== folder) weightBytes += found.bytes;
       if (isOnnx(found.path)) graphs[role] = await readGraph(found.path, file.path);
+      if (described.includes(role)) configs[role] = await readConfig(found.path, file.path);
     } catch (error) {
       problems.push(`files.${role}: ${messageOf(error)}`);
     }
@@ -116,7 +124,7 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
   const { memory_mb: given, ...resources } = parsed.resources;
   const memoryMb = given ?? DEFAULT_MEMORY_MB + Math.ceil((MEMORY_PER_WEIGHT * weightBytes) / MIB);
   const manifest: Manifest = { ...parsed, resources: { ...resources, memory_mb: memoryMb } };
-  return { manifest, files, graphs, schema: describe(manifest, graphs) };
+  return { manifest, files, graphs, configs, schema: describe(manifest, graphs, configs) };
 }
 
 async function readGraph(path: string, name: string): Promise<Graphs[string]> {
@@ -126,17 +134,31 @@ async function readGraph(path: string, name: string): Promise<Graphs[string]> {
   });
 }
 
+async function readConfig(path: string, name: string): Promise<Json> {
+  try {
+    const text = await readSmallFile(path, MAX_CONFIG_BYTES);
+    const json = JSON.parse(text ?? '') as Json;
+    if (isDeeper(json, MAX_DEPTH)) {
+      throw new Error(`it is nested more than ${MAX_DEPTH} levels deep`);
+    }
+    return json;
+  } catch (error) {
+    const why = error instanceof SmallFileError ? `it ${error.message}` : messageOf(error);
+    throw new Error(`${name} cannot be read: ${why}`, { cause: error });
+  }
+}
+
 /** The manifest as far as it can be read; what is wrong goes into `problems`. */
 async function readManifest(folder: string, problems: string[]) {
-  const graph = onnxFileIn(await readdir(folder).catch(() => []));
-  let json: unknown = {
-    pipeline: 'tensor',
-    ...(graph ? { files: { model: { path: graph } } } : {}),
-  };
+  const entries = await readdir(folder).catch(() => []);
+  const graph = onnxFileIn(entries);
+  let json: unknown = isDiffusersFolder(entries)
+    ? { pipeline: 'diffusion', files: await diffusersFiles(folder) }
+    : { pipeline: 'tensor', ...(graph ? { files: { model: { path: graph } } } : {}) };
   try {
     const text = await readSmallFile(join(folder, 'model.json'), MAX_MANIFEST_BYTES);
     const bare = text?.replace(/^\uFEFF/, ''); // some editors write a byte order mark
-    if (bare !== undefined) json = withOnlyGraph(JSON.parse(bare), graph);
+    if (bare !== undefined) json = await withFiles(JSON.parse(bare), folder, graph);
     if (isDeeper(json, MAX_DEPTH))
       throw new Error(`it is nested more than ${MAX_DEPTH} levels deep`);
   } catch (error) {
@@ -163,16 +185,22 @@ function isDeeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1));
 }
 
-/** If the manifest names no files, it means the only graph beside it, whatever its name. */
-function withOnlyGraph(json: unknown, graph: string | null): unknown {
+/**
+ * If the manifest names no files, it means the only graph beside it, whatever its name; of a diffusion model, the usual
+ * files.
+ */
+async function withFiles(json: unknown, folder: string, graph: string | null): Promise<unknown> {
   const isObject = typeof json === 'object' && json !== null && !Array.isArray(json);
-  if (!isObject || 'files' in json || graph === null) return json;
-  return { ...json, files: { model: { path: graph } } };
+  if (!isObject || 'files' in json) return json;
+  if ('pipeline' in json && json.pipeline === 'diffusion') {
+    return { ...json, files: await diffusersFiles(folder) };
+  }
+  return graph === null ? json : { ...json, files: { model: { path: graph } } };
 }
 
-function describe(manifest: Manifest, graphs: Graphs): PipelineSchema {
+function describe(manifest: Manifest, graphs: Graphs, configs: Configs): PipelineSchema {
   try {
-    const schema = PIPELINES[manifest.pipeline]?.describe(manifest, graphs);
+    const schema = PIPELINES[manifest.pipeline]?.describe(manifest, graphs, configs);
     if (schema === undefined) throw new Error(`pipeline: no such pipeline ${manifest.pipeline}`);
     if (manifest.batching.max_size > 1 && schema.batchKey === null) {
       throw new Error('model.json batching.max_size: this model cannot run several inputs as one');

@@ -2,10 +2,13 @@
  * One ONNX graph loaded in ONNX Runtime. Loaded only in a model process: `create` and `run` block
  * the thread for their whole length.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Datatype, GraphSignature, TensorSpec } from '../contract/tensor.ts';
 
 export { Tensor };
+
+/** Another one may compute slightly different numbers. */
+export const runtimeVersion: string = env.versions.node ?? env.versions.common;
 
 type OrtType = Tensor.Type;
 
@@ -43,6 +46,8 @@ export interface Session {
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
   /** The same for a graph with one input; returns the first output. */
   runOne(input: Tensor): Promise<Tensor>;
+  /** Gives its memory back. */
+  close(): Promise<void>;
 }
 
 /** Loads the graph at `path`; throws when the file or the device cannot be used. */
@@ -67,6 +72,7 @@ export async function openSession(path: string, options: SessionOptions): Promis
   return {
     run: async (inputs) => await session.run(inputs, outputs),
     runOne: async (tensor) => (await session.run({ [input]: tensor }, outputs))[output] as Tensor,
+    close: async () => await session.release(),
   };
 }
 

@@ -12,6 +12,9 @@ import type { Part } from '../contract/work.ts';
 /** The signatures of a model's graphs, by the role of their file in the manifest. */
 export type Graphs = Readonly<Record<string, GraphSignature>>;
 
+/** JSON files that a pipeline describes its models by (`PIPELINES`), by the role of their file in the manifest. */
+export type Configs = Readonly<Record<string, Json>>;
+
 export interface MediaLimits {
   readonly maxPixels: number;
 }
@@ -75,10 +78,11 @@ function requireObject(input: unknown): Readonly<Record<string, unknown>> {
 /**
  * What a model tells of its work while it does it, part by part. Between two parts it stops when it is asked to.
  * `text`: a text, which `textOf` finds in the output; `pages`: the pages of a document, which the output has as `pages`,
- * and the texts that they can be read as, by media type.
+ * and the texts that they can be read as, by media type; `images`: previews of the images that it makes.
  */
 type Streaming =
   | { readonly kind: 'text'; readonly textOf: (output: Json) => string }
+  | { readonly kind: 'images' }
   | { readonly kind: 'pages'; readonly forms: Readonly<Record<string, PageForm>> };
 
 /** Begins a text; what it returns adds a page to it. */
@@ -115,7 +119,11 @@ export interface PipelineSchema {
 }
 
 /** Every pipeline's schema.ts exports one of these; it throws when the manifest does not fit. */
-export type DescribePipeline = (manifest: Manifest, graphs: Graphs) => PipelineSchema;
+export type DescribePipeline = (
+  manifest: Manifest,
+  graphs: Graphs,
+  configs: Configs,
+) => PipelineSchema;
 
 /** What a pipeline is opened with, in its model process. */
 export interface PipelineSettings {
@@ -123,6 +131,7 @@ export interface PipelineSettings {
   /** Absolute paths of the manifest's files, by role; their hashes have been checked. */
   readonly files: Readonly<Record<string, string>>;
   readonly graphs: Graphs;
+  readonly configs: Configs;
   readonly device: string;
   readonly limits: MediaLimits;
   /** An output with more bytes is refused. */
@@ -162,8 +171,23 @@ export class MediaFile {
 
 export type Media = Uint8Array | MediaFile;
 
-/** JSON, or bytes of a media type of their own. */
-export type PipelineOutput = Json | EncodedOutput;
+/** JSON, or bytes of a media type of their own, or JSON with files. */
+export type PipelineOutput = Json | EncodedOutput | ImagesOutput;
+
+/** JSON whose member `images` says something of each image; the images themselves are files. */
+export class ImagesOutput {
+  readonly json: Readonly<Record<string, Json>> & { readonly images: readonly Json[] };
+  readonly files: readonly OutputFile[];
+  constructor(json: ImagesOutput['json'], files: readonly OutputFile[]) {
+    this.json = json;
+    this.files = files;
+  }
+}
+
+export interface OutputFile {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+}
 
 /** An output that is not JSON: bytes, in pieces that follow each other. */
 export class EncodedOutput {

@@ -1,4 +1,6 @@
 import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from './definition.ts';
+import { describeDiffusion } from './diffusion/schema.ts';
+import { DIFFUSION_CONFIGS } from './diffusion/layout.ts';
 import { describeDocument } from './document/schema.ts';
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
@@ -9,14 +11,17 @@ import { describeTransformers } from './transformers/schema.ts';
 import { describeVoiceActivity } from './voice-activity/schema.ts';
 
 export {
+  type Configs,
   EncodedOutput,
   type Graphs,
   type InferenceContext,
+  ImagesOutput,
   InvalidFieldError,
   InvalidInputError,
   InvalidMediaError,
   type MediaField,
   MediaFile,
+  type OutputFile,
   OutputTooLargeError,
   type PageForm,
   type MediaLimits,
@@ -26,6 +31,7 @@ export {
   type PipelineSchema,
 } from './definition.ts';
 
+export { DIFFUSION } from './diffusion/layout.ts';
 export { toJson, toPacked } from './tensor/codec.ts';
 export { TENSOR_FILE } from './tensor/schema.ts';
 export { MAX_NEW_TOKENS } from './transformers/task.ts';
@@ -34,6 +40,8 @@ export { type Dtype, DTYPES, neededFiles, TASK_NAMES, taskOf } from './transform
 
 interface PipelineEntry {
   readonly describe: DescribePipeline;
+  /** The roles of the JSON files that `describe` is given, as far as a manifest names them. */
+  readonly configs?: readonly string[];
   readonly open: (settings: PipelineSettings) => Promise<Pipeline>;
 }
 
@@ -44,6 +52,12 @@ export const MEDIA_KINDS: Readonly<Record<string, MediaField>> = Object.fromEntr
 
 /** Every pipeline. Adding one is a folder and one line here. */
 export const PIPELINES: Readonly<Record<string, PipelineEntry>> = {
+  diffusion: {
+    describe: describeDiffusion,
+    configs: DIFFUSION_CONFIGS,
+    open: async (settings) =>
+      await (await import('./diffusion/pipeline.ts')).openDiffusion(settings),
+  },
   document: {
     describe: describeDocument,
     open: async (settings) => await (await import('./document/pipeline.ts')).openDocument(settings),

@@ -23,7 +23,7 @@ import {
   unreadPartial,
   unreadText,
 } from '../contract/prediction-record.ts';
-import { storedBytes, type WorkSoFar } from '../contract/work.ts';
+import { isText, storedBytes, type WorkSoFar } from '../contract/work.ts';
 import { findTombstone } from '../retention/tombstones.ts';
 import { isPayloadLost, type PayloadStore } from '../storage/payload-store.ts';
 import { type PredictionMemo, memoOf } from '../temporal/prediction-memo.ts';
@@ -216,7 +216,7 @@ export class PredictionReader {
     work: WorkSoFar | null,
     room: OutputRoom | null,
   ): Promise<PartialOutput | null> {
-    if (work === null || work.pages !== undefined) {
+    if (work === null || !isText(work)) {
       return unreadPartial(work, predictionUrl(this.#dependencies.publicUrl, id));
     }
     return await this.partialText(work, room);

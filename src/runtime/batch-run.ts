@@ -11,6 +11,7 @@
  *      replaced, and nothing counts against the input.
  */
 import type { TokenCount } from '../contract/prediction.ts';
+import type { OutputFile } from '../pipelines/index.ts';
 import type { FromProcess, ItemOutcome } from './protocol.ts';
 import {
   type BatchFacts,
@@ -42,6 +43,7 @@ export interface BatchResult {
         readonly status: 'succeeded';
         readonly output: Uint8Array;
         readonly mediaType: string;
+        readonly files: readonly OutputFile[];
       }
     | Extract<ItemOutcome, { status: 'failed' }>
   )[];
@@ -146,10 +148,11 @@ export class BatchRun {
         item.reject(signal.aborted ? signal.reason : errorOf(outcome));
         return;
       }
-      const { output, mediaType } = outcome;
+      const { output, mediaType, files } = outcome;
       item.resolve({
         output,
         mediaType,
+        files,
         inferenceMs,
         loadMs: this.#options.loadMs?.[index] ?? null,
         batchSize: this.size,

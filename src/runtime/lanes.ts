@@ -1,7 +1,7 @@
 /* The two lanes of a model process: one for the inputs of a batch, one for its outputs. */
 import type { BatchResult } from './batch-run.ts';
 import { type Bytes, Lane } from './lane.ts';
-import type { DoneMessage } from './protocol.ts';
+import type { DoneMessage, ItemOutcome } from './protocol.ts';
 
 /** Large bytes on their way to and from the process. */
 export interface Lanes {
@@ -38,9 +38,20 @@ export function takeOutputs(message: DoneMessage, lane: Lane): BatchResult | nul
   if (bytes === null) return null;
   const taken = bytes.values();
   const outcomes = message.outcomes.map((outcome) =>
-    outcome.status === 'succeeded'
-      ? { ...outcome, output: taken.next().value as Uint8Array }
-      : outcome,
+    outcome.status === 'succeeded' ? unpacked(outcome, taken.next().value as Uint8Array) : outcome,
   );
   return { outcomes, tokens: message.tokens, inferenceMs: message.inferenceMs };
+}
+
+/** The files stand before the output itself. */
+function unpacked(
+  { status, mediaType, files }: Extract<ItemOutcome, { status: 'succeeded' }>,
+  bytes: Uint8Array,
+): Extract<BatchResult['outcomes'][number], { status: 'succeeded' }> {
+  let at = 0;
+  const taken = files.map(({ length, ...file }) => {
+    at += length;
+    return { ...file, bytes: bytes.subarray(at - length, at) };
+  });
+  return { status, mediaType, files: taken, output: bytes.subarray(at) };
 }

@@ -181,12 +181,12 @@ export class ModelPool {
   }
 
   #newSupervisor(): Supervisor {
-    const { manifest, files, graphs, ref, schema } = this.version;
+    const { manifest, files, graphs, configs, ref, schema } = this.version;
     const { device, maxPixels, maxOutputBytes, environment, logger } = this.#options;
     const { observer, processFile, loadTimeoutMs, takePatienceMs, confinement } = this.#options;
     return new Supervisor({
       label: this.#label,
-      settings: { manifest, files, graphs, device, maxPixels, maxOutputBytes },
+      settings: { manifest, files, graphs, configs, device, maxPixels, maxOutputBytes },
       stopsWhenAsked: schema.streaming !== null,
       checkedFiles: this.#checkedFiles,
       processFile: processFile ?? fileURLToPath(new URL('./process.js', import.meta.url)),

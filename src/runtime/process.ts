@@ -7,6 +7,7 @@ import { messageOf } from '../contract/failure.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   EncodedOutput,
+  ImagesOutput,
   InvalidInputError,
   OutputTooLargeError,
   type Pipeline,
@@ -50,6 +51,7 @@ type Outcome =
       readonly status: 'succeeded';
       readonly output: readonly Uint8Array[];
       readonly mediaType: string;
+      readonly files: Extract<ItemOutcome, { status: 'succeeded' }>['files'];
     }
   | Extract<ItemOutcome, { status: 'failed' }>;
 
@@ -76,8 +78,10 @@ async function load({ settings, hasLanes, checkedFiles }: LoadMessage): Promise<
     const checked = await checkFiles(settings.manifest, settings.files, new Set(checkedFiles));
     const entry = PIPELINES[settings.manifest.pipeline];
     if (entry === undefined) throw new Error(`no such pipeline ${settings.manifest.pipeline}`);
+    const { manifest, graphs, configs } = settings;
+    const schema = entry.describe(manifest, graphs, configs);
     const pipeline = await entry.open({ ...settings, limits: { maxPixels: settings.maxPixels } });
-    loaded = { pipeline, schema: entry.describe(settings.manifest, settings.graphs), settings };
+    loaded = { pipeline, schema, settings };
     send({ type: 'ready', checkedFiles: checked });
   } catch (error) {
     send({ type: 'load_failed', message: messageOf(error) });
@@ -156,11 +160,16 @@ const readFields = (input: ItemInput): PipelineInput['input'] =>
 
 function encode(output: PipelineOutput, { maxOutputBytes }: LoadSettings): Outcome {
   const isEncoded = output instanceof EncodedOutput;
-  const parts = isEncoded ? output.parts : toJsonParts(output);
+  const files = output instanceof ImagesOutput ? output.files : [];
+  const own = isEncoded
+    ? output.parts
+    : toJsonParts(output instanceof ImagesOutput ? output.json : output);
+  const parts = own === null ? null : [...files.map(({ bytes }) => bytes), ...own];
   const length = parts?.reduce((sum, part) => sum + part.length, 0) ?? Number.POSITIVE_INFINITY;
   if (parts !== null && length <= maxOutputBytes) {
     const mediaType = isEncoded ? output.mediaType : JSON_MEDIA_TYPE;
-    return { status: 'succeeded', output: parts, mediaType };
+    const refs = files.map(({ bytes, ...file }) => ({ length: bytes.length, ...file }));
+    return { status: 'succeeded', output: parts, mediaType, files: refs };
   }
   const size = parts === null ? 'more JSON than fits into a string' : `${length} bytes`;
   const message = `the output has ${size}, more than the ${maxOutputBytes} bytes allowed (BUZZER_MAX_OUTPUT)`;

@@ -8,7 +8,7 @@ import type { Manifest } from '../contract/model.ts';
 import type { Json } from '../contract/payload.ts';
 import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { Part } from '../contract/work.ts';
-import { type Graphs, MediaFile } from '../pipelines/index.ts';
+import { type Configs, type Graphs, MediaFile } from '../pipelines/index.ts';
 import type { Bytes, Lane } from './lane.ts';
 
 /** Everything a model process needs to know; it reads no environment. */
@@ -17,6 +17,7 @@ export interface LoadSettings {
   /** Absolute paths by role. */
   readonly files: Readonly<Record<string, string>>;
   readonly graphs: Graphs;
+  readonly configs: Configs;
   readonly device: string;
   readonly maxPixels: number;
   readonly maxOutputBytes: number;
@@ -161,9 +162,21 @@ export type FromProcess =
       readonly inferenceMs: number;
     };
 
+/** A file of an output: as many bytes of what is sent. */
+interface FileRef {
+  readonly length: number;
+  readonly mediaType: string;
+}
+
 /** The outcome of one item. Whatever it is, the process goes on. */
 export type ItemOutcome =
-  | { readonly status: 'succeeded'; readonly output: Bytes; readonly mediaType: string }
+  | {
+      readonly status: 'succeeded';
+      /** The files of the output, one after the other, and then the output itself. */
+      readonly output: Bytes;
+      readonly mediaType: string;
+      readonly files: readonly FileRef[];
+    }
   | {
       readonly status: 'failed';
       readonly error: ItemErrorKind;

@@ -4,6 +4,7 @@ import type { Progress, TokenCount } from '../contract/prediction.ts';
 import type { ServedModelState } from '../contract/worker-state.ts';
 import type { Part } from '../contract/work.ts';
 import type { ModelVersion } from '../models/repository.ts';
+import type { OutputFile } from '../pipelines/index.ts';
 import type { FieldValue } from './protocol.ts';
 
 /** One inference to run. */
@@ -32,6 +33,8 @@ export interface Inference {
   /** The encoded output: JSON, or packed tensors when the request asked for them. */
   readonly output: Uint8Array;
   readonly mediaType: string;
+  /** What lies beside the output: the images that it tells of. */
+  readonly files: readonly OutputFile[];
   /** How long it waited for its model to be loaded; null when there was nothing to wait for. */
   readonly loadMs: number | null;
   /** How long its batch ran in the model process. */

@@ -8,9 +8,10 @@ import { isDeadline, isTimeout, type LatestAttempt } from './attempts.ts';
 
 export const LATE = 'the deadline passed before there was a result';
 
-export const succeeded = ({ output, report, metrics, since }: InferResult): Ended => ({
+export const succeeded = ({ output, images, report, metrics, since }: InferResult): Ended => ({
   status: 'succeeded',
   output,
+  ...(images === undefined ? {} : { images }),
   ...end(report),
   metrics,
   ...(since === undefined ? {} : { since }),

@@ -45,6 +45,7 @@ const inference: Inference = {
   batchSize: 1,
   device: 'cpu',
   tokens: null,
+  files: [],
 };
 const runtime: ModelRuntime = {
   infer: async () => inference,

@@ -105,10 +105,16 @@ export const predictionAnswer = z
           pages_done: whole,
           url: z.string().describe('The pages that are done, as JSON Lines.'),
         }),
+        z.strictObject({
+          attempt: whole.describe('The attempt that told it.'),
+          image: whole.describe('Which image of the output it shows, from 0.'),
+          step: whole.describe('After how many of its steps.'),
+          url: z.string().describe('The preview itself: an image.'),
+        }),
       ])
       .nullable()
       .describe(
-        'The text so far of a model that writes it bit by bit, or where the pages of a document are that are done; null once there is an output.',
+        'The text so far of a model that writes it bit by bit, or where the pages of a document are that are done, or a preview of an image; null once there is an output.',
       ),
     error: predictionError.nullable(),
     attempt: whole.describe('The latest; 0 before the first.'),

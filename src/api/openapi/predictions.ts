@@ -179,7 +179,7 @@ export const predictions = {
   getOutput: {
     summary: 'The output alone, as it is, or in another form',
     description:
-      'The forms of a model are listed at `/v1/models/{model}`; `Accept` chooses one. Without it the output comes as it is.',
+      'The forms of a model are listed at `/v1/models/{model}`; `Accept` chooses one. Without it the output comes as it is. Of an output with one image, `Accept: image/*` gets that image.',
     requestParams: ofPrediction,
     responses: answers(
       {
@@ -189,14 +189,25 @@ export const predictions = {
       [...GUARDED, 404, 409, 410],
     ),
   },
+  getOutputImage: {
+    summary: 'An image of the output',
+    requestParams: {
+      path: z.object({
+        id: predictionId,
+        image: z.string().describe('Its place in `images` of the output, from 0.'),
+      }),
+    },
+    responses: answers(storedBytes('The image', anyBytes), [...GUARDED, 404, 409, 410]),
+  },
   getPartialOutput: {
-    summary: 'What is done of the output by now: a text, or the pages of a document',
+    summary:
+      'What is done of the output by now: a text, the pages of a document, or the latest preview of an image',
     requestParams: { ...ofPrediction, query: partialQuerySchema },
     responses: answers(
       {
         '200': {
-          description: 'The text, or the pages as JSON Lines',
-          content: { 'text/plain': {}, 'application/x-ndjson': {} },
+          description: 'The text, the pages as JSON Lines, or the preview',
+          content: { 'text/plain': {}, 'application/x-ndjson': {}, 'image/*': {} },
         },
       },
       [...GUARDED, 404, 410],
@@ -223,7 +234,7 @@ export const predictions = {
       {
         '200': {
           description:
-            '`prediction` (the record), `progress`, `output` (a piece of text), `partial_output` (more pages of a document), and last `prediction` again',
+            '`prediction` (the record), `progress`, `output` (a piece of text), `partial_output` (more pages of a document, or another preview of an image), and last `prediction` again',
           content: { 'text/event-stream': {} },
         },
       },

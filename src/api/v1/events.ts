@@ -1,8 +1,8 @@
 /*
  * /v1/predictions/{id}/events: server-sent events. State, not a log: each connection begins with the
  * whole record, and ends with the final one. The text of a model that writes it bit by bit comes in `output`
- * events between them, which go on where the client's `Last-Event-ID` says. Of a document, each event
- * `partial_output` says how many pages can be read by now, and where.
+ * events between them, which go on where the client's `Last-Event-ID` says. Each event `partial_output` says how many
+ * pages of a document, or which preview of an image, can be read by now, and where.
  */
 import { type Response, Router } from 'express';
 import { modelRefOf } from '../../contract/model.ts';
@@ -98,7 +98,7 @@ interface Watching {
 /** What sends the news of each look behind the first. */
 function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
   let latest = first;
-  let pages = pagesOf(first);
+  let done = doneOf(first);
   return async (seen: Observation): Promise<boolean> => {
     const { record } = seen;
     const isNews = isFinal(record) || newsOf(record) !== newsOf(latest);
@@ -108,17 +108,21 @@ function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
     const isReading = stream.isRead;
     if (isReading || isFinal(record)) await sendPiece(stream, pieces, seen);
     if (!isNews && hasProgressed && isReading) stream.send(record.progress, { event: 'progress' });
-    if (isReading && pagesOf(record) > pages) stream.send(record.partial_output, PARTIAL);
-    if (isReading) pages = pagesOf(record);
+    const isNewPart = !isFinal(record) && doneOf(record) !== done;
+    if (isReading && isNewPart && doneOf(record) !== '')
+      stream.send(record.partial_output, PARTIAL);
+    if (isReading) done = doneOf(record);
     // When the output cannot be read, the record goes out without it; a GET of it says why.
     if (isNews) stream.send(await show(record).catch(() => record), RECORD);
     return isFinal(record);
   };
 }
 
-/** How many pages of a document can be read by now. */
-const pagesOf = ({ partial_output: partial }: Prediction): number =>
-  partial !== null && 'pages_done' in partial ? partial.pages_done : 0;
+/** How far what can be read beside the record has come; it only grows, until another attempt begins anew. */
+function doneOf({ partial_output: partial }: Prediction): string {
+  if (partial === null || 'text' in partial) return '';
+  return 'pages_done' in partial ? String(partial.pages_done) : `${partial.image}.${partial.step}`;
+}
 
 /** A change of these members is sent as the whole record. */
 const newsOf = ({ status, priority, queue_ttl: queueTtl, deadline }: Prediction): string =>

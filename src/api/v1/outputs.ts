@@ -3,8 +3,16 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Request, type Response, Router } from 'express';
 import { modelRefOf } from '../../contract/model.ts';
-import { type Json, JSON_MEDIA_TYPE, type Stored } from '../../contract/payload.ts';
-import { pagesOf, storedParts } from '../../contract/work.ts';
+import { type Claim, type Json, JSON_MEDIA_TYPE, type Stored } from '../../contract/payload.ts';
+import { outputUrl, shownOutput } from '../../contract/prediction-record.ts';
+import {
+  pagesOf,
+  type Preview,
+  previewOf,
+  storedBytes,
+  storedParts,
+  type WorkSoFar,
+} from '../../contract/work.ts';
 import type { ModelRepository } from '../../models/repository.ts';
 import type { PageForm } from '../../pipelines/index.ts';
 import { pagesIn } from '../../records/pages-in.ts';
@@ -13,6 +21,7 @@ import { readJson, readText } from '../../records/read-json.ts';
 import type { WhyQueued } from '../../records/why-queued.ts';
 import { openClaim } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
+import { readWork } from '../../storage/work.ts';
 import { tenantOf } from '../http/access.ts';
 import { roomFor } from '../http/answers.ts';
 import { Problem } from '../http/problems.ts';
@@ -27,10 +36,11 @@ export interface OutputsDependencies {
   readonly repository: ModelRepository;
   readonly store: PayloadStore;
   readonly whyQueued: WhyQueued;
+  readonly publicUrl: string;
 }
 
 export function outputsRouter(dependencies: OutputsDependencies): Router {
-  const { reader, repository, store, whyQueued } = dependencies;
+  const { reader, repository, store, whyQueued, publicUrl } = dependencies;
   const router = Router();
   router.get('/predictions/:id/output', async (request, response) => {
     const id = parsePredictionId(request.params.id);
@@ -39,10 +49,16 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
     if (ended === null) {
       await sendRecord(response, 202, await reader.read(id, tenant, null), whyQueued);
     } else if (ended.status === 'succeeded') {
+      const image = wantedImage(request, response, ended.images);
+      if (image !== null) {
+        await sendStored(request, response, { kind: 'claim', claim: image }, store);
+        return;
+      }
       const streaming = repository.streaming(modelRefOf(accepted));
       const forms = streaming?.kind === 'pages' ? streaming.forms : {};
       const form = wantedForm(request, response, ended.output, forms);
-      if (form === null) await sendStored(request, response, ended.output, store);
+      const shown = shownOutput(ended, outputUrl(publicUrl, id));
+      if (form === null) await sendStored(request, response, shown, store);
       else await sendPages(response, pagesStored(ended.output, store), form);
     } else {
       const why =
@@ -58,6 +74,8 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
     const streaming = repository.streaming(modelRefOf(seen.accepted));
     if (streaming?.kind === 'pages' || seen.work?.pages !== undefined) {
       await sendPages(response, pagesDone(seen, store), LINES, after);
+    } else if (streaming?.kind === 'images' || seen.work?.preview !== undefined) {
+      await sendPreview(response, seen, id, store);
     } else if (streaming?.kind === 'text') {
       response.type('text/plain').send(await textDone(seen, streaming.textOf, response, store));
     } else {
@@ -66,6 +84,70 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
     }
   });
   return router;
+}
+
+/** Each image of an output. */
+export function outputImagesRouter({ reader, store }: OutputsDependencies): Router {
+  const router = Router();
+  router.get('/predictions/:id/output/:image', async (request, response) => {
+    const id = parsePredictionId(request.params.id);
+    const { ended } = await reader.find(id, tenantOf(response));
+    if (ended?.status !== 'succeeded') {
+      throw new Problem('not_ready', `${id} has no images${ended === null ? ' yet' : ''}`);
+    }
+    const { images = [] } = ended;
+    const index = /^\d{1,3}$/.test(request.params.image) ? Number(request.params.image) : -1;
+    const claim = images[index];
+    if (claim === undefined) {
+      const there = images.length === 0 ? 'none' : `those from 0 to ${images.length - 1}`;
+      throw new Problem('not_found', `${id} has no image ${request.params.image}, but ${there}`);
+    }
+    await sendStored(request, response, { kind: 'claim', claim }, store);
+  });
+  return router;
+}
+
+/** The only image of an output, when the client asks for an image; null: it does not. */
+function wantedImage(
+  request: Request,
+  response: Response,
+  images: readonly Claim[] = [],
+): Claim | null {
+  const [only] = images;
+  if (only === undefined || images.length > 1) return null;
+  response.vary('Accept');
+  return request.accepts([JSON_MEDIA_TYPE, only.media_type]) === only.media_type ? only : null;
+}
+
+/** The latest picture of what an image is going to be. */
+async function sendPreview(
+  response: Response,
+  { work, ended }: Observation,
+  id: string,
+  store: PayloadStore,
+): Promise<void> {
+  const preview = work?.preview === undefined ? null : await readPreview(work, store, response);
+  if (preview === null) {
+    const why =
+      ended === null ? 'there is none yet' : 'it is kept no longer than until the images are there';
+    throw new Problem('not_found', `${id} has no preview: ${why}`);
+  }
+  response
+    .type(preview.media_type)
+    .set({
+      'Cache-Control': 'no-store', // there may be another one in a moment
+      'Content-Security-Policy': 'sandbox',
+    })
+    .send(Buffer.from(preview.data, 'base64'));
+}
+
+async function readPreview(
+  work: WorkSoFar,
+  store: PayloadStore,
+  response: Response,
+): Promise<Preview | null> {
+  roomFor(response).take(storedBytes(work));
+  return previewOf(await readWork(work, store));
 }
 
 const CHARSET = /;\s*charset="?[\w-]+"?/gi;

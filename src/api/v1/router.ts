@@ -12,7 +12,7 @@ import { modelsRouter } from './models.ts';
 import { predictionChangesRouter } from './prediction-changes.ts';
 import { predictionLifecycleRouter } from './prediction-lifecycle.ts';
 import { predictionListRouter } from './prediction-list.ts';
-import { outputsRouter } from './outputs.ts';
+import { outputImagesRouter, outputsRouter } from './outputs.ts';
 import { payloadsRouter } from './payloads.ts';
 import { predictionsRouter } from './predictions.ts';
 import { submissionsRouter } from './submissions.ts';
@@ -53,6 +53,7 @@ const ROUTERS: readonly ((dependencies: V1Dependencies) => Router)[] = [
   predictionsRouter,
   submissionsRouter,
   outputsRouter,
+  outputImagesRouter,
   payloadsRouter,
   eventsRouter,
   predictionLifecycleRouter,

@@ -28,7 +28,7 @@ import { tenths } from './page-text.ts';
 import { type PageContent, PageFailure, type Pages } from './pages.ts';
 import { openPdf } from './pdf.ts';
 import { PdfThreads } from './pdf-threads.ts';
-import { Pace } from './pace.ts';
+import { Pace } from '../shared/pace.ts';
 import { openRaster } from './raster.ts';
 import {
   type DocumentOptions,
@@ -153,7 +153,10 @@ class DocumentRun {
     for (const [index, number] of left.entries()) {
       context.signal.throwIfAborted();
       const done = this.#done.size;
-      context.report(done / numbers.length, pace.message(done));
+      context.report(
+        done / numbers.length,
+        pace.message(`page ${done + 1} of ${numbers.length}`, done),
+      );
       const next = left[index + 1];
       const { times } = this.#begin(number);
       const isFirst = times === 1; // otherwise nobody would know which of two pages took the process

@@ -3,7 +3,7 @@ import type { Json } from '../../contract/payload.ts';
 import type { PackedTensor } from '../../contract/packed-tensors.ts';
 import type { Datatype, JsonTensor } from '../../contract/tensor.ts';
 import { flatten } from './elements.ts';
-import { fromHalf, toHalf } from './half.ts';
+import { fromHalf, toHalf } from '../shared/half.ts';
 
 /** The arrays that hold elements of a fixed size; half floats are their bits. */
 const ARRAYS = {

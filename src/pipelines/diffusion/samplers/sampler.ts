@@ -2,7 +2,7 @@
 import type { SamplerSettings } from './config.ts';
 
 /** What one step begins with. */
-export interface StepInput {
+interface StepInput {
   /** From 0. */
   readonly step: number;
   readonly latents: Float32Array;
@@ -14,7 +14,7 @@ export interface StepInput {
   readonly noise: () => Float32Array;
 }
 
-export interface StepResult {
+interface StepResult {
   readonly latents: Float32Array;
   /** The picture as the network sees it now. */
   readonly original: Float32Array;

@@ -1,24 +1,23 @@
 /* What a run says of how far it is. */
 
-/** So many pages must be done before anything is said of the rest. */
-const MIN_PAGES = 3;
+/** So many must be done before anything is said of the rest. */
+const MIN_DONE = 3;
 
 export class Pace {
   readonly #total: number;
   readonly #before: number;
   readonly #startedAtMs = performance.now();
 
-  /** `before`: how many of all pages earlier attempts have done. */
+  /** Of so many pages or steps; `before`: how many of them earlier attempts have done. */
   constructor(total: number, before: number) {
     this.#total = total;
     this.#before = before;
   }
 
-  /** Of a page that begins when so many are done. */
-  message(done: number): string {
+  /** `where` the run is when so many are done, and how long the rest will take. */
+  message(where: string, done: number): string {
     const own = done - this.#before;
-    const where = `page ${done + 1} of ${this.#total}`;
-    if (own < MIN_PAGES) return where;
+    if (own < MIN_DONE) return where;
     const seconds = ((performance.now() - this.#startedAtMs) / 1000 / own) * (this.#total - done);
     return `${where}, about ${duration(seconds)} left`;
   }

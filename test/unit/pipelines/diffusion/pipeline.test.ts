@@ -1,0 +1,195 @@
+/* Images by a real model process: what diffusers makes of the same noise, and what goes on where it was cut. */
+import { execFileSync } from 'node:child_process';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { Part } from '../../../../src/contract/work.ts';
+import type { ProcessModelRuntime } from '../../../../src/runtime/process-runtime.ts';
+import type { Inference, InferenceRequest } from '../../../../src/runtime/runtime.ts';
+import { inferOn, openRuntime, outputOf } from '../../../support/runtimes.ts';
+
+let runtime: ProcessModelRuntime;
+let models: string;
+
+/** Long enough for a checkpoint and a preview. */
+const SLOW = { num_inference_steps: 12, step_delay_ms: 120 };
+
+beforeAll(async () => {
+  models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  for (const [name, options] of [
+    ['tiny', {}],
+    ['slow', SLOW],
+  ] as const) {
+    const folder = join(models, name, '1');
+    await cp('test/fixtures/diffusion/tiny', folder, { recursive: true });
+    const manifest = { pipeline: 'diffusion', options, resources: { memory_mb: 512 } };
+    await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
+  }
+  runtime = await openRuntime([models, 'models']);
+});
+afterAll(async () => {
+  await runtime.close();
+  await rm(models, { recursive: true });
+});
+
+const infer = async (
+  model: string,
+  options: InferenceRequest['options'],
+  more: Partial<InferenceRequest> = {},
+): Promise<Inference> =>
+  await inferOn(runtime, model, { prompt: 'a handwritten seven' }, { options, ...more });
+
+test('the tiny model gives the pixels that torch and diffusers give', () => {
+  const script = 'test/support/reference-diffusion.mjs';
+  const result = JSON.parse(execFileSync(process.execPath, [script], { encoding: 'utf8' })) as {
+    [kind: string]: { latents: number; pixels: number };
+  };
+
+  expect(result).toMatchObject({ negative: expect.any(Number), prompt: expect.any(Number) });
+  for (const kind of ['ddim', 'euler', 'dpm++2m']) {
+    expect(result[kind]?.latents).toBeLessThan(2.3e-5);
+    expect(result[kind]?.pixels).toBe(0);
+  }
+});
+
+test.each(['ddim', 'euler', 'euler_ancestral', 'dpmpp_2m', 'lcm'])(
+  'a run with %s that is cut gives the same bytes as one that is not',
+  async (scheduler) => {
+    const parts: Part[] = [];
+    const options = { seed: 7, scheduler, eta: scheduler === 'ddim' ? 0.5 : 0 };
+    const whole = await infer('slow', options, { onPart: (part) => parts.push(part) });
+    const at = parts.find((part) => part['checkpoint'] !== undefined) ?? null;
+    const messages: string[] = [];
+    const rest = await infer('slow', options, {
+      before: at,
+      onProgress: ({ message }) => messages.push(message),
+    });
+    const other = await infer('slow', { ...options, seed: 8 }, { before: at });
+
+    expect(messages[0]).toBe(`step ${stepIn(at) + 1} of 12`); // no step before it is computed again
+    expect(rest.files).toEqual(whole.files);
+    expect(other.files).not.toEqual(whole.files);
+  },
+);
+
+const stepIn = (part: Part | null): number =>
+  (part?.['checkpoint'] as { step?: number } | undefined)?.step ?? 0;
+
+test('a checkpoint of another device, or a damaged one, is not gone on with', async () => {
+  const parts: Part[] = [];
+  const whole = await infer('slow', { seed: 7 }, { onPart: (part) => parts.push(part) });
+  const checkpoint = parts.find((part) => part['checkpoint'] !== undefined)?.['checkpoint'];
+  for (const change of [{ origin: 'another' }, { latents: 'AAAA' }, { image: 3 }, { step: 'x' }]) {
+    const before = { checkpoint: { ...(checkpoint as object), ...change } } as Part;
+    const messages: string[] = [];
+    const onProgress = ({ message }: { message: string }) => messages.push(message);
+    const again = await infer('slow', { seed: 7 }, { before, onProgress });
+
+    expect(messages[0]).toBe('step 1 of 12');
+    expect(again.files).toEqual(whole.files);
+  }
+});
+
+test('a preview shows the image half way, and a stopped run shows where it was', async () => {
+  const parts: Part[] = [];
+  const stop = new AbortController();
+  const stopped = infer(
+    'slow',
+    { seed: 7 },
+    {
+      signal: stop.signal,
+      onPart: (part) => {
+        parts.push(part);
+        stop.abort(new Error('enough'));
+      },
+    },
+  );
+  await expect(stopped).rejects.toThrow('enough');
+  const [preview] = parts.map((part) => part['preview'] as { step: number; data: string });
+  const { width, height, format } = await sharp(
+    Buffer.from(preview?.data ?? '', 'base64'),
+  ).metadata();
+
+  expect(preview?.step).toBeGreaterThan(0);
+  expect({ width, height, format }).toEqual({ width: 16, height: 16, format: 'png' });
+});
+
+test('one seed gives one image, alone or among others, and says how it was made', async () => {
+  const one = await infer('tiny', { seed: 3, num_inference_steps: 3 });
+  const several = await infer('tiny', { seed: 3, num_inference_steps: 3, num_outputs: 3 });
+  const bare = await infer('tiny', { seed: 3, num_inference_steps: 3, metadata: false });
+  const [file] = one.files;
+  const text = Buffer.from(file?.bytes ?? []).toString('latin1');
+
+  expect(outputOf(one)).toEqual({ seed: 3, images: [{ width: 16, height: 16, flagged: null }] });
+  expect(several.files).toHaveLength(3);
+  expect(several.files[0]).toEqual(file);
+  expect(several.files[1]).not.toEqual(file);
+  expect(text).toContain(
+    'a handwritten seven\nSteps: 3, Sampler: dpmpp_2m, CFG scale: 7.5, Seed: 3',
+  );
+  expect(await pixels(bare.files[0]?.bytes)).toEqual(await pixels(file?.bytes));
+  expect(Buffer.from(bare.files[0]?.bytes ?? []).toString('latin1')).not.toContain('Steps');
+});
+
+const pixels = async (bytes: Uint8Array | undefined): Promise<Buffer> =>
+  await sharp(bytes ?? new Uint8Array())
+    .removeAlpha()
+    .raw()
+    .toBuffer();
+
+test.each(['png', 'webp', 'jpeg'])(
+  'an image comes as %s in the size that was asked for',
+  async (format) => {
+    const options = {
+      seed: 1,
+      num_inference_steps: 2,
+      output_format: format,
+      width: 32,
+      height: 24,
+    };
+    const { files } = await infer('tiny', options);
+    const found = await sharp(files[0]?.bytes ?? new Uint8Array()).metadata();
+
+    expect(files[0]?.mediaType).toBe(`image/${format}`);
+    expect(found).toMatchObject({ format, width: 32, height: 24 });
+  },
+);
+
+test('a run that begins with an image keeps of it what it is told to', async () => {
+  const image = await sharp({
+    create: { width: 64, height: 64, channels: 3, background: 'white' },
+  })
+    .composite([
+      {
+        input: Buffer.from(
+          '<svg width="64" height="64"><rect x="24" y="8" width="8" height="48"/></svg>',
+        ),
+      },
+    ])
+    .png()
+    .toBuffer();
+  const run = async (strength: number) => {
+    const { files } = await inferOn(
+      runtime,
+      'digits',
+      {},
+      {
+        input: {
+          prompt: { kind: 'value', value: 'a handwritten one' },
+          image: { kind: 'media', bytes: image },
+        },
+        options: { seed: 5, strength },
+      },
+    );
+    const [found, given] = [await pixels(files[0]?.bytes), await pixels(image)];
+    return (
+      found.reduce((sum, value, at) => sum + Math.abs(value - (given[at] ?? 0)), 0) / found.length
+    );
+  };
+  const [little, much] = [await run(0.05), await run(1)];
+
+  expect(little).toBeLessThan(20); // of 255
+  expect(much).toBeGreaterThan(little);
+});
