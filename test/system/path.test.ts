@@ -184,6 +184,7 @@ test('models are documented with schemas, signatures and their workers', async (
     'affine',
     'babble',
     'burn',
+    'digits',
     'document',
     'mlp',
     'ocr',

@@ -207,7 +207,13 @@ export const predictions = {
       {
         '200': {
           description: 'The text, the pages as JSON Lines, or the preview',
-          content: { 'text/plain': {}, 'application/x-ndjson': {}, 'image/*': {} },
+          content: {
+            'text/plain': {},
+            'application/x-ndjson': {},
+            'image/png': {},
+            'image/webp': {},
+            'image/jpeg': {},
+          },
         },
       },
       [...GUARDED, 404, 410],
