@@ -20,7 +20,8 @@ import {
 import { chatAsked, completionAsked } from './requests.ts';
 import { type ChatRequest, chatSchema, completionSchema } from './schemas.ts';
 import { failStream } from './stream-error.ts';
-import { type FollowDependencies, textEvents } from './text-events.ts';
+import type { FollowDependencies } from './observations.ts';
+import { textEvents } from './text-events.ts';
 
 export interface TextDependencies extends OrderDependencies, FollowDependencies {
   readonly bodies: Bodies;
