@@ -123,6 +123,12 @@ export const OPERATIONS = [
   { id: 'getIndex', method: 'GET', path: '/v1', scope: null },
   { id: 'openaiChat', method: 'POST', path: '/openai/v1/chat/completions', scope: 'predict' },
   { id: 'openaiCompletion', method: 'POST', path: '/openai/v1/completions', scope: 'predict' },
+  {
+    id: 'openaiImages',
+    method: 'POST',
+    path: '/openai/v1/images/generations',
+    scope: 'predict',
+  },
   { id: 'openaiEmbeddings', method: 'POST', path: '/openai/v1/embeddings', scope: 'predict' },
   { id: 'openaiCreateResponse', method: 'POST', path: '/openai/v1/responses', scope: 'predict' },
   { id: 'openaiGetResponse', method: 'GET', path: '/openai/v1/responses/{id}', scope: 'read' },

@@ -1,3 +1,4 @@
+import type { Manifest } from '../contract/model.ts';
 import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from './definition.ts';
 import { describeDiffusion } from './diffusion/schema.ts';
 import { DIFFUSION_CONFIGS } from './diffusion/layout.ts';
@@ -36,7 +37,13 @@ export { toJson, toPacked } from './tensor/codec.ts';
 export { TENSOR_FILE } from './tensor/schema.ts';
 export { MAX_NEW_TOKENS } from './transformers/task.ts';
 export { generatedSchema } from './transformers/tasks/text-generation.ts';
-export { type Dtype, DTYPES, neededFiles, TASK_NAMES, taskOf } from './transformers/schema.ts';
+export { type Dtype, DTYPES, neededFiles, TASK_NAMES } from './transformers/schema.ts';
+
+/** What a model does, as Hugging Face calls it; null: nothing that has a name there. */
+export function taskOf({ pipeline, options }: Manifest): string | null {
+  if (pipeline === 'diffusion') return 'text-to-image';
+  return pipeline === 'transformers' ? String(options['task']) : null;
+}
 
 interface PipelineEntry {
   readonly describe: DescribePipeline;

@@ -42,7 +42,7 @@ export const predictionFollower = ({
 /** What a look may find changed. */
 const stateOf = ({ record, work }: Observation): string => {
   const { status, attempt, progress, queue, priority, queue_ttl: queueTtl, deadline } = record;
-  const told = work && [work.attempt, endOf(work), work.pages];
+  const told = work && [work.attempt, endOf(work), work.pages, work.preview];
   return JSON.stringify([
     status,
     attempt,

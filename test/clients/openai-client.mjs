@@ -171,6 +171,23 @@ const checks = {
     equal(names.includes(`${batch.id}_output.jsonl`), true);
     equal((await client.files.delete(given.id)).deleted, true);
   },
+  'images are made': async () => {
+    const options = { model: 'digits', prompt: 'a handwritten seven', n: 2 };
+    const { data } = await client.images.generate(options);
+    const types = await Promise.all(
+      data.map(async ({ url: at }) => (await fetch(at)).headers.get('content-type')),
+    );
+    equal(types, ['image/png', 'image/png']);
+  },
+  'an image is streamed with previews': async () => {
+    const options = { model: 'slow-digits', prompt: 'a handwritten nine', partial_images: 2 };
+    const events = await collect(await client.images.generate({ ...options, stream: true }));
+    equal(
+      events.map(({ type }) => type.split('.')[1]),
+      ['partial_image', 'partial_image', 'completed'],
+    );
+    equal(new Set(events.map(({ b64_json: image }) => image)).size, 3);
+  },
   'what is refused says what is wrong': async () => {
     const create = (more) => () =>
       client.chat.completions.create({ model: 'babble', messages, ...more });

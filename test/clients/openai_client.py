@@ -1,5 +1,6 @@
 """OpenAI's Python client against Buzzer, unchanged. Argument: the URL of the service. Prints a line for each check."""
 
+import base64
 import json
 import sys
 import time
@@ -380,6 +381,56 @@ def files_are_listed_read_and_deleted():
         assert error.status_code == 410
         return
     raise AssertionError("it is still there")
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@check
+def images_come_as_urls():
+    made = client.images.generate(model="digits", prompt="a handwritten seven", n=2, size="64x64")
+    assert len(made.data) == 2 and made.size == "64x64" and made.created > 0, made
+    for image in made.data:
+        assert urllib.request.urlopen(image.url).read().startswith(PNG)
+
+
+@check
+def images_come_as_base64():
+    options = {"model": "digits", "prompt": "a handwritten two", "response_format": "b64_json"}
+    first, second = (
+        client.images.generate(**options, output_format="jpeg", output_compression=80, extra_body={"seed": 4})
+        for _ in range(2)
+    )
+    assert first.data[0].b64_json == second.data[0].b64_json and first.output_format == "jpeg"
+    assert base64.b64decode(first.data[0].b64_json).startswith(b"\xff\xd8")
+
+
+@check
+def an_image_is_streamed_with_previews():
+    events = list(
+        client.images.generate(model="slow-digits", prompt="a handwritten nine", stream=True, partial_images=2)
+    )
+    kinds = [event.type for event in events]
+    partial = "image_generation.partial_image"
+    assert kinds == [partial, partial, "image_generation.completed"], kinds
+    assert [event.partial_image_index for event in events[:2]] == [0, 1]
+    images = [base64.b64decode(event.b64_json) for event in events]
+    assert all(image.startswith(PNG) for image in images) and len(set(images)) == 3
+
+
+@refused(openai.BadRequestError, code="invalid_value", param="size")
+def a_size_that_there_is_not():
+    client.images.generate(model="digits", prompt="a", size="256x256")
+
+
+@refused(openai.BadRequestError, code="invalid_value", param="n")
+def two_images_in_one_stream():
+    client.images.generate(model="digits", prompt="a", n=2, stream=True)
+
+
+@refused(openai.BadRequestError, code="invalid_value", param="model")
+def an_image_of_a_model_for_texts():
+    client.images.generate(model="babble", prompt="a")
 
 
 for run in checks:

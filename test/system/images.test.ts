@@ -1,12 +1,13 @@
 /* Images: made, seen while they are made, gone on with after a crash, and refused when they cannot be made. */
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import type { Prediction } from '../../src/contract/prediction.ts';
 import { until } from '../support/conditions.ts';
 import { modelProcesses, Service } from '../support/service.ts';
+import { addSlowDigits } from '../support/slow-digits.ts';
 
 let service: Service;
 let models: string;
@@ -29,13 +30,7 @@ const STEPS = 20;
 
 beforeAll(async () => {
   models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
-  const folder = join(models, 'slow-digits', '1');
-  await cp('models/digits/1', folder, { recursive: true });
-  const manifest = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as {
-    options: object;
-  };
-  const options = { ...manifest.options, step_delay_ms: 250 };
-  await writeFile(join(folder, 'model.json'), JSON.stringify({ ...manifest, options }));
+  await addSlowDigits(models, 250);
   service = await Service.start({
     BUZZER_MODELS: `models,${models}`,
     BUZZER_HEARTBEAT_TIMEOUT: '4s',

@@ -11,6 +11,7 @@ import { addLanguageModel } from '../support/language-model.ts';
 import { nodePackage } from '../support/node-package.ts';
 import { pythonWith } from '../support/python.ts';
 import { Service } from '../support/service.ts';
+import { addSlowDigits } from '../support/slow-digits.ts';
 import { addTransformersModels } from '../support/transformers.ts';
 
 let service: Service;
@@ -20,6 +21,7 @@ beforeAll(async () => {
   models = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
   await addTransformersModels(models);
   await addLanguageModel(models, 'short', { context: 32 });
+  await addSlowDigits(models, 200);
   service = await Service.start({ BUZZER_MODELS: `examples/models,models,${models}` });
 });
 afterAll(async () => {
@@ -41,7 +43,7 @@ test('the Python client works unchanged', async () => {
   const [wrong, count] = await checked(python, 'test/clients/openai_client.py', service.url);
 
   expect(wrong).toEqual([]);
-  expect(count).toBe(29);
+  expect(count).toBe(35);
 }, 300_000);
 
 test('the npm client works unchanged', async () => {
@@ -50,7 +52,7 @@ test('the npm client works unchanged', async () => {
   const [wrong, count] = await checked(process.execPath, client, folder, service.url);
 
   expect(wrong).toEqual([]);
-  expect(count).toBe(11);
+  expect(count).toBe(13);
 }, 300_000);
 
 const post = async (path: string, body: unknown, headers: Record<string, string> = {}) =>
@@ -102,6 +104,26 @@ test.each<[string, string, unknown, string | null]>([
     'embeddings',
     { model: 'feature-extraction', input: 'a', dimensions: 2 },
     'dimensions',
+  ],
+  ['an image of nothing', 'images/generations', { model: 'digits', prompt: '' }, 'prompt'],
+  ['an image of spaces', 'images/generations', { model: 'digits', prompt: ' ' }, 'prompt'],
+  [
+    'a quality of images',
+    'images/generations',
+    { model: 'digits', prompt: 'a', quality: 'hd' },
+    'quality',
+  ],
+  [
+    'many previews',
+    'images/generations',
+    { model: 'digits', prompt: 'a', stream: true, partial_images: 4 },
+    'partial_images',
+  ],
+  [
+    'a size without a number',
+    'images/generations',
+    { model: 'digits', prompt: 'a', size: '0x' },
+    'size',
   ],
   [
     'reasoning',

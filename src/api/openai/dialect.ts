@@ -41,4 +41,8 @@ function paramOf(errors: unknown): string | null {
 const NAMES: ReadonlyMap<string, string> = new Map([
   ['inputs', 'input'],
   ['max_new_tokens', 'max_tokens'],
+  ['width', 'size'],
+  ['height', 'size'],
+  ['num_outputs', 'n'],
+  ['output_quality', 'output_compression'],
 ]);

@@ -7,7 +7,11 @@ import { taskOf } from '../../pipelines/index.ts';
 import type { Acceptance } from '../../submission/acceptance.ts';
 
 /** The tasks that the dialect has words for. */
-const TASKS: readonly (string | null)[] = ['text-generation', 'feature-extraction'];
+const TASKS: readonly (string | null)[] = [
+  'text-generation',
+  'feature-extraction',
+  'text-to-image',
+];
 
 export function modelsRouter({
   repository,

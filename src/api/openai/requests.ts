@@ -1,7 +1,7 @@
 /* What a body in OpenAI's dialect asks a model for, whether it came by itself or as a line of a batch. */
 import type { Asked } from './orders.ts';
 import { optionsFor, stopOf } from './orders.ts';
-import type { ChatRequest, CompletionRequest, EmbeddingsRequest } from './schemas.ts';
+import type { ChatRequest, CompletionRequest, EmbeddingsRequest, ImageRequest } from './schemas.ts';
 
 /** How many tokens a completion has when it does not say: OpenAI's own number. */
 const COMPLETION_TOKENS = 16;
@@ -25,6 +25,28 @@ export const embeddingsAsked = (body: EmbeddingsRequest): Asked => ({
   options: {},
   request: body,
 });
+
+export function imageAsked(body: ImageRequest): Asked {
+  const { size = 'auto', output_compression: quality } = body;
+  const [width, height] = size === 'auto' ? [] : size.split('x').map(Number);
+  return {
+    input: {
+      prompt: body.prompt,
+      ...(body.negative_prompt === undefined ? {} : { negative_prompt: body.negative_prompt }),
+    },
+    options: {
+      width,
+      height,
+      num_outputs: body.n,
+      output_format: body.output_format,
+      output_quality: quality === undefined ? undefined : Math.max(1, quality),
+      seed: body.seed,
+      num_inference_steps: body.num_inference_steps,
+      guidance_scale: body.guidance_scale,
+    },
+    request: body,
+  };
+}
 
 /** One text, or the tokens of one, as a list of one. */
 function listOf(input: unknown): unknown {

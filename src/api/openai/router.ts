@@ -2,12 +2,13 @@
 import { Router } from 'express';
 import { batchesRouter } from './batches.ts';
 import { embeddingsRouter } from './embeddings.ts';
+import { type ImagesDependencies, imagesRouter } from './images.ts';
 import { filesRouter } from './files.ts';
 import { modelsRouter } from './models.ts';
 import { responsesRouter } from './responses.ts';
-import { type TextDependencies, textsRouter } from './texts.ts';
+import { textsRouter } from './texts.ts';
 
-export type OpenAiDependencies = TextDependencies &
+export type OpenAiDependencies = ImagesDependencies &
   Parameters<typeof modelsRouter>[0] &
   Parameters<typeof filesRouter>[0] &
   Parameters<typeof batchesRouter>[0];
@@ -22,6 +23,7 @@ const ROUTERS: readonly ((dependencies: OpenAiDependencies) => Router)[] = [
   textsRouter,
   responsesRouter,
   embeddingsRouter,
+  imagesRouter,
   modelsRouter,
   filesRouter,
   batchesRouter,

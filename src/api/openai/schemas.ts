@@ -158,6 +158,35 @@ export const embeddingsSchema = z.strictObject({
   dimensions: none.optional(),
 });
 
+/** `POST /openai/v1/images/generations`; those from `seed` on are ours, for `extra_body`. */
+export const imageSchema = z
+  .strictObject({
+    ...common,
+    prompt,
+    n: z.int().min(1).max(10).optional(),
+    size: z
+      .string()
+      .regex(/^(?:auto|\d{1,5}x\d{1,5})$/, 'must be auto, or width x height such as 512x512')
+      .optional(),
+    response_format: z.enum(['url', 'b64_json']).optional(),
+    output_format: z.enum(['png', 'jpeg', 'webp']).optional(),
+    output_compression: z.int().min(0).max(100).optional(),
+    stream: z.boolean().optional(),
+    partial_images: z.int().min(0).max(3).optional(),
+    quality: z.enum(['auto', 'standard', 'medium'], NOT_HERE).optional(),
+    background: z.enum(['auto', 'opaque'], NOT_HERE).optional(),
+    moderation: only('auto').optional(),
+    style: none.optional(),
+    seed: z.int().min(0).optional(),
+    negative_prompt: text.optional(),
+    num_inference_steps: z.int().min(1).optional(),
+    guidance_scale: z.number().min(0).optional(),
+  })
+  .refine(({ stream, n = 1 }) => stream !== true || n === 1, {
+    path: ['n'],
+    error: 'must be 1 when the image is streamed',
+  });
+
 /** `GET /openai/v1/responses/{id}` */
 export const retrieveQuerySchema = z.strictObject({
   stream: z.enum(['true', 'false']).optional(),
@@ -201,6 +230,7 @@ export const fileListQuerySchema = z.strictObject({
 export type BatchRequest = z.infer<typeof batchSchema>;
 export type CompletionRequest = z.infer<typeof completionSchema>;
 export type EmbeddingsRequest = z.infer<typeof embeddingsSchema>;
+export type ImageRequest = z.infer<typeof imageSchema>;
 export type ChatRequest = z.infer<typeof chatSchema>;
 export type ResponseRequest = z.infer<typeof responseSchema>;
 export type ServiceTier = z.infer<typeof serviceTier>;

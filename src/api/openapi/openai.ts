@@ -7,6 +7,7 @@ import {
   completionSchema,
   embeddingsSchema,
   fileListQuerySchema,
+  imageSchema,
   responseSchema,
   retrieveQuerySchema,
 } from '../openai/schemas.ts';
@@ -74,6 +75,17 @@ const embeddingsAnswer = z
     usage: z.strictObject({ prompt_tokens: whole, total_tokens: whole }),
   })
   .meta({ id: 'Embeddings' });
+
+const imagesAnswer = z
+  .strictObject({
+    created: whole,
+    data: z.array(z.strictObject({ url: z.string().optional(), b64_json: z.string().optional() })),
+    background: z.string(),
+    output_format: z.string(),
+    quality: z.string(),
+    size: z.string(),
+  })
+  .meta({ id: 'OpenAiImages' });
 
 const modelAnswer = z
   .strictObject({
@@ -188,6 +200,14 @@ export const openai = {
     },
     responses: openAi({ '200': answer('An embedding for each', embeddingsAnswer) }, ...SUBMITTED),
   },
+  openaiImages: {
+    summary: 'Make images',
+    requestBody: {
+      required: true,
+      ...bodyOf(imageSchema, { model: 'digits', prompt: 'a handwritten seven', n: 2 }),
+    },
+    responses: openAi({ '200': streamed('The images', imagesAnswer) }, ...SUBMITTED),
+  },
   openaiCreateResponse: {
     summary: 'Create a response, in the background if asked to',
     requestBody: {
@@ -280,7 +300,7 @@ export const openai = {
     summary: "The models that OpenAI's clients can use",
     responses: openAi({
       '200': answer(
-        'Models that write or embed texts',
+        'Models that write or embed texts, or make images',
         z.strictObject({ object: z.literal('list'), data: z.array(modelAnswer) }),
       ),
     }),

@@ -63,10 +63,6 @@ export function settingsOf({ options }: Manifest): TransformersSettings {
   return { name, task, dtype: parsed.dtype, options: parsed };
 }
 
-/** What a model of Hugging Face does; null for any other model. */
-export const taskOf = ({ pipeline, options }: Manifest): string | null =>
-  pipeline === 'transformers' ? String(options['task']) : null;
-
 /** The file of a graph, as the library calls it. */
 const graphFile = (graph: string, dtype: Dtype): string =>
   `onnx/${graph}${GRAPH_SUFFIXES[dtype]}.onnx`;
