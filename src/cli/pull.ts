@@ -9,17 +9,20 @@ import { HubError } from '../hub/hub-error.ts';
 import {
   type Installed,
   installFromFolder,
+  filesIn,
   installFromHub,
   type InstallOptions,
 } from '../hub/install.ts';
 import { findRepository } from '../hub/repository.ts';
-import { type Dtype, DTYPES, TASK_NAMES } from '../pipelines/index.ts';
+import { PULLED_TASKS, taskIn } from '../hub/selection.ts';
+import { type Dtype, DTYPES } from '../pipelines/index.ts';
 
 const USAGE = `npm run pull -- <org>/<name>[@<revision>] [--task <task>] [--dtype <dtype>] [--name <name>] [--models <folder>]
 npm run pull -- ./<folder> --task <task> [--dtype <dtype>] [--name <name>]
 
 The model is served within two seconds, as the highest version of its name.
-Tasks: ${TASK_NAMES.join(', ')}. Without --task, what the repository says.
+Tasks: ${PULLED_TASKS.join(', ')}. Without --task, what the repository says; one with a
+model_index.json makes images.
 Types: ${DTYPES.join(', ')}. Without --dtype, fp32.
 HF_ENDPOINT names another hub, HF_TOKEN is a token for it.`;
 
@@ -69,7 +72,8 @@ interface Given {
 async function fromFolder(folder: string, given: Given): Promise<Installed> {
   const found = await stat(folder).catch(() => null);
   if (found?.isDirectory() !== true) throw new HubError(`${folder} is not a folder`);
-  return await installFromFolder(folder, optionsOf(given, given.task ?? null, basename(folder)));
+  const task = given.task ?? taskIn(await filesIn(folder), null);
+  return await installFromFolder(folder, optionsOf(given, task, basename(folder)));
 }
 
 async function fromHub(
@@ -81,7 +85,9 @@ async function fromHub(
   if (name === '')
     throw new UsageError(`${source} is neither org/name nor a folder such as ./name`);
   const repository = await findRepository(hub, name, revision);
-  const options = optionsOf(given, given.task ?? repository.task, basename(name));
+  const paths = repository.files.map(({ path }) => path);
+  const task = given.task ?? taskIn(paths, repository.task);
+  const options = optionsOf(given, task, basename(name));
   console.error(`${name} at ${repository.commit}, licence ${repository.license ?? 'not named'}`);
   return await installFromHub(hub, repository, options);
 }
@@ -91,9 +97,9 @@ function optionsOf(
   task: string | null,
   title: string,
 ): InstallOptions {
-  if (task === null || !TASK_NAMES.includes(task)) {
+  if (task === null || !PULLED_TASKS.includes(task)) {
     const found = task === null ? 'it does not say what it is for' : `it is for ${task}`;
-    throw new UsageError(`${found}: give --task, one of ${TASK_NAMES.join(', ')}`);
+    throw new UsageError(`${found}: give --task, one of ${PULLED_TASKS.join(', ')}`);
   }
   const name = given.name ?? title.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-');
   if (!isModelName(name)) {

@@ -3,17 +3,18 @@
  * serves, and become a version by one rename. What was gathered before is kept for the next try.
  */
 import { copyFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseModelVersion } from '../contract/model.ts';
 import { sha256OfFile } from '../disk/hash-file.ts';
 import { makeFolder } from '../disk/make-folder.ts';
 import { readSmallFile } from '../disk/small-file.ts';
-import type { Dtype } from '../pipelines/index.ts';
+import { DIFFUSION, type Dtype } from '../pipelines/index.ts';
 import { checkFile, download } from './download.ts';
 import { HubError } from './hub-error.ts';
 import type { HubFile, HubRepository } from './repository.ts';
 import type { Hub } from './request.ts';
-import { selectFiles } from './selection.ts';
+import { type ChosenFile, selectFiles } from './selection.ts';
 
 const MAX_MANIFEST_BYTES = 1024 ** 2;
 
@@ -75,13 +76,13 @@ export async function installFromFolder(
 /** `fetchFile` puts a file to its target and returns its sha256. */
 async function install(
   options: InstallOptions & {
-    readonly chosen: readonly string[];
+    readonly chosen: readonly ChosenFile[];
     readonly source: string;
     readonly license: string | null;
   },
   fetchFile: (path: string, target: string) => Promise<string>,
 ): Promise<Installed> {
-  const { models, name, task, dtype, chosen, source, license } = options;
+  const { models, name, chosen, source, license } = options;
   const home = join(models, name);
   await makeFolder(home);
   const versions = (await readdir(home)).map(parseModelVersion).filter((each) => each !== null);
@@ -89,11 +90,14 @@ async function install(
   const partial = join(home, `.${version}.partial`);
   await makeFolder(partial);
   const files: Record<string, { path: string; sha256: string }> = {};
-  for (const path of chosen) {
-    files[path] = { path, sha256: await fetchFile(path, join(partial, path)) };
+  for (const { role, path } of chosen) {
+    files[role] = { path, sha256: await fetchFile(path, join(partial, path)) };
   }
-  await keepOnly(chosen, partial);
-  const manifest = { pipeline: 'transformers', options: { task, dtype }, files, license, source };
+  await keepOnly(
+    chosen.map(({ path }) => path),
+    partial,
+  );
+  const manifest = { ...settingsFor(options), files, license, source };
   for (const earlier of versions) {
     if (await isSame(join(home, String(earlier)), manifest)) {
       await rm(partial, { recursive: true }); // a second copy of what is there
@@ -110,6 +114,22 @@ async function install(
   return { folder, version, isNew: true };
 }
 
+/** An image takes minutes on a CPU. */
+const IMAGE_RUN_S = 3600;
+
+/** What a manifest says beside its files. */
+function settingsFor({ name, task, dtype }: InstallOptions) {
+  if (task !== DIFFUSION.task) return { pipeline: 'transformers', options: { task, dtype } };
+  // Their files do not say that they were distilled to one step without guidance.
+  const isTurbo = /turbo/.test(name);
+  return {
+    pipeline: 'diffusion',
+    options: isTurbo ? { num_inference_steps: 1, guidance_scale: 0 } : {},
+    resources: { threads: availableParallelism() },
+    timeouts: { run_s: IMAGE_RUN_S },
+  };
+}
+
 /** Removes what earlier tries for other purposes have left. */
 async function keepOnly(chosen: readonly string[], folder: string): Promise<void> {
   for (const path of await filesIn(folder)) {
@@ -118,7 +138,7 @@ async function keepOnly(chosen: readonly string[], folder: string): Promise<void
 }
 
 /** The paths of all files in a folder and below it. */
-async function filesIn(folder: string): Promise<readonly string[]> {
+export async function filesIn(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile())

@@ -1,6 +1,19 @@
 /* Which files of a repository a model needs. */
-import { type Dtype, neededFiles } from '../pipelines/index.ts';
+import { type Dtype, DIFFUSION, neededFiles, TASK_NAMES } from '../pipelines/index.ts';
 import { HubError } from './hub-error.ts';
+
+/** What a model can be pulled for. */
+export const PULLED_TASKS: readonly string[] = [...TASK_NAMES, DIFFUSION.task];
+
+/** What the files of a repository are for, when they say so; else what it says itself. */
+export const taskIn = (paths: readonly string[], said: string | null): string | null =>
+  paths.includes(DIFFUSION.index) ? DIFFUSION.task : said;
+
+/** A file, and what a manifest calls it. */
+export interface ChosenFile {
+  readonly role: string;
+  readonly path: string;
+}
 
 /** Files that the library reads when they are there. */
 const OPTIONAL = [
@@ -15,7 +28,8 @@ export function selectFiles(
   paths: readonly string[],
   task: string,
   dtype: Dtype,
-): readonly string[] {
+): readonly ChosenFile[] {
+  if (task === DIFFUSION.task) return diffusionFiles(paths, dtype);
   const there = new Set(paths);
   const { always, graphs } = neededFiles(task, dtype);
   const chosen = graphs.find((each) => each.every((path) => there.has(path)));
@@ -30,5 +44,47 @@ export function selectFiles(
   const weights = chosen.flatMap((graph) =>
     paths.filter((path) => path.startsWith(`${graph}_data`)),
   );
-  return [...always, ...chosen, ...weights, ...OPTIONAL.filter((path) => there.has(path))];
+  const all = [...always, ...chosen, ...weights, ...OPTIONAL.filter((path) => there.has(path))];
+  return all.map((path) => ({ role: path, path }));
+}
+
+/** What the name of a graph ends with; people have named them in two ways. */
+const DIFFUSION_SUFFIXES: Readonly<Partial<Record<Dtype, readonly string[]>>> = {
+  fp32: [''],
+  fp16: ['_fp16', '.fp16'],
+};
+
+/** One variant of each graph, with its weights. Throws `HubError`. */
+function diffusionFiles(paths: readonly string[], dtype: Dtype): readonly ChosenFile[] {
+  const suffixes = DIFFUSION_SUFFIXES[dtype];
+  if (suffixes === undefined)
+    throw new HubError(`models for images come as fp32 or fp16: not ${dtype}`);
+  const there = new Set(paths);
+  const missing: string[] = [];
+  const chosen = DIFFUSION.files.flatMap((role): readonly ChosenFile[] => {
+    const variants = role.endsWith('.onnx')
+      ? suffixes.map((suffix) => role.replace(/\.onnx$/, `${suffix}.onnx`))
+      : [role];
+    const path = variants.find((each) => there.has(each));
+    if (path === undefined) {
+      if (DIFFUSION.needed.includes(role)) missing.push(variants.join(' or '));
+      return [];
+    }
+    const weights = role.endsWith('.onnx') ? weightsBeside(path, paths) : [];
+    return [{ role, path }, ...weights.map((each) => ({ role: each, path: each }))];
+  });
+  if (missing.length === 0) return chosen;
+  const graphs = paths.filter((path) => path.endsWith('.onnx'));
+  const others = graphs.length === 0 ? 'it has no graph' : `it has ${graphs.join(', ')}`;
+  throw new HubError(`the repository has no ${missing.join(', ')} (${dtype}): ${others}`);
+}
+
+/** The weights of a graph have its own name, or there are those of only one graph. */
+function weightsBeside(graph: string, paths: readonly string[]): readonly string[] {
+  const folder = graph.slice(0, graph.lastIndexOf('/') + 1);
+  const own = paths.filter(
+    (path) => path.startsWith(`${graph}_data`) || path.startsWith(`${graph}.data`),
+  );
+  const shared = paths.filter((path) => path === `${folder}weights.pb`);
+  return own.length > 0 ? own : shared;
 }

@@ -1,7 +1,7 @@
 import type { Manifest } from '../contract/model.ts';
 import type { DescribePipeline, MediaField, Pipeline, PipelineSettings } from './definition.ts';
 import { describeDiffusion } from './diffusion/schema.ts';
-import { DIFFUSION_CONFIGS } from './diffusion/layout.ts';
+import { DIFFUSION, DIFFUSION_CONFIGS } from './diffusion/layout.ts';
 import { describeDocument } from './document/schema.ts';
 import { describeOcr } from './ocr/schema.ts';
 import { describeTensor } from './tensor/schema.ts';
@@ -32,7 +32,7 @@ export {
   type PipelineSchema,
 } from './definition.ts';
 
-export { DIFFUSION } from './diffusion/layout.ts';
+export { DIFFUSION };
 export { toJson, toPacked } from './tensor/codec.ts';
 export { TENSOR_FILE } from './tensor/schema.ts';
 export { MAX_NEW_TOKENS } from './transformers/task.ts';
@@ -41,7 +41,7 @@ export { type Dtype, DTYPES, neededFiles, TASK_NAMES } from './transformers/sche
 
 /** What a model does, as Hugging Face calls it; null: nothing that has a name there. */
 export function taskOf({ pipeline, options }: Manifest): string | null {
-  if (pipeline === 'diffusion') return 'text-to-image';
+  if (pipeline === 'diffusion') return DIFFUSION.task;
   return pipeline === 'transformers' ? String(options['task']) : null;
 }
 

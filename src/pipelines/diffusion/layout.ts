@@ -65,6 +65,8 @@ const WEIGHTS = /^(?:model\.onnx[._]data(?:[._]\d+)?|weights\.pb)$/;
 
 /** For whoever looks for the files of such a model. */
 export const DIFFUSION = {
+  /** What such models do, as Hugging Face calls it. */
+  task: 'text-to-image',
   /** Says that a folder is one. */
   index: MODEL_INDEX,
   needed: NEEDED,

@@ -222,3 +222,68 @@ test('a folder is taken as a hub is', async () => {
   expect(text).toContain(`${models}/mine/1 is version 1.`);
   expect((await ModelRepository.open([models])).find('mine', 1)).toBeDefined();
 });
+
+describe('a model for images', () => {
+  const layout = async (rename: (path: string) => string = (path) => path) => {
+    const folder = 'test/fixtures/diffusion/tiny';
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    const paths = entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+    const read = async (path: string) =>
+      [rename(path.slice(folder.length + 1)), await readFile(path)] as const;
+    return Object.fromEntries(await Promise.all(paths.map(read)));
+  };
+
+  test('is pulled in the layout of diffusers, one variant only and no code', async () => {
+    await hub.close();
+    hub = await startHub(
+      {
+        ...(await layout()),
+        'unet/model_fp16.onnx': Buffer.from('not asked for'),
+        'unet/diffusion_pytorch_model.safetensors': Buffer.from('not asked for'),
+        'pipeline.py': Buffer.from('raise SystemExit'),
+      },
+      { task: 'text-to-image' },
+    );
+    const { status, text } = await pull('org/tiny', '--name', 'tiny-turbo');
+    const folder = join(models, 'tiny-turbo/1');
+    const manifest = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as object;
+    const found = await readdir(folder, { recursive: true });
+
+    expect(text).toContain('tiny-turbo/1 is version 1.');
+    expect(status).toBe(0);
+    expect(manifest).toMatchObject({
+      pipeline: 'diffusion',
+      options: { num_inference_steps: 1, guidance_scale: 0 },
+      files: { 'unet/model.onnx': { path: 'unet/model.onnx' } },
+    });
+    expect(found.filter((path) => /fp16|safetensors|\.py$/.test(path))).toEqual([]);
+    const runtime = await openRuntime([models]);
+    try {
+      const inference = await inferOn(runtime, 'tiny-turbo', { prompt: 'a house' });
+      expect(inference.files).toHaveLength(1);
+    } finally {
+      await runtime.close();
+    }
+  });
+
+  test('is pulled as fp16 where all of its graphs are there as such', async () => {
+    await hub.close();
+    hub = await startHub(await layout((path) => path.replace('.onnx', '_fp16.onnx')));
+    const refused = await pull('org/tiny');
+    const { status } = await pull('org/tiny', '--dtype', 'fp16');
+
+    expect(refused.text).toMatch(/has no unet\/model\.onnx, .*: it has .*unet\/model_fp16\.onnx/);
+    expect(status).toBe(0);
+    expect(await served()).toEqual([{ name: 'tiny', version: 1 }]);
+  });
+
+  test('is taken from a folder without saying what it is for', async () => {
+    const { status, text } = await pull('./test/fixtures/diffusion/tiny');
+
+    expect(text).toContain('tiny/1 is version 1.');
+    expect(status).toBe(0);
+    expect(await served()).toEqual([{ name: 'tiny', version: 1 }]);
+  });
+});
