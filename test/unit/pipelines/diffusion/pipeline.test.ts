@@ -193,3 +193,25 @@ test('a run that begins with an image keeps of it what it is told to', async () 
   expect(little).toBeLessThan(20); // of 255
   expect(much).toBeGreaterThan(little);
 });
+
+test('with little memory only one graph is loaded beside the network, and only while it is used', () => {
+  const loaded = (memoryMb: number) =>
+    JSON.parse(
+      execFileSync(process.execPath, ['test/support/loaded-networks.mjs', String(memoryMb)], {
+        encoding: 'utf8',
+      }),
+    ) as Record<string, string[]>;
+  const [unet, text, vae] = ['unet', 'text_encoder', 'vae_decoder'].map(
+    (name) => `${name}/model.onnx`,
+  ) as [string, string, string];
+  const all = expect.arrayContaining([unet, text, vae]) as string[];
+
+  expect(loaded(1)).toEqual({
+    opened: [unet],
+    [`using ${text}`]: [unet, text],
+    'text encoded': [unet],
+    [`using ${vae}`]: [unet, vae],
+    'image decoded': [unet],
+  });
+  expect(loaded(512)).toMatchObject({ opened: all, 'text encoded': all, 'image decoded': all });
+});
