@@ -40,6 +40,7 @@ export async function infer(
   { ref }: ModelVersion,
   input: InferenceRequest['input'],
   options: InferenceRequest['options'] = {},
+  onPart: InferenceRequest['onPart'] = () => {},
 ): Promise<Inference> {
   return await runtime.infer(ref, {
     input,
@@ -50,7 +51,7 @@ export async function infer(
     signal: new AbortController().signal,
     before: null,
     onProgress: () => {},
-    onPart: () => {},
+    onPart,
   });
 }
 

@@ -10,6 +10,7 @@ import { measureDocumentRun, measureDocuments } from './documents.ts';
 import { measureDrain } from './drain.ts';
 import { measureFiles } from './files.ts';
 import { measureGeneration } from './generation.ts';
+import { measureImages } from './images.ts';
 import { measureListeners } from './listeners.ts';
 import { measureMemory } from './memory.ts';
 import { measureObjectStore } from './object-store.ts';
@@ -47,6 +48,7 @@ const PARTS = {
   files: measureFiles,
   documents: measureDocuments,
   'document-run': measureDocumentRun,
+  images: measureImages,
   ocr: measureOcrAgainstPeer,
 };
 

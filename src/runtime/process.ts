@@ -4,6 +4,7 @@
  * have to wait for the run, so its supervisor kills it.
  */
 import { messageOf } from '../contract/failure.ts';
+import { plainMessage, type SchemaIssue } from '../contract/issue-message.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   EncodedOutput,
@@ -93,7 +94,12 @@ async function infer({ inputs: packed, options: given, before }: InferMessage): 
   send({ type: 'taken' });
   const startedAt = performance.now();
   const inputs = unpackInputs(packed, inputLane);
-  const options = loaded.schema.options.parse(given); // they were checked at acceptance; this fills in the defaults
+  const parsed = loaded.schema.options.safeParse(given); // this fills in the defaults
+  if (!parsed.success) {
+    send(refusalOf(inputs.length, parsed.error.issues[0]));
+    return;
+  }
+  const options = parsed.data;
   const begin = () => {
     running = inputs.map((_input, item) => new ItemContext(item, before[item] ?? null, send));
     return running;
@@ -105,6 +111,19 @@ async function infer({ inputs: packed, options: given, before }: InferMessage): 
   const tokens = running.map((context) => context.tokens);
   running = [];
   send({ type: 'done', outcomes: layDown(outcomes), tokens, inferenceMs });
+}
+
+/** The options were right when they were accepted: the manifest has changed since. */
+function refusalOf(
+  items: number,
+  issue: (SchemaIssue & { readonly path: readonly PropertyKey[] }) | undefined,
+): FromProcess {
+  const why = issue === undefined ? 'they are wrong' : plainMessage(issue);
+  const place = ['options', ...(issue?.path ?? [])].join('.');
+  const message = `the model has changed since the request was accepted: ${place}: ${why}`;
+  const outcome = { status: 'failed', error: 'invalid_input', message, reason: null } as const;
+  const all = Array.from({ length: items }, () => outcome);
+  return { type: 'done', outcomes: all, tokens: all.map(() => null), inferenceMs: 0 };
 }
 
 /** Large outputs go into the lane. */

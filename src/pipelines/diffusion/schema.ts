@@ -166,7 +166,7 @@ function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObj
       .int()
       .min(settings.minSize)
       .max(settings.maxSize)
-      .multipleOf(settings.multiple)
+      .multipleOf(settings.multiple, `must be a multiple of ${settings.multiple}`)
       .default(usual);
   const names = name === 'flow_match_euler' ? FLOW_SAMPLERS : SAMPLERS;
   const shape = z.strictObject({

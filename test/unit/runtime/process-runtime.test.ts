@@ -159,6 +159,18 @@ test('an output over the limit is refused, and so is what ONNX Runtime refuses',
   ).rejects.toThrow(InferenceFailedError);
 });
 
+test('options that a model does not take any more fail the request, not its process', async () => {
+  await open();
+  await infer('affine', affine(1));
+  const [pid] = modelProcesses(process.pid);
+  const refused = infer('affine', affine(1), { options: { gone: 1 } });
+
+  await expect(refused).rejects.toThrow(
+    'the model has changed since the request was accepted: options: gone is not known here',
+  );
+  expect(modelProcesses(process.pid)).toEqual([pid]);
+});
+
 test('an image that cannot be decoded is the fault of the input', async () => {
   await open([resolve('models')]);
   const image = { kind: 'media' as const, bytes: Buffer.from('no image') };
