@@ -68,16 +68,21 @@ class Look {
     const path = join(folder, name);
     const { files, folders } = await this.#entriesOf(path);
     for (const file of files.filter(isModelFile)) {
-      const expected = join(path, '1', isOnnx(file) ? 'model.onnx' : file);
+      const isIndex = file === DIFFUSION.index;
+      const expected = join(path, '1', isIndex ? '' : isOnnx(file) ? 'model.onnx' : file);
+      const what = isIndex ? 'all that lies beside it' : 'it';
       this.problems.push(
-        `${join(path, file)} is not in the folder of a version: put it into ${expected}`,
+        `${join(path, file)} is not in the folder of a version: put ${what} into ${expected}`,
       );
     }
     if (files.includes('config.pbtxt')) {
       const advice = `settings go into a model.json beside each model.onnx (docs/models.md)`;
       this.problems.push(`${join(path, 'config.pbtxt')} is Triton's and is not read: ${advice}`);
     }
-    for (const versionName of folders) await this.#atVersion(path, name, versionName);
+    // The folders of a misplaced model of diffusers are its components.
+    const isDiffusers = files.includes(DIFFUSION.index);
+    const versions = isDiffusers ? folders.filter((each) => versionIn(each) !== null) : folders;
+    for (const versionName of versions) await this.#atVersion(path, name, versionName);
     if (folders.length > 0 || files.some(isModelFile)) return;
     this.problems.push(`${path} has no version: expected ${join(path, '1', 'model.onnx')}`);
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { affineGraph, burnGraph, mlpGraph } from '../../../src/onnx/example-graphs.ts';
@@ -82,7 +82,7 @@ test('every mistake is listed at once, with its path, and what is well is served
 
   expect(problemsOf(repository, 'json')[0]).toContain('model.json cannot be read');
   expect(problemsOf(repository, 'manifest')).toEqual([
-    expect.stringContaining('model.json pipeline: must be one of document, ocr, tensor'),
+    expect.stringContaining('model.json pipeline: must be one of diffusion, document, ocr, tensor'),
     expect.stringContaining('model.json timeouts.run_s'),
     'model.json (whole): x is not known here',
     'files.model: no.onnx does not exist',
@@ -282,4 +282,31 @@ test('a manifest that names very many files is refused', async () => {
   expect(problemsOf(await ModelRepository.open([folder]), 'a')).toEqual([
     'model.json files: must be at most 100',
   ]);
+});
+
+test('a folder of diffusers is a version as it is; one that lies too high is named, and its parts are not', async () => {
+  const tiny = 'test/fixtures/diffusion/tiny';
+  await cp(tiny, join(folder, 'right', '1'), { recursive: true });
+  await cp(tiny, join(folder, 'high'), { recursive: true });
+  const repository = await ModelRepository.open([folder]);
+
+  expect(repository.all().map(({ ref }) => ref)).toEqual([{ name: 'right', version: 1 }]);
+  expect(repository.problems()).toEqual([
+    `${join(folder, 'high', 'model_index.json')} is not in the folder of a version: put all that lies beside it into ${join(folder, 'high', '1')}/`,
+  ]);
+});
+
+test('a folder of diffusers that is still being copied is served when it is whole', async () => {
+  const [from, to] = ['test/fixtures/diffusion/tiny', join(folder, 'slow', '1')];
+  await mkdir(to, { recursive: true });
+  await cp(join(from, 'model_index.json'), join(to, 'model_index.json'));
+  const repository = await ModelRepository.open([folder]);
+  const before = problemsOf(repository, 'slow');
+  for (const part of ['scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae_decoder']) {
+    await cp(join(from, part), join(to, part), { recursive: true });
+    await repository.refresh();
+  }
+
+  expect(before).toContain('files.unet/model.onnx: unet/model.onnx does not exist');
+  expect(repository.all().map(({ ref }) => ref)).toEqual([{ name: 'slow', version: 1 }]);
 });
