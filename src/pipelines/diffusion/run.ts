@@ -4,7 +4,8 @@
  *  F1  After a step a checkpoint is told, at most once a second: the next attempt goes on from it, and gets the same
  *      bytes as this one would have.
  *  F2  Whatever a step adds by chance belongs to the seed, the image and the step, never to the attempt.
- *  F3  A preview is told at most twice a second. When the run is stopped, the last one shows where it was.
+ *  F3  A preview is told at most twice a second, and takes at most a fiftieth of the time. When the run is stopped, the
+ *      last one shows where it was.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { ImagesOutput, type InferenceContext, type OutputFile } from '../definition.ts';
@@ -22,6 +23,7 @@ import type { DiffusionOptions } from './schema.ts';
 const CHECKPOINT_EVERY_MS = 1000;
 /** F3 */
 const PREVIEW_EVERY_MS = 500;
+const PREVIEW_SHARE = 1 / 50;
 const REPORT_EVERY_MS = 200;
 
 export interface RunOptions {
@@ -62,7 +64,7 @@ export class DiffusionRun {
   readonly #done: Float32Array[];
   readonly #from: Checkpoint | null;
   #checkpointedAtMs = performance.now();
-  #previewedAtMs = performance.now();
+  #previewAtMs = performance.now() + PREVIEW_EVERY_MS;
   #reportedAtMs = 0;
   #latest: Latest | null = null;
   #shown: Latest | null = null;
@@ -117,7 +119,7 @@ export class DiffusionRun {
       before = sampler.needsBefore ? next.original : null;
       this.#latest = { image, step: step + 1, original: next.original };
       this.#keep({ image, step: step + 1, latents, before, done: this.#done });
-      if (performance.now() - this.#previewedAtMs >= PREVIEW_EVERY_MS) await this.#preview();
+      if (performance.now() >= this.#previewAtMs) await this.#preview();
     }
     return latents;
   }
@@ -169,10 +171,12 @@ export class DiffusionRun {
     const latest = this.#latest;
     if (makePreview === null || latest === null || latest === this.#shown) return;
     this.#shown = latest;
-    this.#previewedAtMs = performance.now();
+    const beganAtMs = performance.now();
     const file = await pictureFile(await makePreview(latest.original, shape), options, null);
     const { image, step } = latest;
     const data = Buffer.from(file.bytes).toString('base64');
     context.emit({ preview: { image, step, media_type: file.mediaType, data } });
+    const tookMs = performance.now() - beganAtMs;
+    this.#previewAtMs = beganAtMs + Math.max(PREVIEW_EVERY_MS, tookMs / PREVIEW_SHARE);
   }
 }

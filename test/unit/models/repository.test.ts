@@ -292,7 +292,7 @@ test('a folder of diffusers is a version as it is; one that lies too high is nam
 
   expect(repository.all().map(({ ref }) => ref)).toEqual([{ name: 'right', version: 1 }]);
   expect(repository.problems()).toEqual([
-    `${join(folder, 'high', 'model_index.json')} is not in the folder of a version: put all that lies beside it into ${join(folder, 'high', '1')}/`,
+    `${join(folder, 'high', 'model_index.json')} is not in the folder of a version: put all that lies beside it into ${join(folder, 'high', '1')}`,
   ]);
 });
 
