@@ -69,6 +69,23 @@ test('the record is in it; what lies in the store is where it can be read, and n
   expect(text).not.toContain('predictions/x/output');
 });
 
+test('images are told by their URLs', () => {
+  const images = { seed: 1, images: [{ width: 64, height: 64, flagged: null }] };
+  const { message, text } = told('short', {
+    ...ended,
+    status: 'succeeded',
+    output: { kind: 'inline', value: images },
+    images: [claim],
+  } as Ended);
+  const url = 'https://buzzer.example/v1/predictions/pred_00000000000000000000000000/output/0';
+  const facts = { url, bytes: 9, sha256: 'ab', media_type: 'image/png' };
+
+  expect(message).toMatchObject({
+    data: { output: { seed: 1, images: [{ ...facts, width: 64, height: 64, flagged: null }] } },
+  });
+  expect(text).not.toContain('predictions/x/output');
+});
+
 test('above 20 KB it is thin: id, status and where to read the rest', () => {
   const fits = told('x'.repeat(18_000));
   const large = told('x'.repeat(20_000));
