@@ -5,13 +5,15 @@ import type { AttemptReport, InferHeartbeat } from '../contract/failure.ts';
 import type { InferRequest } from '../contract/messages.ts';
 import { type ModelRef, modelRefOf } from '../contract/model.ts';
 import { payloadKeys } from '../contract/payload.ts';
-import { pagesOf, type Part, type WorkSoFar } from '../contract/work.ts';
+import { isProgress, pagesOf, type Part, type WorkSoFar } from '../contract/work.ts';
 import { type ModelRuntime, notServed } from '../runtime/runtime.ts';
 import type { PayloadStore } from '../storage/payload-store.ts';
 import { WorkKeeper } from './work-keeper.ts';
 
 const FIRST_HEARTBEAT_MS = 50; // the workflow sees by it that an attempt has started
 const HEARTBEAT_INTERVAL_MS = 1000;
+/** Checkpoints and previews are read at once, and each replaces the one before. */
+const KEEP_IMAGES_MS = 10_000;
 const STREAMING_HEARTBEAT_INTERVAL_MS = 200; // how late a worker may learn of a cancel
 
 export interface AttemptDependencies {
@@ -34,6 +36,7 @@ export class Attempt {
   #work: WorkKeeper | null = null;
   /** A part of the work is done, by this attempt or one before it. */
   #isUnderWay = false;
+  #hasProgressed = false;
   #timer: NodeJS.Timeout;
 
   /** Heartbeats on a timer until `stop`, so that a busy device is never mistaken for a dead worker. */
@@ -75,12 +78,14 @@ export class Attempt {
 
   /** The attempt that began with nothing; null: this model does not tell its work. */
   get since(): number | null {
-    return this.hasAdded || this.partial !== null ? (this.#work?.since ?? null) : null;
+    return this.#work?.hasAdded === true || this.partial !== null
+      ? (this.#work?.since ?? null)
+      : null;
   }
 
-  /** Whether this attempt has done a part of the work. */
-  get hasAdded(): boolean {
-    return this.#work?.hasAdded ?? false;
+  /** Whether the next attempt would begin with more than this one did. */
+  get hasProgressed(): boolean {
+    return this.#hasProgressed;
   }
 
   /** Opens what is done, to go on with it. */
@@ -91,7 +96,8 @@ export class Attempt {
     const model = modelRefOf(this.#request);
     const facts = runtime.factsOf(model);
     if (facts === null) throw notServed(model);
-    const { identity } = facts;
+    const { identity, version } = facts;
+    const isOfImages = version.schema.streaming?.kind === 'images';
     const work = await WorkKeeper.open(
       {
         store,
@@ -99,6 +105,7 @@ export class Attempt {
         attempt,
         key: workKey(this.#request, identity),
         partKey: (count) => payloadKeys.work(this.#request, runId, attempt, count),
+        ...(isOfImages ? { keepReplacedMs: KEEP_IMAGES_MS } : {}),
         onChange: () => this.#beat(),
       },
       this.#earlier,
@@ -111,6 +118,7 @@ export class Attempt {
   /** Adds a part to the work. */
   add(part: Part): void {
     this.#work?.add(part);
+    this.#hasProgressed ||= isProgress(part);
     const isDone = pagesOf(part)?.length !== 0; // not only begun
     if (this.#isUnderWay || !isDone) return;
     this.#isUnderWay = true;

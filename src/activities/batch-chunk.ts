@@ -114,7 +114,14 @@ async function runChunk(
   const terms: RunTerms = { model, runTimeoutMs, signal };
   const lines = readItems(made.store, items, { ...range, from: results.to });
   const fetched = await fetchedItems(request.fetched, made.store);
-  const reading = new Reading(lines, { ...made, tenant, options, version, fetched });
+  const reading = new Reading(lines, {
+    ...made,
+    tenant,
+    batch: request.id,
+    options,
+    version,
+    fetched,
+  });
   const startedAtMs = Date.now();
   const running: Running[] = [];
   /** What was read for items that run, or are about to. */

@@ -1,4 +1,5 @@
 /* The input of one item of a batch, as the runtime takes it: checked like the input of a prediction. */
+import { createHash } from 'node:crypto';
 import { type Item, parseItem } from '../batches/item-index.ts';
 import { type ItemError, itemError } from '../contract/batch.ts';
 import type { FetchedItems } from '../contract/batch-messages.ts';
@@ -15,6 +16,7 @@ import {
   type PayloadStore,
   PayloadTooLargeError,
 } from '../storage/payload-store.ts';
+import { withSeed } from '../submission/accepted-record.ts';
 import { jsonInputs, type OrderInput, validateInputs } from '../submission/order.ts';
 import { parseBody } from '../submission/parse.ts';
 import { itemErrorOf } from './failures.ts';
@@ -37,6 +39,8 @@ export interface ChunkItem {
 /** What the inputs of items are made with. */
 export interface ItemInputs {
   readonly tenant: string;
+  /** The id of the batch. */
+  readonly batch: string;
   /** Those of the batch. */
   readonly options: Readonly<Record<string, Json>>;
   readonly version: ModelVersion;
@@ -56,18 +60,15 @@ export async function chunkItem(
   inputs: ItemInputs,
 ): Promise<ChunkItem> {
   const item = parseItem(line);
-  const run = await runOf(item, inputs, inputs.fetched[index] ?? {});
+  const run = await runOf(item, index, inputs);
   return { custom_id: item.custom_id, index, run, bytes: line.length + mediaBytesIn(run) };
 }
 
-async function runOf(
-  item: Item,
-  made: ItemInputs,
-  fetched: FetchedItems[number],
-): Promise<ChunkItem['run']> {
+async function runOf(item: Item, index: number, made: ItemInputs): Promise<ChunkItem['run']> {
   if (item.refused !== undefined) return itemError('invalid_input', item.refused);
   try {
-    const options = optionsOf(item, made);
+    const fetched = made.fetched[index] ?? {};
+    const options = withSeed(optionsOf(item, made), made.version, () => seedOf(made.batch, index));
     const inputs = jsonInputs(made.version, item.input);
     validateInputs(made.version, inputs);
     const fields: [string, FieldValue][] = [];
@@ -94,6 +95,10 @@ function mediaBytesIn(run: ChunkItem['run']): number {
     0,
   );
 }
+
+/** The same at each attempt, and another one for each item. */
+const seedOf = (batch: string, index: number): number =>
+  createHash('sha256').update(`${batch} ${index}`).digest().readUInt32BE(0);
 
 /** An item may have options of its own beside those of its batch. */
 function optionsOf({ options }: Item, made: ItemInputs): Readonly<Record<string, Json>> {

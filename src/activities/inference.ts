@@ -120,7 +120,8 @@ async function inferAndStore(
     const at = payloadKeys.outputImage(request, runId, attempt.report.attempt, index);
     images.push(await store.put(at, file.bytes, { mediaType: file.mediaType }));
   }
-  const isSmall = bytes.length <= engineInlineLimit || images.length > 0; // their facts are added where it is shown
+  // What tells of images says nothing but a seed and their sizes, and gets their facts where it is shown.
+  const isSmall = bytes.length <= engineInlineLimit || images.length > 0;
   const output: Stored =
     mediaType === JSON_MEDIA_TYPE && isSmall
       ? { kind: 'inline', value: JSON.parse(Buffer.from(bytes).toString('utf8')) as Json }
@@ -210,12 +211,12 @@ async function failureOf(
     attempt.update({ alone: true }); // the heartbeat carries it to the next attempt
     return toApplicationFailure(error, attempt);
   }
-  if (error instanceof OutOfMemoryError && attempt.hasAdded) {
+  if (error instanceof OutOfMemoryError && attempt.hasProgressed) {
     // The next attempt begins with what took the memory, and knows that it was begun before.
     return toApplicationFailure(error, attempt, { isRetried: true });
   }
   if (!(error instanceof ModelCrashedError)) return toApplicationFailure(error, attempt);
-  const deaths = attempt.hasAdded ? 1 : attempt.report.deaths + 1;
+  const deaths = attempt.hasProgressed ? 1 : attempt.report.deaths + 1;
   attempt.update({ deaths });
   if (deaths < POISON_DEATHS) return toApplicationFailure(error, attempt);
   const message = `${error.message}, as ${deaths - 1} others did of this input; it is not tried again`;

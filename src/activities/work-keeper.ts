@@ -79,7 +79,7 @@ export class WorkKeeper {
   #stored: readonly StoredPart[];
   /** What has come since the store was begun to be written. */
   #tail: Part | null;
-  /** The tail is known to be too large to be told: it only grows. */
+  /** The tail is known to be too large to be told; it is measured anew when it was stored. */
   #isTailLarge = false;
   #pages: number | null = null;
   #hasAdded = false;
@@ -194,11 +194,8 @@ export class WorkKeeper {
     const { attempt, key, onChange } = this.#options;
     const [head = null, ...more] = this.#stored.map(({ claim }) => claim);
     const untold = tail === null ? (pagesOf(this.#tail)?.length ?? 0) : 0;
-    const preview = this.#stored.reduce<PreviewPlace | null>(
-      (latest, each) => each.preview ?? latest,
-      null,
-    );
-    const told = placeIn(tail) ?? preview;
+    const stored = this.#stored.findLast((each) => each.preview !== null)?.preview ?? null;
+    const preview = placeIn(tail) ?? stored;
     this.#told = {
       attempt,
       since: this.#since,
@@ -208,7 +205,7 @@ export class WorkKeeper {
       offset: this.#stored.reduce((sum, { textLength }) => sum + textLength, 0),
       tail,
       ...(this.#pages === null ? {} : { pages: this.#pages - untold }),
-      ...(told === null ? {} : { preview: told }),
+      ...(preview === null ? {} : { preview }),
     }; // K1
     onChange();
   }

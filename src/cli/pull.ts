@@ -105,7 +105,7 @@ function optionsOf(
   if (!isModelName(name)) {
     throw new UsageError(`${name} cannot be the name of a model: give --name, of a-z 0-9 . _ -`);
   }
-  return { models, dtype, task, name, onProgress: showProgress };
+  return { models, dtype, task, name, title, onProgress: showProgress };
 }
 
 /** One line that changes on a terminal; a line for each whole file elsewhere. */

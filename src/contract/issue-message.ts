@@ -27,6 +27,17 @@ const KINDS: Readonly<Record<string, string>> = {
   string: 'a string',
 };
 
+/** The first of what is wrong with a value, with its place below `root`. */
+export function firstMessage(
+  issues: readonly (SchemaIssue & { readonly path: readonly PropertyKey[] })[],
+  root: readonly string[] = [],
+): string {
+  const [issue] = issues;
+  if (issue === undefined) return 'it is wrong';
+  const place = [...root, ...issue.path.map(String)].join('.');
+  return place === '' ? plainMessage(issue) : `${place}: ${plainMessage(issue)}`;
+}
+
 /** What is wrong with a value, without its place. */
 export function plainMessage(issue: SchemaIssue): string {
   const { code, message } = issue;

@@ -75,15 +75,27 @@ export function pagesOf(part: Part | null): readonly Json[] | null {
 /** The name of the member that is a picture of what an image is going to be. */
 const PREVIEW = 'preview';
 
+/** A picture of what an image is going to be. */
 export interface Preview extends PreviewPlace {
   readonly media_type: string;
   /** In base64. */
   readonly data: string;
 }
 
-/** The preview in a part; null: it has none. */
-export const previewOf = (part: Part | null): Preview | null =>
-  (part?.[PREVIEW] as Preview | undefined) ?? null;
+/** The preview in a part; null: it has none that can be shown. */
+export function previewOf(part: Part | null): Preview | null {
+  const found = part?.[PREVIEW] as Partial<Preview> | null | undefined;
+  const { image, step, media_type: mediaType, data } = found ?? {};
+  const isPlace = Number.isInteger(image) && Number.isInteger(step);
+  const isPicture = typeof data === 'string' && IMAGE_TYPE.test(String(mediaType));
+  return isPlace && isPicture ? (found as Preview) : null;
+}
+
+const IMAGE_TYPE = /^image\/(?:png|webp|jpeg)$/;
+
+/** Whether a part carries the work on: a preview only shows it. */
+export const isProgress = (part: Part): boolean =>
+  Object.keys(part).some((name) => name !== PREVIEW);
 
 /** The text of a part; empty when it has none. */
 export function textOf(part: Part | null): string {

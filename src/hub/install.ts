@@ -25,6 +25,8 @@ export interface InstallOptions {
   readonly name: string;
   readonly task: string;
   readonly dtype: Dtype;
+  /** What it is called where it comes from. */
+  readonly title: string;
   /** Told how much of a file is there. */
   readonly onProgress: (path: string, bytes: number, ofBytes: number) => void;
 }
@@ -118,10 +120,10 @@ async function install(
 const IMAGE_RUN_S = 3600;
 
 /** What a manifest says beside its files. */
-function settingsFor({ name, task, dtype }: InstallOptions) {
+function settingsFor({ title, task, dtype }: InstallOptions) {
   if (task !== DIFFUSION.task) return { pipeline: 'transformers', options: { task, dtype } };
   // Their files do not say that they were distilled to one step without guidance.
-  const isTurbo = /turbo/.test(name);
+  const isTurbo = /turbo/i.test(title);
   return {
     pipeline: 'diffusion',
     options: isTurbo ? { num_inference_steps: 1, guidance_scale: 0 } : {},

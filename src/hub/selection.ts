@@ -65,26 +65,18 @@ function diffusionFiles(paths: readonly string[], dtype: Dtype): readonly Chosen
     const variants = role.endsWith('.onnx')
       ? suffixes.map((suffix) => role.replace(/\.onnx$/, `${suffix}.onnx`))
       : [role];
-    const path = variants.find((each) => there.has(each));
+    // What a model may lack is taken as fp32 where it has no fp16 of it: a safety checker is not left behind.
+    const isOptional = !DIFFUSION.needed.includes(role);
+    const path = [...variants, ...(isOptional ? [role] : [])].find((each) => there.has(each));
     if (path === undefined) {
-      if (DIFFUSION.needed.includes(role)) missing.push(variants.join(' or '));
+      if (!isOptional) missing.push(variants.join(' or '));
       return [];
     }
-    const weights = role.endsWith('.onnx') ? weightsBeside(path, paths) : [];
-    return [{ role, path }, ...weights.map((each) => ({ role: each, path: each }))];
+    const weights = DIFFUSION.weightsOf(path, paths).filter((each) => each !== path);
+    return [path, ...weights].map((each) => ({ role: each === path ? role : each, path: each }));
   });
   if (missing.length === 0) return chosen;
   const graphs = paths.filter((path) => path.endsWith('.onnx'));
   const others = graphs.length === 0 ? 'it has no graph' : `it has ${graphs.join(', ')}`;
   throw new HubError(`the repository has no ${missing.join(', ')} (${dtype}): ${others}`);
-}
-
-/** The weights of a graph have its own name, or there are those of only one graph. */
-function weightsBeside(graph: string, paths: readonly string[]): readonly string[] {
-  const folder = graph.slice(0, graph.lastIndexOf('/') + 1);
-  const own = paths.filter(
-    (path) => path.startsWith(`${graph}_data`) || path.startsWith(`${graph}.data`),
-  );
-  const shared = paths.filter((path) => path === `${folder}weights.pb`);
-  return own.length > 0 ? own : shared;
 }

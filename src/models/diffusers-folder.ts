@@ -16,7 +16,12 @@ export async function diffusersFiles(folder: string): Promise<Manifest['files']>
   }
   const entriesIn = (path: string): readonly string[] => entries.get(dirname(path)) ?? [];
   const there = DIFFUSION.files.filter((path) => entriesIn(path).includes(basename(path)));
-  const weights = DIFFUSION.graphs.flatMap((graph) => DIFFUSION.weightsOf(graph, entriesIn(graph)));
+  const weights = DIFFUSION.graphs.flatMap((graph) =>
+    DIFFUSION.weightsOf(
+      graph,
+      entriesIn(graph).map((name) => `${dirname(graph)}/${name}`),
+    ),
+  );
   const paths = new Set([...DIFFUSION.needed, ...there, ...weights]);
   return Object.fromEntries([...paths].map((path) => [path, { path }]));
 }

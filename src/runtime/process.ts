@@ -4,7 +4,7 @@
  * have to wait for the run, so its supervisor kills it.
  */
 import { messageOf } from '../contract/failure.ts';
-import { plainMessage, type SchemaIssue } from '../contract/issue-message.ts';
+import { firstMessage } from '../contract/issue-message.ts';
 import { type Json, JSON_MEDIA_TYPE } from '../contract/payload.ts';
 import {
   EncodedOutput,
@@ -96,7 +96,7 @@ async function infer({ inputs: packed, options: given, before }: InferMessage): 
   const inputs = unpackInputs(packed, inputLane);
   const parsed = loaded.schema.options.safeParse(given); // this fills in the defaults
   if (!parsed.success) {
-    send(refusalOf(inputs.length, parsed.error.issues[0]));
+    send(refusalOf(inputs.length, firstMessage(parsed.error.issues, ['options'])));
     return;
   }
   const options = parsed.data;
@@ -114,13 +114,8 @@ async function infer({ inputs: packed, options: given, before }: InferMessage): 
 }
 
 /** The options were right when they were accepted: the manifest has changed since. */
-function refusalOf(
-  items: number,
-  issue: (SchemaIssue & { readonly path: readonly PropertyKey[] }) | undefined,
-): FromProcess {
-  const why = issue === undefined ? 'they are wrong' : plainMessage(issue);
-  const place = ['options', ...(issue?.path ?? [])].join('.');
-  const message = `the model has changed since the request was accepted: ${place}: ${why}`;
+function refusalOf(items: number, why: string): FromProcess {
+  const message = `the model has changed since the request was accepted: ${why}`;
   const outcome = { status: 'failed', error: 'invalid_input', message, reason: null } as const;
   const all = Array.from({ length: items }, () => outcome);
   return { type: 'done', outcomes: all, tokens: all.map(() => null), inferenceMs: 0 };

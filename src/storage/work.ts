@@ -20,6 +20,26 @@ export async function* readParts(work: WorkSoFar, store: PayloadStore): AsyncGen
   if (work.tail !== null) yield work.tail;
 }
 
+/**
+ * What the latest part says that says it at all: read from the last part backwards, so that no more of them are read
+ * than need be. `onRead` is called with the bytes of each. Throws as `readWork`.
+ */
+export async function readLatest<T>(
+  work: WorkSoFar,
+  store: PayloadStore,
+  find: (part: Part) => T | null,
+  onRead: (bytes: number) => void,
+): Promise<T | null> {
+  const inTail = work.tail === null ? null : find(work.tail);
+  if (inTail !== null) return inTail;
+  for (const claim of storedParts(work).toReversed()) {
+    onRead(claim.bytes);
+    const found = find(parsePart((await readClaim(store, claim)).toString('utf8'), claim.key));
+    if (found !== null) return found;
+  }
+  return null;
+}
+
 function parsePart(text: string, key: string): Part {
   try {
     return JSON.parse(text) as Part;

@@ -96,13 +96,15 @@ function fingerprintOf(
   return box === null ? plain : box.sign(Buffer.from(plain)).toString('hex');
 }
 
-/** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the same. */
+/** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the
+ * same. `draw` gives whole numbers from 0. */
 export function withSeed(
   options: Accepted['options'],
   { schema }: ModelVersion,
+  draw: () => number = () => randomInt(MAX_SEED),
 ): Accepted['options'] {
   const needsSeed = Object.hasOwn(schema.options.shape, SEED) && options[SEED] === undefined;
-  return needsSeed ? { ...options, [SEED]: randomInt(MAX_SEED) } : options;
+  return needsSeed ? { ...options, [SEED]: draw() } : options;
 }
 
 const SEED = 'seed';

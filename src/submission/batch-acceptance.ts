@@ -12,7 +12,7 @@ import { isPayloadLost } from '../storage/payload-store.ts';
 import type { BatchEngine } from '../temporal/batch-engine.ts';
 import { batchMemoOf } from '../temporal/batch-memo.ts';
 import type { Engine } from '../temporal/engine.ts';
-import { receiversFor, type RecordDependencies, withSeed } from './accepted-record.ts';
+import { receiversFor, type RecordDependencies } from './accepted-record.ts';
 import { Entry, type EntryKind, type Started } from './entry.ts';
 import { fingerprint } from './idempotency.ts';
 import { ItemUrls } from './item-urls.ts';
@@ -124,7 +124,7 @@ export class BatchAcceptance {
       model,
       version: number,
       items,
-      options: withSeed(terms.options as AcceptedBatch['options'], version),
+      options: terms.options as AcceptedBatch['options'], // each item has a seed of its own
       metadata: terms.metadata,
       tags: terms.tags,
       priority: terms.priority,

@@ -2,7 +2,7 @@
  * A diffusion model whose picture is a number: its network answers with a mean of what it is told, whatever the noise,
  * in one step, and its autoencoder shows that as a shade of grey.
  */
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   ELEMENT,
@@ -24,6 +24,14 @@ export interface NumberModel {
   readonly isOld?: boolean;
   /** Finds bright pictures. */
   readonly hasChecker?: boolean;
+  /** Its network gives no numbers. */
+  readonly isBroken?: boolean;
+  /** How many blocks the config of its autoencoder has; 1 is right. */
+  readonly vaeBlocks?: number;
+  /** The only length of a prompt that its encoder takes. */
+  readonly promptLength?: number;
+  /** Changes of its tokenizer's config. */
+  readonly tokenizer?: object;
   readonly manifest?: object;
 }
 
@@ -62,13 +70,18 @@ export async function addNumberModel(folder: string, model: NumberModel): Promis
   await write('vae_decoder/config.json', {
     latent_channels: 4,
     scaling_factor: 1,
-    block_out_channels: [1],
+    block_out_channels: Array<number>(model.vaeBlocks ?? 1).fill(1),
   });
   await write('unet/model.onnx', networkGraph(model));
   await write('vae_decoder/model.onnx', decoderGraph(model));
   const tokenizer = 'test/fixtures/diffusion/tiny/tokenizer';
   for (const [index, suffix] of ['', ...(isXl ? ['_2'] : [])].entries()) {
     await cp(tokenizer, join(folder, `tokenizer${suffix}`), { recursive: true });
+    const config = JSON.parse(
+      await readFile(join(tokenizer, 'tokenizer_config.json'), 'utf8'),
+    ) as object;
+    const changed = { ...config, ...model.tokenizer };
+    await write(`tokenizer${suffix}/tokenizer_config.json`, changed);
     await write(
       `text_encoder${suffix}/model.onnx`,
       encoderGraph(isXl ? (XL_SCALES[index] ?? 1) : 1, model),
@@ -93,7 +106,8 @@ const cast = (input: string, output: string, type: number): Node => ({
   attributes: [integerAttribute('to', type)],
 });
 
-function networkGraph({ isXl = false, guidanceWidth, isOld = false }: NumberModel): Uint8Array {
+function networkGraph(model: NumberModel): Uint8Array {
+  const { isXl = false, guidanceWidth, isOld = false, isBroken = false } = model;
   const type = isOld ? ELEMENT.FP16 : ELEMENT.FP32;
   const terms = ['told'];
   const nodes: Node[] = [
@@ -148,7 +162,7 @@ function networkGraph({ isXl = false, guidanceWidth, isOld = false }: NumberMode
     inputs,
     outputs: [{ name: 'out_sample', type, shape }],
     weights: [
-      scalar('nothing', 0),
+      scalar('nothing', isBroken ? Number.NaN : 0),
       integers('last', [1], 3),
       integers('lastTwo', [2], 2, 3),
       ...(isXl ? [scalar('text_embeds_scale', 1), scalar('time_ids_scale', TIME_SCALE)] : []),
@@ -158,7 +172,10 @@ function networkGraph({ isXl = false, guidanceWidth, isOld = false }: NumberMode
 }
 
 /** `hidden_states.k` is (k + 1) times the token, by the scale. */
-function encoderGraph(scale: number, { isXl = false, isOld = false }: NumberModel): Uint8Array {
+function encoderGraph(
+  scale: number,
+  { isXl = false, isOld = false, promptLength }: NumberModel,
+): Uint8Array {
   const type = isOld ? ELEMENT.FP16 : ELEMENT.FP32;
   const layers = isXl ? Array.from({ length: LAYERS }, (_, layer) => layer) : [];
   const states = ['last_hidden_state', ...layers.map((layer) => `hidden_states.${layer}`)];
@@ -181,7 +198,7 @@ function encoderGraph(scale: number, { isXl = false, isOld = false }: NumberMode
       {
         name: 'input_ids',
         type: isOld ? ELEMENT.INT32 : ELEMENT.INT64,
-        shape: ['batch', 'tokens'],
+        shape: ['batch', promptLength ?? 'tokens'],
       },
     ],
     outputs: [

@@ -26,7 +26,7 @@ networks.use = async (path, work) =>
     seen[`using ${path}`] = networks.loaded;
     return await work(session);
   });
-await text.encode('a house');
+await text.encodeAll(['a house', '']);
 seen['text encoded'] = networks.loaded;
 const autoencoder = new Autoencoder(facts, content.graphs, networks);
 await autoencoder.decode(new Float32Array(256), { channels: 4, height: 8, width: 8 });

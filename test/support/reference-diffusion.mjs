@@ -30,8 +30,7 @@ const networks = await Networks.open(settings);
 const text = await TextEncoding.open(facts, settings, networks);
 const autoencoder = new Autoencoder(facts, graphs, networks);
 const shape = { channels: 4, height: 8, width: 8 };
-const prompt = await text.encode(reference.prompt);
-const negative = await text.encode('');
+const [prompt, negative] = await text.encodeAll([reference.prompt, '']);
 
 const largest = (a, b) => a.reduce((most, value, at) => Math.max(most, Math.abs(value - b[at])), 0);
 const half = reference.h.length / 2;
@@ -40,7 +39,7 @@ const result = {
   prompt: largest(prompt.states, reference.h.slice(half)),
 };
 for (const [kind, run] of Object.entries(reference.runs)) {
-  const options = { steps: STEPS, eta: 0 };
+  const options = { steps: STEPS, eta: 0, strength: 1 };
   const sampler = openSampler(NAMES[kind], parseSchedulerConfig(run.cfg), options);
   const network = { networks, graph: graphs[UNET], facts, shape, prompt, negative };
   const denoiser = new Denoiser({ ...network, guidance: GUIDANCE });

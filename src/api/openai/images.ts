@@ -4,10 +4,11 @@ import type { Claim } from '../../contract/payload.ts';
 import { factsOfClaim } from '../../contract/output-images.ts';
 import { outputUrl } from '../../contract/prediction-record.ts';
 import type { Accepted } from '../../contract/prediction.ts';
-import { previewOf, storedBytes, type WorkSoFar } from '../../contract/work.ts';
+import { previewOf, type WorkSoFar } from '../../contract/work.ts';
 import type { Observation } from '../../records/prediction-reader.ts';
 import { readClaim } from '../../storage/claims.ts';
-import { readWork } from '../../storage/work.ts';
+import { isPayloadLost } from '../../storage/payload-store.ts';
+import { readLatest } from '../../storage/work.ts';
 import { requireReader } from '../http/access.ts';
 import { roomFor } from '../http/answers.ts';
 import { EventStream } from '../http/event-stream.ts';
@@ -21,6 +22,7 @@ import { imageSchema } from './schemas.ts';
 import { failStream } from './stream-error.ts';
 import type { TextDependencies } from './texts.ts';
 
+/** What an endpoint for images needs beside those for texts. */
 export interface ImagesDependencies extends TextDependencies {
   readonly publicUrl: string;
 }
@@ -155,7 +157,7 @@ class ChosenPreviews {
     return work;
   }
 
-  /** It was sent; the place among those that were. */
+  /** Notes that the preview was sent, and returns its number. */
   taken(): number {
     this.#step = this.#found;
     return this.#sent++;
@@ -168,11 +170,15 @@ async function previewIn(
   response: Response,
   { store }: Pick<ImagesDependencies, 'store'>,
 ): Promise<string | null> {
-  const giveBack = roomFor(response).take(storedBytes(work));
+  const given: (() => void)[] = [];
+  const take = (bytes: number) => void given.push(roomFor(response).take(bytes));
   try {
-    return previewOf(await readWork(work, store).catch(() => null))?.data ?? null;
+    return (await readLatest(work, store, previewOf, take))?.data ?? null;
+  } catch (error) {
+    if (isPayloadLost(error)) return null;
+    throw error;
   } finally {
-    giveBack();
+    for (const giveBack of given) giveBack();
   }
 }
 

@@ -118,7 +118,7 @@ function sendNews(first: Prediction, { stream, show, pieces }: Watching) {
   };
 }
 
-/** How far what can be read beside the record has come; it only grows, until another attempt begins anew. */
+/** Says what can be read beside the record by now; it changes when there is more. */
 function doneOf({ partial_output: partial }: Prediction): string {
   if (partial === null || 'text' in partial) return '';
   return 'pages_done' in partial ? String(partial.pages_done) : `${partial.image}.${partial.step}`;

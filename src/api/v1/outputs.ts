@@ -9,19 +9,19 @@ import {
   pagesOf,
   type Preview,
   previewOf,
-  storedBytes,
   storedParts,
   type WorkSoFar,
 } from '../../contract/work.ts';
 import type { ModelRepository } from '../../models/repository.ts';
 import type { PageForm } from '../../pipelines/index.ts';
 import { pagesIn } from '../../records/pages-in.ts';
+import type { Ended } from '../../contract/prediction.ts';
 import type { Observation, PredictionReader } from '../../records/prediction-reader.ts';
 import { readJson, readText } from '../../records/read-json.ts';
 import type { WhyQueued } from '../../records/why-queued.ts';
 import { openClaim } from '../../storage/claims.ts';
 import type { PayloadStore } from '../../storage/payload-store.ts';
-import { readWork } from '../../storage/work.ts';
+import { readLatest } from '../../storage/work.ts';
 import { tenantOf } from '../http/access.ts';
 import { roomFor } from '../http/answers.ts';
 import { Problem } from '../http/problems.ts';
@@ -60,11 +60,7 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
       const shown = shownOutput(ended, outputUrl(publicUrl, id));
       if (form === null) await sendStored(request, response, shown, store);
       else await sendPages(response, pagesStored(ended.output, store), form);
-    } else {
-      const why =
-        ended.status !== 'canceled' ? `: ${ended.error.code}, ${ended.error.message}` : '';
-      throw new Problem('not_ready', `${id} ended ${ended.status}${why}`);
-    }
+    } else throw withoutOutput(id, ended);
   });
 
   router.get('/predictions/:id/partial_output', async (request, response) => {
@@ -87,17 +83,19 @@ export function outputsRouter(dependencies: OutputsDependencies): Router {
 }
 
 /** Each image of an output. */
-export function outputImagesRouter({ reader, store }: OutputsDependencies): Router {
+export function outputImagesRouter({ reader, store, whyQueued }: OutputsDependencies): Router {
   const router = Router();
   router.get('/predictions/:id/output/:image', async (request, response) => {
     const id = parsePredictionId(request.params.id);
-    const { ended } = await reader.find(id, tenantOf(response));
-    if (ended?.status !== 'succeeded') {
-      throw new Problem('not_ready', `${id} has no images${ended === null ? ' yet' : ''}`);
+    const tenant = tenantOf(response);
+    const { ended } = await reader.find(id, tenant);
+    if (ended === null) {
+      await sendRecord(response, 202, await reader.read(id, tenant, null), whyQueued);
+      return;
     }
+    if (ended.status !== 'succeeded') throw withoutOutput(id, ended);
     const { images = [] } = ended;
-    const index = /^\d{1,3}$/.test(request.params.image) ? Number(request.params.image) : -1;
-    const claim = images[index];
+    const claim = images.find((_each, index) => String(index) === request.params.image);
     if (claim === undefined) {
       const there = images.length === 0 ? 'none' : `those from 0 to ${images.length - 1}`;
       throw new Problem('not_found', `${id} has no image ${request.params.image}, but ${there}`);
@@ -105,6 +103,11 @@ export function outputImagesRouter({ reader, store }: OutputsDependencies): Rout
     await sendStored(request, response, { kind: 'claim', claim }, store);
   });
   return router;
+}
+
+function withoutOutput(id: string, ended: Exclude<Ended, { status: 'succeeded' }>): Problem {
+  const why = ended.status !== 'canceled' ? `: ${ended.error.code}, ${ended.error.message}` : '';
+  return new Problem('not_ready', `${id} ended ${ended.status}${why}`);
 }
 
 /** The only image of an output, when the client asks for an image; null: it does not. */
@@ -128,9 +131,7 @@ async function sendPreview(
 ): Promise<void> {
   const preview = work?.preview === undefined ? null : await readPreview(work, store, response);
   if (preview === null) {
-    const why =
-      ended === null ? 'there is none yet' : 'it is kept no longer than until the images are there';
-    throw new Problem('not_found', `${id} has no preview: ${why}`);
+    throw new Problem('not_found', `${id} has no preview: ${whyNoPreview(ended)}`);
   }
   response
     .type(preview.media_type)
@@ -141,13 +142,20 @@ async function sendPreview(
     .send(Buffer.from(preview.data, 'base64'));
 }
 
+function whyNoPreview(ended: Ended | null): string {
+  if (ended === null) return 'there is none yet';
+  return ended.status === 'succeeded'
+    ? 'its images are there'
+    : 'it ended before there was a preview';
+}
+
 async function readPreview(
   work: WorkSoFar,
   store: PayloadStore,
   response: Response,
 ): Promise<Preview | null> {
-  roomFor(response).take(storedBytes(work));
-  return previewOf(await readWork(work, store));
+  const room = roomFor(response);
+  return await readLatest(work, store, previewOf, (bytes) => room.take(bytes));
 }
 
 const CHARSET = /;\s*charset="?[\w-]+"?/gi;

@@ -8,11 +8,12 @@ import type { ModelFacts } from './model-facts.ts';
 import type { Networks } from './networks.ts';
 import { tensorFor, valuesOf } from './tensors.ts';
 
-/** What the decoder takes that was fed too little. */
-const RGB = 3;
+/** The colours of a pixel. */
+export const RGB = 3;
 /** Where a graph gives the mean and the variance rather than latents: only the mean is taken. */
 const PARAMETERS = 'latent_parameters';
 
+/** Both halves of one model's autoencoder; the encoder only where the model has one. */
 export class Autoencoder {
   readonly #facts: ModelFacts;
   readonly #graphs: PipelineSettings['graphs'];
@@ -68,7 +69,7 @@ export class Autoencoder {
   }
 }
 
-/** Planes of -1 to 1 as pixels; a single plane is grey. */
+/** Planes of -1 to 1 as pixels; a single plane is grey. Throws when a value is no number. */
 export function toImage(planes: Float32Array, { channels, height, width }: LatentShape): RgbImage {
   const pixels = width * height;
   const data = Buffer.allocUnsafe(pixels * RGB);
@@ -76,6 +77,7 @@ export function toImage(planes: Float32Array, { channels, height, width }: Laten
     const from = Math.min(channel, channels - 1) * pixels;
     for (let index = 0; index < pixels; index++) {
       const value = ((planes[from + index] as number) / 2 + 0.5) * 255;
+      if (Number.isNaN(value)) throw new Error('the decoder gave what is no number');
       data[index * RGB + channel] = Math.max(0, Math.min(255, Math.round(value)));
     }
   }

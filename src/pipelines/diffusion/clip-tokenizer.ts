@@ -11,6 +11,7 @@ const WORDS =
 const USUAL_LENGTH = 77;
 /** A config without a length says so by a number as large as this. */
 const NO_LENGTH = 1_000_000;
+const MAX_LENGTH = 10_000;
 
 export interface TokenizerFiles {
   readonly config: string;
@@ -21,10 +22,10 @@ export interface TokenizerFiles {
 }
 
 interface Config {
-  readonly model_max_length?: number;
   readonly [key: string]: unknown;
 }
 
+/** The tokenizer of one text encoder. */
 export class ClipTokenizer {
   /** How many tokens each prompt has in the end. */
   readonly length: number;
@@ -33,8 +34,7 @@ export class ClipTokenizer {
   readonly #padding: number;
 
   private constructor(tokenizer: Tokenizer, config: Config) {
-    const given = config.model_max_length ?? USUAL_LENGTH;
-    this.length = given > NO_LENGTH ? USUAL_LENGTH : given;
+    this.length = lengthIn(config);
     this.#tokenizer = tokenizer;
     const end = textOf(config['eos_token']) ?? '<|endoftext|>';
     this.#end = idOf(tokenizer, end);
@@ -57,6 +57,16 @@ export class ClipTokenizer {
     const ids = all.length > this.length ? [...all.slice(0, this.length - 1), this.#end] : all;
     return [...ids, ...Array<number>(this.length - ids.length).fill(this.#padding)];
   }
+}
+
+/** Throws when the config has a length that no prompt can have. */
+function lengthIn({ model_max_length: given = USUAL_LENGTH }: Config): number {
+  const isUsual = given === null || (typeof given === 'number' && given > NO_LENGTH);
+  if (isUsual) return USUAL_LENGTH;
+  if (Number.isInteger(given) && Number(given) >= 2 && Number(given) <= MAX_LENGTH) {
+    return Number(given);
+  }
+  throw new Error(`tokenizer_config.json model_max_length: must be from 2 to ${MAX_LENGTH}`);
 }
 
 const textOf = (token: unknown): string | undefined => {
@@ -128,7 +138,7 @@ const added = (content: string, vocab: Readonly<Record<string, number>>) => ({
   special: true,
 });
 
-/** Between the tokens for begin and end. */
+/** Puts the tokens for begin and end around a prompt. */
 const framed = (begin: string, end: string, vocab: Readonly<Record<string, number>>) => ({
   type: 'TemplateProcessing',
   single: [

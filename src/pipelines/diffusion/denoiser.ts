@@ -7,15 +7,18 @@ import type { Networks } from './networks.ts';
 import { tensorFor, valuesOf } from './tensors.ts';
 import type { Conditioning } from './text-encoding.ts';
 
+/** The latents of one image: [1, channels, height, width]. */
 export interface LatentShape {
   readonly channels: number;
   readonly height: number;
   readonly width: number;
 }
 
+/** How many numbers they have. */
 export const lengthOf = ({ channels, height, width }: LatentShape): number =>
   channels * height * width;
 
+/** What stays the same over the steps of a run. */
 export interface DenoiserOptions {
   readonly networks: Networks;
   readonly graph: GraphSignature;
@@ -31,6 +34,7 @@ export interface DenoiserOptions {
 export const isGuided = (guidance: number, { guidanceWidth }: ModelFacts): boolean =>
   guidance > 1 && guidanceWidth === null;
 
+/** The network of one run, with its prompts and its guidance. */
 export class Denoiser {
   readonly #options: DenoiserOptions;
   readonly #timestep: TensorSpec;

@@ -61,8 +61,6 @@ const FILES: readonly string[] = [
   ),
 ];
 
-const WEIGHTS = /^(?:model\.onnx[._]data(?:[._]\d+)?|weights\.pb)$/;
-
 /** For whoever looks for the files of such a model. */
 export const DIFFUSION = {
   /** What such models do, as Hugging Face calls it. */
@@ -72,7 +70,14 @@ export const DIFFUSION = {
   needed: NEEDED,
   files: FILES,
   graphs: FILES.filter((path) => path.endsWith('.onnx')),
-  /** The files beside a graph that may hold its weights, among the entries of its folder. */
-  weightsOf: (graph: string, entries: readonly string[]): readonly string[] =>
-    entries.filter((name) => WEIGHTS.test(name)).map((name) => `${dirname(graph)}/${name}`),
+  /** The files that hold the weights of a graph, among the paths there are: `model.onnx_data` and the like. */
+  weightsOf(graph: string, paths: readonly string[]): readonly string[] {
+    if (!graph.endsWith('.onnx')) return [];
+    const named = paths.filter(
+      (path) => path.startsWith(graph) && /^[._]data(?:[._]\d+)?$/.test(path.slice(graph.length)),
+    );
+    return named.length > 0
+      ? named
+      : paths.filter((path) => path === `${dirname(graph)}/weights.pb`);
+  },
 } as const;

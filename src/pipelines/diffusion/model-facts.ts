@@ -1,6 +1,6 @@
 /* What the files of a model say of it. Whatever does not fit is refused here, before anything is loaded. */
 import { z } from 'zod';
-import { plainMessage } from '../../contract/issue-message.ts';
+import { firstMessage } from '../../contract/issue-message.ts';
 import type { Manifest } from '../../contract/model.ts';
 import { formatShape, type GraphSignature, type TensorSpec } from '../../contract/tensor.ts';
 import type { Configs, Graphs } from '../definition.ts';
@@ -25,6 +25,7 @@ import {
   type SchedulerConfig,
 } from './samplers/config.ts';
 
+/** What a pipeline needs to know of its model, whatever its family. */
 export interface ModelFacts {
   /** The class of diffusers that the folder was made for. */
   readonly className: string;
@@ -42,8 +43,8 @@ export interface ModelFacts {
   /** An absent negative prompt is nothing rather than an empty text. */
   readonly hasZeroNegative: boolean;
   readonly latentChannels: number;
-  /** The width and height of the latents that it was trained on. */
-  readonly latentSize: number;
+  /** The latents that it was trained on. */
+  readonly latentSize: { readonly width: number; readonly height: number };
   /** Latents of only one size: its graph was exported so. */
   readonly fixedSize: { readonly width: number; readonly height: number } | null;
   /** Pixels of a picture to one of its latents, in each direction. */
@@ -69,21 +70,21 @@ const unetSchema = z.looseObject({
     .union([z.int().min(1).max(4096), z.array(z.int().min(1).max(4096)).length(2)])
     .nullish(),
   block_out_channels: z.array(z.int().min(1)).max(16).nullish(),
-  time_cond_proj_dim: z.int().min(2).max(8192).nullish(),
+  time_cond_proj_dim: z.int().min(4).max(8192).nullish(),
 });
 
 const vaeSchema = z.looseObject({
   latent_channels: z.int().min(1).max(64).nullish(),
   scaling_factor: z.number().gt(0).nullish(),
   shift_factor: z.number().nullish(),
-  block_out_channels: z.array(z.int().min(1)).min(1).max(16).nullish(),
+  block_out_channels: z.array(z.int().min(1)).min(1).max(6).nullish(),
 });
 
 const SD_SCALING_FACTOR = 0.18215;
 const SD_VAE_BLOCKS = 4;
 const SD_UNET_BLOCKS = 4;
 const SD_LATENT_SIZE = 64;
-/** The components of a model_index.json that a run needs nothing of. */
+/** The name of a component, which its folder has, too. */
 const COMPONENT = /^_?[a-z0-9_]{1,64}$/;
 
 /** Throws an error that says which file is wrong, and how. */
@@ -106,11 +107,15 @@ export function modelFacts(
   const network = graphs[UNET] as GraphSignature;
   const latentChannels = vae.latent_channels ?? 4;
   checkUnet(network, latentChannels, unet.in_channels);
-  for (const encoder of encoders) checkEncoder(encoder, graphs);
+  const isXl = network.inputs.some(({ name }) => name === 'text_embeds');
+  for (const encoder of encoders) checkEncoder(encoder, graphs, isXl);
+  if (isXl) checkPooled(encoders, graphs);
   checkGraph(VAE_DECODER, graphs, ['latent_sample'], 4);
   if (files[VAE_ENCODER] !== undefined) checkGraph(VAE_ENCODER, graphs, ['sample'], 4);
-  const isXl = network.inputs.some(({ name }) => name === 'text_embeds');
-  const size = Array.isArray(unet.sample_size) ? unet.sample_size[0] : unet.sample_size;
+  const size = unet.sample_size ?? SD_LATENT_SIZE;
+  const [latentHeight = SD_LATENT_SIZE, latentWidth = SD_LATENT_SIZE] = Array.isArray(size)
+    ? size
+    : [size, size];
   return {
     className: index._class_name,
     scheduler,
@@ -118,13 +123,13 @@ export function modelFacts(
     isXl,
     hasZeroNegative: isXl && (index.force_zeros_for_empty_prompt ?? true),
     latentChannels,
-    latentSize: size ?? SD_LATENT_SIZE,
+    latentSize: { width: latentWidth, height: latentHeight },
     fixedSize: fixedSizeOf(network),
     pixelsPerLatent: 2 ** ((vae.block_out_channels?.length ?? SD_VAE_BLOCKS) - 1),
     latentMultiple: 2 ** ((unet.block_out_channels?.length ?? SD_UNET_BLOCKS) - 1),
     scalingFactor: vae.scaling_factor ?? SD_SCALING_FACTOR,
     shiftFactor: vae.shift_factor ?? 0,
-    guidanceWidth: unet.time_cond_proj_dim ?? null,
+    guidanceWidth: guidanceWidthOf(network, unet.time_cond_proj_dim ?? null),
     canStartFromImage: files[VAE_ENCODER] !== undefined,
     hasSafetyChecker: files[SAFETY_CHECKER] !== undefined,
   };
@@ -133,9 +138,7 @@ export function modelFacts(
 function parsed<T>(path: string, schema: z.ZodType<T>, configs: Configs): T {
   const result = schema.safeParse(configs[path]);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const place = issue === undefined || issue.path.length === 0 ? '' : ` ${issue.path.join('.')}`;
-  throw new Error(`${path}${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
+  throw new Error(`${path} ${firstMessage(result.error.issues)}`);
 }
 
 /** The index names components, of which each has a folder of that name: nothing else is ever opened. */
@@ -198,13 +201,30 @@ function checkUnet(network: GraphSignature, latentChannels: number, inChannels: 
   }
 }
 
-function checkEncoder(encoder: string, graphs: Graphs): void {
+function checkEncoder(encoder: string, graphs: Graphs, isXl: boolean): void {
   checkGraph(encoder, graphs, ['input_ids'], 2);
-  const outputs = graphs[encoder]?.outputs ?? [];
-  const hasStates = outputs.some(({ name }) =>
-    /^(?:last_hidden_state|hidden_states\.\d+)$/.test(name),
-  );
-  if (!hasStates) throw new Error(`${encoder}: it has neither last_hidden_state nor hidden_states`);
+  const names = (graphs[encoder]?.outputs ?? []).map(({ name }) => name);
+  const layers = names.filter((name) => /^hidden_states\.\d+$/.test(name));
+  if (isXl ? layers.length > 1 : names.includes('last_hidden_state')) return;
+  const wanted = isXl ? 'hidden_states.0, hidden_states.1 and so on' : 'last_hidden_state';
+  throw new Error(`${encoder}: it has no output ${wanted}, but ${names.join(', ')}`);
+}
+
+/** The last encoder of an XL model also gives the prompt as a whole. */
+function checkPooled(encoders: readonly string[], graphs: Graphs): void {
+  const last = encoders.at(-1) ?? TEXT_ENCODER_2;
+  if (graphs[last]?.outputs.some(({ name }) => name === 'text_embeds') === true) return;
+  throw new Error(`${last}: it has no output text_embeds, which ${UNET} needs`);
+}
+
+/** How many numbers tell the network the guidance; null: it has no input for them. */
+function guidanceWidthOf(network: GraphSignature, configured: number | null): number | null {
+  const input = network.inputs.find(({ name }) => name === LCM_INPUT);
+  if (input === undefined) return null;
+  const [, own] = input.shape;
+  const width = typeof own === 'number' ? own : configured;
+  if (width !== null) return width;
+  throw new Error(`${UNET_CONFIG} time_cond_proj_dim: is missing, and ${UNET} has ${LCM_INPUT}`);
 }
 
 function checkGraph(path: string, graphs: Graphs, inputs: readonly string[], rank: number): void {

@@ -3,6 +3,7 @@
  * there is little memory for all of them, each is loaded for its use and released behind it.
  */
 import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { openSession, type Session } from '../../onnx/session.ts';
 import type { PipelineSettings } from '../definition.ts';
 import { UNET } from './layout.ts';
@@ -11,10 +12,17 @@ import { UNET } from './layout.ts';
 const MEMORY_PER_WEIGHT = 2;
 const MIB = 1024 ** 2;
 
+interface Loaded {
+  readonly session: Session;
+  /** How many use it now. */
+  users: number;
+}
+
+/** The loaded graphs of one model, by their paths. They end with their process. */
 export class Networks {
   readonly #settings: PipelineSettings;
   readonly #isTight: boolean;
-  readonly #open = new Map<string, Session>();
+  readonly #loaded = new Map<string, Loaded>();
 
   private constructor(settings: PipelineSettings, isTight: boolean) {
     this.#settings = settings;
@@ -28,41 +36,37 @@ export class Networks {
     const weights = (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
     const isTight = MEMORY_PER_WEIGHT * weights > manifest.resources.memory_mb * MIB;
     const networks = new Networks(settings, isTight);
-    for (const path of Object.keys(graphs)) {
-      const session = await networks.#load(path);
-      if (!networks.#stays(path))
-        await session.close(); // now it is known that it can be loaded
-      else networks.#open.set(path, session);
-    }
+    for (const path of Object.keys(graphs)) await networks.use(path, async () => {});
     return networks;
   }
 
   /** The paths of the graphs that are in memory. */
   get loaded(): readonly string[] {
-    return [...this.#open.keys()];
+    return [...this.#loaded.keys()];
   }
 
-  /** Bytes of the graph and its weights would not tell: how large its file is. */
+  /** How many bytes a graph and its weights have. */
   async sizeOf(path: string): Promise<number> {
-    return (await stat(this.#settings.files[path] ?? '')).size;
+    const folder = `${dirname(path)}/`;
+    const paths = Object.entries(this.#settings.files).filter(([role]) => role.startsWith(folder));
+    const sizes = paths.map(async ([, each]) => (await stat(each)).size);
+    return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
   }
 
-  /** Gives `work` a graph. */
+  /** Gives `work` a graph. It stays loaded until the last of those that use it at the same time is done. */
   async use<T>(path: string, work: (session: Session) => Promise<T>): Promise<T> {
-    const session = this.#open.get(path) ?? (await this.#load(path));
-    this.#open.set(path, session);
+    const loaded = this.#loaded.get(path) ?? { session: await this.#load(path), users: 0 };
+    this.#loaded.set(path, loaded);
+    loaded.users += 1;
     try {
-      return await work(session);
+      return await work(loaded.session);
     } finally {
-      if (!this.#stays(path)) {
-        this.#open.delete(path);
-        await session.close();
+      loaded.users -= 1;
+      if (this.#isTight && path !== UNET && loaded.users === 0) {
+        this.#loaded.delete(path);
+        await loaded.session.close();
       }
     }
-  }
-
-  #stays(path: string): boolean {
-    return path === UNET || !this.#isTight;
   }
 
   async #load(path: string): Promise<Session> {

@@ -42,26 +42,32 @@ function withText(png: Buffer, text: string): Buffer {
   return Buffer.concat([png.subarray(0, PNG_HEAD_BYTES), chunk, png.subarray(PNG_HEAD_BYTES)]);
 }
 
+/** What is told of how an image was made. */
+export interface ImageParameters {
+  readonly prompt: string;
+  readonly negative: string;
+  readonly options: DiffusionOptions;
+  /** From 0. */
+  readonly image: number;
+  /** Whether the run began with an image. */
+  readonly isGiven: boolean;
+}
+
 /** How an image was made, as such texts are usually written. */
-export function parametersText(
-  prompt: string,
-  negative: string,
-  options: DiffusionOptions,
-  image: number,
-): string {
-  const { num_inference_steps: steps, scheduler, guidance_scale: guidance, seed } = options;
+export function parametersText(of: ImageParameters): string {
+  const { prompt, negative, options, image, isGiven } = of;
+  const { num_inference_steps: steps, scheduler, guidance_scale: guidance, seed, eta } = options;
   const facts = [
     `Steps: ${steps}`,
     `Sampler: ${scheduler}`,
+    ...(eta === 0 ? [] : [`Eta: ${eta}`]),
     `CFG scale: ${guidance}`,
     `Seed: ${seed}`,
     `Size: ${options.width}x${options.height}`,
+    ...(isGiven ? [`Denoising strength: ${options.strength}`] : []),
     ...(image === 0 ? [] : [`Image: ${image}`]),
     'Software: Buzzer',
   ];
-  return [
-    prompt,
-    ...(negative === '' ? [] : [`Negative prompt: ${negative}`]),
-    facts.join(', '),
-  ].join('\n');
+  const lines = [prompt, ...(negative === '' ? [] : [`Negative prompt: ${negative}`])];
+  return [...lines, facts.join(', ')].join('\n').replaceAll('\0', ' '); // a PNG may have none in its texts
 }

@@ -37,24 +37,25 @@ const STABLE_DIFFUSION_XL: Mixture = {
   bias: [0.1084, -0.0175, -0.0011],
 };
 
-/** A decoder with a larger file takes too long for a preview. */
+/** A decoder with more weights takes too long for a preview. */
 const MAX_DECODER_BYTES = 4 * 1024 ** 2;
 
-/** Null: there is no preview for this model. */
-export type MakePreview = ((latents: Float32Array, shape: LatentShape) => Promise<RgbImage>) | null;
+/** Makes the picture that latents stand for, or nearly so. */
+export type MakePreview = (latents: Float32Array, shape: LatentShape) => Promise<RgbImage>;
 
+/** Null: there is no preview for this model. */
 export async function previewsOf(
   facts: ModelFacts,
   networks: Networks,
   autoencoder: Autoencoder,
-): Promise<MakePreview> {
+): Promise<MakePreview | null> {
   const isSmall = (await networks.sizeOf(VAE_DECODER)) <= MAX_DECODER_BYTES;
   if (isSmall && networks.loaded.includes(VAE_DECODER)) {
     return async (latents, shape) => await autoencoder.decode(latents, shape);
   }
   const mixture = facts.isXl ? STABLE_DIFFUSION_XL : STABLE_DIFFUSION;
   if (facts.latentChannels !== mixture.factors.length) return null;
-  return async (latents, shape) => await Promise.resolve(mixed(latents, shape, mixture));
+  return async (latents, shape) => mixed(latents, shape, mixture);
 }
 
 function mixed(latents: Float32Array, shape: LatentShape, { factors, bias }: Mixture): RgbImage {

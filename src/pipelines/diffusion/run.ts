@@ -8,9 +8,17 @@
  *      last one shows where it was.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
+import type { Part } from '../../contract/work.ts';
 import { ImagesOutput, type InferenceContext, type OutputFile } from '../definition.ts';
 import { Pace } from '../shared/pace.ts';
-import { type Checkpoint, checkpointIn, checkpointPart } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  checkpointPart,
+  donePart,
+  type Progress,
+  progressIn,
+  startPart,
+} from './checkpoint.ts';
 import { type Denoiser, type LatentShape, lengthOf } from './denoiser.ts';
 import { normalNoise } from './noise.ts';
 import { parametersText, pictureFile } from './picture-file.ts';
@@ -26,6 +34,7 @@ const PREVIEW_EVERY_MS = 500;
 const PREVIEW_SHARE = 1 / 50;
 const REPORT_EVERY_MS = 200;
 
+/** What a run is made with. */
 export interface RunOptions {
   readonly prompt: string;
   readonly negative: string;
@@ -33,18 +42,21 @@ export interface RunOptions {
   readonly shape: LatentShape;
   readonly sampler: Sampler;
   readonly denoiser: Denoiser;
-  /** The latents that the run begins with, without noise; null: it begins with noise alone. */
-  readonly start: Float32Array | null;
+  /** Makes the latents that the run begins with, without noise; null: it begins with noise alone. */
+  readonly makeStart: (() => Promise<Float32Array>) | null;
   /** The first step: those before it are left out when a run begins with an image. */
   readonly firstStep: number;
   readonly stepDelayMs: number;
-  /** See `checkpointPart`. */
+  /** See `checkpoint.ts`. */
   readonly origin: string;
-  readonly makePreview: MakePreview;
-  readonly decode: (latents: Float32Array) => Promise<FinishedPicture>;
+  /** Null: there is no preview for this model. */
+  readonly makePreview: MakePreview | null;
+  /** The pictures that latents stand for, in their order. */
+  readonly decode: (all: readonly Float32Array[]) => Promise<readonly FinishedPicture[]>;
   readonly context: InferenceContext;
 }
 
+/** A picture that is done. */
 export interface FinishedPicture {
   readonly image: RgbImage;
   /** Whether the safety checker has blackened it; null: there is none. */
@@ -58,11 +70,15 @@ interface Latest {
   readonly original: Float32Array;
 }
 
+/** One run. `finish` is called once. */
 export class DiffusionRun {
   readonly #run: RunOptions;
   readonly #pace: Pace;
+  readonly #from: Progress | null;
   readonly #done: Float32Array[];
-  readonly #from: Checkpoint | null;
+  /** What has to be told with the next checkpoint. */
+  #untold: Part[] = [];
+  #start: Float32Array | null = null;
   #checkpointedAtMs = performance.now();
   #previewAtMs = performance.now() + PREVIEW_EVERY_MS;
   #reportedAtMs = 0;
@@ -71,39 +87,63 @@ export class DiffusionRun {
 
   constructor(run: RunOptions) {
     this.#run = run;
-    const { context, origin, shape } = run;
-    this.#from = checkpointIn(context.before, origin, lengthOf(shape));
+    const { context, origin, shape, sampler, options } = run;
+    this.#from = progressIn(context.before, {
+      origin,
+      length: lengthOf(shape),
+      images: options.num_outputs,
+      steps: sampler.timesteps.length,
+      needsBefore: sampler.needsBefore,
+    });
     this.#done = [...(this.#from?.done ?? [])];
-    const before = this.#from === null ? 0 : this.#countOf(this.#from);
-    this.#pace = new Pace(this.#steps * run.options.num_outputs, before);
+    const before = this.#from === null ? 0 : this.#countOf(this.#from.checkpoint);
+    this.#pace = new Pace(this.#steps * options.num_outputs, before);
   }
 
+  /** Throws the reason of the signal, and an error when the network gives what is no number. */
   async finish(): Promise<ImagesOutput> {
-    const { options } = this.#run;
+    const { options, context } = this.#run;
     try {
+      await this.#makeStart();
       for (let image = this.#done.length; image < options.num_outputs; image++) {
-        this.#done.push(await this.#finishImage(image));
+        const latents = await this.#finishImage(image);
+        this.#done.push(latents);
+        this.#untold.push(donePart(image, latents, this.#run.origin));
       }
     } catch (error) {
-      await this.#preview(); // F3
+      if (context.signal.aborted) await this.#preview().catch(() => {}); // F3
       throw error;
     }
+    return await this.#output();
+  }
+
+  async #output(): Promise<ImagesOutput> {
+    const { options, prompt, negative } = this.#run;
     const files: OutputFile[] = [];
     const images = [];
-    for (const [index, latents] of this.#done.entries()) {
-      const { image, flagged } = await this.#run.decode(latents);
-      const { prompt, negative } = this.#run;
-      const text = options.metadata ? parametersText(prompt, negative, options, index) : null;
+    for (const [index, { image, flagged }] of (await this.#run.decode(this.#done)).entries()) {
+      const isGiven = this.#start !== null;
+      const text = options.metadata
+        ? parametersText({ prompt, negative, options, image: index, isGiven })
+        : null;
       files.push(await pictureFile(image, options, text));
       images.push({ width: image.width, height: image.height, flagged });
     }
     return new ImagesOutput({ seed: options.seed, images }, files);
   }
 
+  async #makeStart(): Promise<void> {
+    const { makeStart, origin } = this.#run;
+    if (makeStart === null) return;
+    const known = this.#from?.start ?? null;
+    this.#start = known ?? (await makeStart());
+    if (known === null) this.#untold.push(startPart(this.#start, origin));
+  }
+
   /** The latents of an image after its last step. */
   async #finishImage(image: number): Promise<Float32Array> {
     const { context, sampler, denoiser, stepDelayMs, firstStep } = this.#run;
-    const from = this.#from?.image === image ? this.#from : null;
+    const from = this.#from?.checkpoint.image === image ? this.#from.checkpoint : null;
     let latents = from?.latents ?? this.#begin(image);
     let before = from?.before ?? null;
     for (let step = from?.step ?? firstStep; step < sampler.timesteps.length; step++) {
@@ -116,20 +156,21 @@ export class DiffusionRun {
       const noise = () => this.#noise(image, step, 'step'); // F2
       const next = sampler.advance({ step, latents, output, before, noise });
       latents = next.latents;
+      if (!areFinite(latents)) throw new Error(`step ${step + 1} ${NOT_FINITE}`);
       before = sampler.needsBefore ? next.original : null;
       this.#latest = { image, step: step + 1, original: next.original };
-      this.#keep({ image, step: step + 1, latents, before, done: this.#done });
+      this.#keep({ image, step: step + 1, latents, before });
       if (performance.now() >= this.#previewAtMs) await this.#preview();
     }
     return latents;
   }
 
   #begin(image: number): Float32Array {
-    const { sampler, start, firstStep } = this.#run;
+    const { sampler, firstStep } = this.#run;
     const noise = this.#noise(image, 0, 'start');
-    return start === null
+    return this.#start === null
       ? noise.map((value) => value * sampler.initialScale)
-      : sampler.noised(start, noise, firstStep);
+      : sampler.noised(this.#start, noise, firstStep);
   }
 
   #noise(image: number, step: number, use: 'start' | 'step'): Float32Array {
@@ -162,7 +203,10 @@ export class DiffusionRun {
     const nowMs = performance.now();
     if (nowMs - this.#checkpointedAtMs < CHECKPOINT_EVERY_MS) return;
     this.#checkpointedAtMs = nowMs;
-    this.#run.context.emit(checkpointPart(checkpoint, this.#run.origin));
+    const { context, origin } = this.#run;
+    for (const part of this.#untold) context.emit(part);
+    this.#untold = [];
+    context.emit(checkpointPart(checkpoint, origin));
   }
 
   /** Shows what the latest step has seen, unless it was shown. */
@@ -180,3 +224,10 @@ export class DiffusionRun {
     this.#previewAtMs = beganAtMs + Math.max(PREVIEW_EVERY_MS, tookMs / PREVIEW_SHARE);
   }
 }
+
+const NOT_FINITE =
+  'gave what is no finite number: the configs may not fit the network, or half precision is too small for it';
+
+/** Whether all values are numbers; their sum is none as soon as one of them is none. */
+const areFinite = (values: Float32Array): boolean =>
+  Number.isFinite(values.reduce((sum, value) => sum + value, 0));

@@ -2,18 +2,20 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { z } from 'zod';
+import { firstMessage } from '../../contract/issue-message.ts';
 import type { GraphSignature } from '../../contract/tensor.ts';
 import type { PipelineSettings } from '../definition.ts';
 import type { RgbImage } from '../shared/image.ts';
 import { SAFETY_CHECKER, SAFETY_CONFIG } from './layout.ts';
+import { RGB } from './autoencoder.ts';
 import type { Networks } from './networks.ts';
 import { tensorFor } from './tensors.ts';
 
-const RGB = 3;
+const side = z.int().min(8).max(1024);
 
 /** preprocessor_config.json; the defaults are those of CLIP. */
 const configSchema = z.object({
-  crop_size: z.union([z.int(), z.object({ height: z.int() })]).nullish(),
+  crop_size: z.union([side, z.object({ height: side })]).nullish(),
   image_mean: z.array(z.number()).length(RGB).default([0.48145466, 0.4578275, 0.40821073]),
   image_std: z.array(z.number().gt(0)).length(RGB).default([0.26862954, 0.26130258, 0.27577711]),
 });
@@ -21,6 +23,7 @@ const USUAL_SIZE = 224;
 
 type Config = z.infer<typeof configSchema>;
 
+/** The checker of one model. */
 export class SafetyChecker {
   readonly #graph: GraphSignature;
   readonly #networks: Networks;
@@ -41,9 +44,12 @@ export class SafetyChecker {
     if (graph === undefined) return null;
     const path = files[SAFETY_CONFIG];
     const json: unknown = path === undefined ? {} : JSON.parse(await readFile(path, 'utf8'));
-    return new SafetyChecker(graph, networks, configSchema.parse(json));
+    const parsed = configSchema.safeParse(json);
+    if (parsed.success) return new SafetyChecker(graph, networks, parsed.data);
+    throw new Error(`${SAFETY_CONFIG} ${firstMessage(parsed.error.issues)}`);
   }
 
+  /** Whether a picture is not for everybody. */
   async isFlagged(image: RgbImage): Promise<boolean> {
     const inputs = Object.fromEntries(
       await Promise.all(

@@ -4,7 +4,7 @@ import { type DescribePipeline, PLAIN_INPUT } from '../definition.ts';
 import { imageField } from '../shared/image-header.ts';
 import { manifestOptions } from '../shared/manifest-options.ts';
 import { type ModelFacts, modelFacts } from './model-facts.ts';
-import { FLOW_SAMPLERS, type SamplerName, SAMPLERS } from './samplers/config.ts';
+import { FLOW_SAMPLERS, mostSteps, type SamplerName, SAMPLERS } from './samplers/config.ts';
 
 const MAX_PROMPT_CHARS = 4000;
 const MAX_SIZE = 8192;
@@ -28,14 +28,19 @@ const settingsSchema = z.strictObject({
   step_delay_ms: z.int().min(0).max(10_000).default(0),
 });
 
+/** A width or a height. */
+interface Side {
+  readonly usual: number;
+  readonly min: number;
+  readonly max: number;
+}
+
 /** The options of a manifest, with the defaults that follow from the model. */
 export interface DiffusionSettings {
   readonly steps: number;
   readonly guidance: number;
-  readonly width: number;
-  readonly height: number;
-  readonly minSize: number;
-  readonly maxSize: number;
+  readonly width: Side;
+  readonly height: Side;
   readonly multiple: number;
   readonly maxSteps: number;
   readonly maxOutputs: number;
@@ -45,8 +50,8 @@ export interface DiffusionSettings {
 
 /** diffusers multiplies sizes by at least this. */
 const MIN_MULTIPLE = 8;
-/** So many pictures of the usual size, at so many steps, may one run make. */
-const USUAL_RUNS = 500;
+/** So many steps may one run make in all, for images of the usual size. */
+const USUAL_STEPS = 500;
 
 /** Throws an error that says which option of the manifest is wrong. */
 export function settingsOf(
@@ -54,47 +59,58 @@ export function settingsOf(
   facts: ModelFacts,
 ): DiffusionSettings {
   const given = manifestOptions(manifest, settingsSchema);
-  const { pixelsPerLatent: scale, fixedSize, latentSize, latentMultiple } = facts;
-  const usual = latentSize * scale;
-  const [width, height] =
-    fixedSize === null
-      ? [given.width ?? usual, given.height ?? usual]
-      : [fixedSize.width * scale, fixedSize.height * scale];
+  const { pixelsPerLatent: scale, latentMultiple, scheduler } = facts;
   const multiple = given.size_multiple ?? Math.max(MIN_MULTIPLE, latentMultiple * scale);
   if (multiple % scale !== 0) {
     throw new Error(`options.size_multiple: must be a multiple of ${scale}`);
   }
+  const [width, height] = (['width', 'height'] as const).map((name) => {
+    return sideOf(name, given, facts, multiple);
+  }) as [Side, Side];
   const { steps, guidance } = usualRun(facts);
+  const maxSteps = Math.min(given.max_steps, scheduler.config.num_train_timesteps);
   const settings = {
-    steps: given.num_inference_steps ?? steps,
+    steps: given.num_inference_steps ?? Math.min(steps, maxSteps),
     guidance: given.guidance_scale ?? guidance,
     width,
     height,
-    minSize: given.min_size ?? multiple,
-    maxSize: given.max_size ?? 2 * Math.max(width, height),
     multiple,
-    maxSteps: given.max_steps,
+    maxSteps,
     maxOutputs: given.max_outputs,
-    maxPixelSteps: given.max_pixel_steps ?? USUAL_RUNS * width * height,
+    maxPixelSteps: given.max_pixel_steps ?? USUAL_STEPS * width.usual * height.usual,
     stepDelayMs: given.step_delay_ms,
   };
-  if (width % multiple !== 0 || height % multiple !== 0) {
-    throw new Error(`options.width, options.height: must be multiples of ${multiple}`);
-  }
-  if (settings.steps > settings.maxSteps) {
-    throw new Error('options.num_inference_steps: must be at most max_steps');
+  if (settings.steps > maxSteps) {
+    throw new Error(`options.num_inference_steps: must be at most ${maxSteps}`);
   }
   return settings;
 }
 
+function sideOf(
+  name: 'width' | 'height',
+  given: z.infer<typeof settingsSchema>,
+  { fixedSize, latentSize, pixelsPerLatent }: ModelFacts,
+  multiple: number,
+): Side {
+  if (fixedSize !== null) {
+    const only = fixedSize[name] * pixelsPerLatent;
+    return { usual: only, min: only, max: only };
+  }
+  const usual = given[name] ?? latentSize[name] * pixelsPerLatent;
+  const side = { usual, min: given.min_size ?? multiple, max: given.max_size ?? 2 * usual };
+  if (usual % multiple !== 0) throw new Error(`options.${name}: must be a multiple of ${multiple}`);
+  if (usual >= side.min && usual <= side.max) return side;
+  throw new Error(`options.${name}: must be from ${side.min} (min_size) to ${side.max} (max_size)`);
+}
+
 /** As the pipelines of diffusers have it. */
-function usualRun({ className, isXl, scheduler }: ModelFacts): {
+function usualRun({ className, isXl, scheduler, guidanceWidth }: ModelFacts): {
   readonly steps: number;
   readonly guidance: number;
 } {
   const isLcm = className.startsWith('LatentConsistency') || scheduler.name === 'lcm';
-  if (isLcm) return { steps: 4, guidance: 8.5 };
-  return { steps: 50, guidance: isXl ? 5 : 7.5 };
+  const guidance = isXl ? 5 : 7.5;
+  return { steps: isLcm ? 4 : 50, guidance: guidanceWidth === null ? guidance : 8.5 };
 }
 
 const imageSchema = z.object({
@@ -117,7 +133,7 @@ const outputSchema = z.object({
   images: z.array(imageSchema),
 });
 
-/** Of a run, with all defaults. */
+/** The options of one run; defaults are filled in. */
 export interface DiffusionOptions {
   readonly width: number;
   readonly height: number;
@@ -133,6 +149,7 @@ export interface DiffusionOptions {
   readonly strength?: number;
 }
 
+/** Throws an error that says what does not fit in the manifest, the graphs or the configs. */
 export const describeDiffusion: DescribePipeline = (manifest, graphs, configs) => {
   const facts = modelFacts(manifest, graphs, configs);
   const settings = settingsOf(manifest, facts);
@@ -141,7 +158,7 @@ export const describeDiffusion: DescribePipeline = (manifest, graphs, configs) =
     example: { prompt: 'a handwritten seven' },
     input: z.strictObject({
       prompt: prompt.min(1).refine((text) => text.trim() !== '', 'must not be empty'),
-      negative_prompt: prompt.default('').describe('What the image shall not show.'),
+      negative_prompt: prompt.optional().describe('What the image shall not show.'),
       ...(facts.canStartFromImage ? { image } : {}),
     }),
     options: optionsSchema(facts, settings),
@@ -161,11 +178,11 @@ const image = z
 
 function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObject {
   const { note, name } = facts.scheduler;
-  const size = (usual: number) =>
+  const size = ({ usual, min, max }: Side) =>
     z
       .int()
-      .min(settings.minSize)
-      .max(settings.maxSize)
+      .min(min)
+      .max(max)
       .multipleOf(settings.multiple, `must be a multiple of ${settings.multiple}`)
       .default(usual);
   const names = name === 'flow_match_euler' ? FLOW_SAMPLERS : SAMPLERS;
@@ -205,22 +222,42 @@ function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObj
       ? {
           strength: z
             .number()
-            .gt(0)
+            .gt(0, 'must be greater than 0')
             .max(1)
             .default(0.8)
             .describe('How much of the given image is replaced; 1: all of it.'),
         }
       : {}),
   });
-  return shape.refine(
-    (options) => pixelSteps(options) <= settings.maxPixelSteps,
-    `num_inference_steps × width × height × num_outputs must be at most ${settings.maxPixelSteps}`,
-  );
+  const limits = { facts, settings };
+  return shape.superRefine((options, context) => {
+    const problem = problemWith(options, limits);
+    if (problem !== null) context.addIssue({ code: 'custom', ...problem });
+  });
 }
 
-const pixelSteps = (options: {
-  width: number;
-  height: number;
-  num_inference_steps: number;
-  num_outputs: number;
-}): number => options.num_inference_steps * options.width * options.height * options.num_outputs;
+/** What each option alone does not show. */
+function problemWith(
+  options: RunSize & { readonly scheduler: SamplerName },
+  { facts, settings }: { readonly facts: ModelFacts; readonly settings: DiffusionSettings },
+): { readonly path: string[]; readonly message: string } | null {
+  const { scheduler, num_inference_steps: steps } = options;
+  const most = mostSteps(scheduler, facts.scheduler.config);
+  if (steps > most) {
+    const message = `must be at most ${most} with the scheduler ${scheduler}`;
+    return { path: ['num_inference_steps'], message };
+  }
+  if (pixelSteps(options) <= settings.maxPixelSteps) return null;
+  const message = `num_inference_steps × width × height × num_outputs must be at most ${settings.maxPixelSteps}`;
+  return { path: [], message };
+}
+
+interface RunSize {
+  readonly width: number;
+  readonly height: number;
+  readonly num_inference_steps: number;
+  readonly num_outputs: number;
+}
+
+const pixelSteps = (options: RunSize): number =>
+  options.num_inference_steps * options.width * options.height * options.num_outputs;

@@ -17,6 +17,7 @@ export interface Conditioning {
   readonly pooled: Float32Array | null;
 }
 
+/** The text encoders of one model. */
 export class TextEncoding {
   readonly #facts: ModelFacts;
   readonly #graphs: PipelineSettings['graphs'];
@@ -54,22 +55,18 @@ export class TextEncoding {
     return new TextEncoding(facts, graphs, networks, tokenizers);
   }
 
-  /** Several encoders stand beside each other in each token; the last of them gives the prompt as a whole. */
-  async encode(prompt: string): Promise<Conditioning> {
-    const encoded = [];
-    for (const encoder of this.#facts.encoders) encoded.push(await this.#run(encoder, prompt));
-    const tokens = encoded[0]?.tokens ?? 0;
-    const width = encoded.reduce((sum, each) => sum + each.width, 0);
-    const states = new Float32Array(tokens * width);
-    let offset = 0;
-    for (const each of encoded) {
-      for (let token = 0; token < tokens; token++) {
-        const row = each.states.subarray(token * each.width, (token + 1) * each.width);
-        states.set(row, token * width + offset);
-      }
-      offset += each.width;
+  /** Several prompts; each encoder is used once for all of them. */
+  async encodeAll(prompts: readonly string[]): Promise<readonly Conditioning[]> {
+    const byEncoder: Conditioning[][] = [];
+    for (const encoder of this.#facts.encoders) {
+      const encoded = await this.#networks.use(encoder, async () => {
+        const all: Conditioning[] = [];
+        for (const prompt of prompts) all.push(await this.#run(encoder, prompt));
+        return all;
+      });
+      byEncoder.push(encoded);
     }
-    return { states, tokens, width, pooled: encoded.at(-1)?.pooled ?? null };
+    return prompts.map((_prompt, index) => besideEachOther(byEncoder.map((all) => all[index])));
   }
 
   async #run(encoder: string, prompt: string): Promise<Conditioning> {
@@ -89,6 +86,25 @@ export class TextEncoding {
       pooled: whole === undefined ? null : valuesOf(whole),
     };
   }
+}
+
+/** Several encoders stand beside each other in each token; the last of them gives the prompt as a whole. */
+function besideEachOther(all: readonly (Conditioning | undefined)[]): Conditioning {
+  const encoded = all.filter((each) => each !== undefined);
+  const [only] = encoded;
+  if (only !== undefined && encoded.length === 1) return only;
+  const tokens = encoded[0]?.tokens ?? 0;
+  const width = encoded.reduce((sum, each) => sum + each.width, 0);
+  const states = new Float32Array(tokens * width);
+  let offset = 0;
+  for (const each of encoded) {
+    for (let token = 0; token < tokens; token++) {
+      const row = each.states.subarray(token * each.width, (token + 1) * each.width);
+      states.set(row, token * width + offset);
+    }
+    offset += each.width;
+  }
+  return { states, tokens, width, pooled: encoded.at(-1)?.pooled ?? null };
 }
 
 /** The output that the network was trained on: for XL the last layer but one. */

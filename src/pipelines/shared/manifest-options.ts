@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { plainMessage } from '../../contract/issue-message.ts';
+import { firstMessage } from '../../contract/issue-message.ts';
 import type { Manifest } from '../../contract/model.ts';
 
 /** The options of a manifest as a pipeline's schema has them; throws an error that says which is wrong. */
@@ -9,7 +9,5 @@ export function manifestOptions<T>(
 ): T {
   const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const place = ['options', ...(issue?.path ?? [])].join('.');
-  throw new Error(`${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
+  throw new Error(firstMessage(parsed.error.issues, ['options']));
 }

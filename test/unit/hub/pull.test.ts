@@ -1,8 +1,8 @@
 /* `npm run pull`, against a hub that cuts, shortens, corrupts, refuses and stalls. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { installFromHub } from '../../../src/hub/install.ts';
 import { findRepository } from '../../../src/hub/repository.ts';
 import { ModelRepository } from '../../../src/models/repository.ts';
@@ -49,7 +49,13 @@ const install = async (fault: HubFault, maxSilenceMs = 5000) => {
   hub.fault = fault;
   const own = { endpoint: hub.url, token: null, maxSilenceMs };
   const repository = await findRepository(own, 'org/tiny', 'main');
-  const options = { models, name: 'tiny', task: 'text-classification', dtype: 'fp32' } as const;
+  const options = {
+    models,
+    name: 'tiny',
+    title: 'tiny',
+    task: 'text-classification',
+    dtype: 'fp32',
+  } as const;
   return await installFromHub(own, repository, { ...options, onProgress: () => {} });
 };
 
@@ -246,22 +252,22 @@ describe('a model for images', () => {
       },
       { task: 'text-to-image' },
     );
-    const { status, text } = await pull('org/tiny', '--name', 'tiny-turbo');
-    const folder = join(models, 'tiny-turbo/1');
+    const { status, text } = await pull('org/tiny', '--name', 'a-turbo');
+    const folder = join(models, 'a-turbo/1');
     const manifest = JSON.parse(await readFile(join(folder, 'model.json'), 'utf8')) as object;
     const found = await readdir(folder, { recursive: true });
 
-    expect(text).toContain('tiny-turbo/1 is version 1.');
+    expect(text).toContain('a-turbo/1 is version 1.');
     expect(status).toBe(0);
     expect(manifest).toMatchObject({
       pipeline: 'diffusion',
-      options: { num_inference_steps: 1, guidance_scale: 0 },
+      options: {}, // what it is called here says nothing of it
       files: { 'unet/model.onnx': { path: 'unet/model.onnx' } },
     });
     expect(found.filter((path) => /fp16|safetensors|\.py$/.test(path))).toEqual([]);
     const runtime = await openRuntime([models]);
     try {
-      const inference = await inferOn(runtime, 'tiny-turbo', { prompt: 'a house' });
+      const inference = await inferOn(runtime, 'a-turbo', { prompt: 'a house' });
       expect(inference.files).toHaveLength(1);
     } finally {
       await runtime.close();
@@ -277,6 +283,28 @@ describe('a model for images', () => {
     expect(refused.text).toMatch(/has no unet\/model\.onnx, .*: it has .*unet\/model_fp16\.onnx/);
     expect(status).toBe(0);
     expect(await served()).toEqual([{ name: 'tiny', version: 1 }]);
+  });
+
+  test('takes one step when its name says that it was distilled to that', async () => {
+    const folder = join(models, '..', `${basename(models)}-from`, 'SD-Turbo');
+    await cp('test/fixtures/diffusion/tiny', folder, { recursive: true });
+    await pull(folder);
+    const path = join(models, 'sd-turbo/1/model.json');
+    const { options } = JSON.parse(await readFile(path, 'utf8')) as { options: object };
+    await rm(join(folder, '..'), { recursive: true });
+
+    expect(options).toEqual({ num_inference_steps: 1, guidance_scale: 0 });
+  });
+
+  test('keeps its safety checker, also where that has no fp16', async () => {
+    await hub.close();
+    const checker = { 'safety_checker/model.onnx': Buffer.from('a graph') };
+    const graphs = await layout((path) => path.replace('.onnx', '_fp16.onnx'));
+    hub = await startHub({ ...graphs, ...checker });
+    await pull('org/tiny', '--dtype', 'fp16');
+    const found = await readdir(join(models, 'tiny/1'), { recursive: true });
+
+    expect(found).toContain('safety_checker/model.onnx');
   });
 
   test('is taken from a folder without saying what it is for', async () => {

@@ -76,7 +76,7 @@ test('images are told by their URLs', () => {
     status: 'succeeded',
     output: { kind: 'inline', value: images },
     images: [claim],
-  } as Ended);
+  });
   const url = 'https://buzzer.example/v1/predictions/pred_00000000000000000000000000/output/0';
   const facts = { url, bytes: 9, sha256: 'ab', media_type: 'image/png' };
 

@@ -4,10 +4,13 @@
  * these differ (https://huggingface.co/docs/diffusers/api/schedulers/overview).
  */
 import { z } from 'zod';
-import { plainMessage } from '../../../contract/issue-message.ts';
+import { firstMessage } from '../../../contract/issue-message.ts';
 
+/** The samplers of models that predict noise, velocity or the picture. */
 export const SAMPLERS = ['ddim', 'euler', 'euler_ancestral', 'dpmpp_2m', 'lcm'] as const;
+/** Those of models of flow. */
 export const FLOW_SAMPLERS = ['flow_match_euler'] as const;
+/** As requests call it. */
 export type SamplerName = (typeof SAMPLERS)[number] | (typeof FLOW_SAMPLERS)[number];
 
 /** The samplers by the classes of diffusers that they do the same as. */
@@ -96,10 +99,10 @@ export interface SamplerSettings {
 /** Reads scheduler_config.json; throws an error that says what is wrong. */
 export function parseSchedulerConfig(json: unknown): SchedulerConfig {
   const parsed = configSchema.safeParse(json);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const place = issue?.path.join('.') ?? '';
-    throw new Error(`${place}: ${issue === undefined ? 'is wrong' : plainMessage(issue)}`);
+  if (!parsed.success) throw new Error(firstMessage(parsed.error.issues));
+  const { beta_start: first, beta_end: last } = parsed.data;
+  if (first != null && last != null && first > last) {
+    throw new Error('beta_start: must be at most beta_end');
   }
   if (parsed.data.rescale_betas_zero_snr === true && predictionOf(parsed.data) === 'epsilon') {
     throw new Error('rescale_betas_zero_snr: a network that predicts noise cannot begin with it');
@@ -128,10 +131,17 @@ export function samplerOf(
   return { name, note: notes.length === 0 ? null : notes.join('; ') };
 }
 
+/** The most steps that a sampler can take. */
+export function mostSteps(name: SamplerName, config: SchedulerConfig): number {
+  const { trainingSteps, originalSteps } = settingsFor(name, config);
+  return name === 'lcm' ? Math.min(originalSteps, trainingSteps) : trainingSteps;
+}
+
 /** The settings for a sampler, with the defaults of its class in diffusers. */
 export function settingsFor(name: SamplerName, config: SchedulerConfig): SamplerSettings {
   const isLcm = name === 'lcm';
   const canClip = name === 'ddim' || isLcm;
+  const hasSigmas = name === 'euler' || name === 'dpmpp_2m'; // only their classes have these keys
   return {
     trainingSteps: config.num_train_timesteps,
     betaStart: config.beta_start ?? (isLcm ? 0.00085 : 0.0001),
@@ -143,12 +153,12 @@ export function settingsFor(name: SamplerName, config: SchedulerConfig): Sampler
     endsAtOne: config.set_alpha_to_one ?? true,
     clip: canClip && (config.clip_sample ?? true) ? (config.clip_sample_range ?? 1) : null,
     isZeroSnr: config.rescale_betas_zero_snr ?? false,
-    isKarras: config.use_karras_sigmas ?? false,
-    endsAtZero: config.final_sigmas_type !== 'sigma_min',
+    isKarras: hasSigmas && (config.use_karras_sigmas ?? false),
+    endsAtZero: !hasSigmas || config.final_sigmas_type !== 'sigma_min',
     isLowerOrderFinal: config.lower_order_final ?? true,
     isEulerFinal: config.euler_at_final ?? false,
     order: config.solver_order === 1 ? 1 : 2,
-    originalSteps: config.original_inference_steps ?? 50,
+    originalSteps: Math.min(config.original_inference_steps ?? 50, config.num_train_timesteps),
     timestepScaling: config.timestep_scaling ?? 10,
     shift: config.shift ?? 1,
   };

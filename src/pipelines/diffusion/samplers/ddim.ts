@@ -1,6 +1,6 @@
 import type { SamplerSettings } from './config.ts';
 import { alphaBars } from './noise-levels.ts';
-import { mapped, originalOf, type Sampler, unscaled } from './sampler.ts';
+import { clipped, mapped, noisedBy, originalOf, type Sampler, unscaled } from './sampler.ts';
 import { spacedTimesteps } from './timesteps.ts';
 
 /**
@@ -23,16 +23,18 @@ export function ddim(settings: SamplerSettings, count: number, eta: number): Sam
       const time = timesteps[step] ?? 0;
       const [bar, next] = [barOf(time), barOf(time - stride)];
       const [alpha, sigma] = [Math.sqrt(bar), Math.sqrt(1 - bar)];
-      const predicted = originalOf(prediction, alpha, sigma);
-      const original = mapped(output, (value, index) =>
-        clipped(predicted(value, latents[index] as number), clip),
+      const predictedOf = originalOf(prediction, alpha, sigma);
+      const predicted = mapped(output, (value, index) =>
+        predictedOf(value, latents[index] as number),
       );
+      const original = mapped(predicted, (value) => clipped(value, clip));
       const fresh = eta * Math.sqrt(((1 - next) / (1 - bar)) * (1 - bar / next));
       const direction = Math.sqrt(1 - next - fresh * fresh);
       const added = fresh > 0 ? noise() : null;
       const epsilonOf = epsilon(prediction, alpha, sigma);
       const advanced = mapped(original, (value, index) => {
-        const towards = epsilonOf(output[index] as number, latents[index] as number, value);
+        const [told, latent] = [output[index] as number, latents[index] as number];
+        const towards = epsilonOf(told, latent, predicted[index] as number);
         const mean = Math.sqrt(next) * value + direction * towards;
         return added === null ? mean : mean + fresh * (added[index] as number);
       });
@@ -54,14 +56,3 @@ function epsilon(prediction: SamplerSettings['prediction'], alpha: number, sigma
       : (latent - alpha * original) / sigma;
   };
 }
-
-export const clipped = (value: number, clip: number | null): number =>
-  clip === null ? value : Math.max(-clip, Math.min(clip, value));
-
-export const noisedBy = (
-  original: Float32Array,
-  noise: Float32Array,
-  alpha: number,
-  sigma: number,
-): Float32Array =>
-  mapped(original, (value, index) => alpha * value + sigma * (noise[index] as number));

@@ -1,7 +1,6 @@
 import type { SamplerSettings } from './config.ts';
-import { noisedBy } from './ddim.ts';
 import { runSigmas } from './run-sigmas.ts';
-import { mapped, originalOf, type Sampler, unscaled } from './sampler.ts';
+import { mapped, noisedBy, originalOf, type Sampler, unscaled } from './sampler.ts';
 
 /** With fewer steps the last one is of the first order. */
 const FEW_STEPS = 15;

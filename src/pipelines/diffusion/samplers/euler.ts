@@ -1,7 +1,6 @@
 import type { SamplerSettings } from './config.ts';
-import { noisedBy } from './ddim.ts';
 import { runSigmas } from './run-sigmas.ts';
-import { mapped, originalOf, type Sampler } from './sampler.ts';
+import { mapped, noisedBy, originalOf, type Sampler } from './sampler.ts';
 
 /**
  * Euler's method on the probability flow: Karras et al. 2022 (arXiv 2206.00364), algorithm 1 without churn.

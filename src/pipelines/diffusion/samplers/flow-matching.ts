@@ -1,6 +1,5 @@
 import type { SamplerSettings } from './config.ts';
-import { noisedBy } from './ddim.ts';
-import { mapped, type Sampler, unscaled } from './sampler.ts';
+import { mapped, noisedBy, type Sampler, unscaled } from './sampler.ts';
 
 /** Rectified flow: Esser et al. 2024 (arXiv 2403.03206), with its shift of the times (equation 23). */
 export function flowMatching(settings: SamplerSettings, count: number): Sampler {

@@ -10,13 +10,19 @@ export interface SamplerOptions {
   readonly steps: number;
   /** For DDIM only. */
   readonly eta: number;
+  /** How much of the image that the run begins with is replaced; 1: it begins with noise alone. */
+  readonly strength: number;
 }
+
+/** The first step of a run that replaces so much of an image: at least one step is made. LCM makes all of its steps. */
+export const firstStepOf = (name: SamplerName, { steps, strength }: SamplerOptions): number =>
+  name === 'lcm' ? 0 : steps - Math.max(1, Math.min(steps, Math.floor(steps * strength)));
 
 /** A sampler for one run. */
 export function openSampler(
   name: SamplerName,
   config: SchedulerConfig,
-  { steps, eta }: SamplerOptions,
+  { steps, eta, strength }: SamplerOptions,
 ): Sampler {
   const settings = settingsFor(name, config);
   switch (name) {
@@ -29,7 +35,7 @@ export function openSampler(
     case 'dpmpp_2m':
       return dpmSolver(settings, steps);
     case 'lcm':
-      return lcm(settings, steps);
+      return lcm(settings, steps, strength);
     case 'flow_match_euler':
       return flowMatching(settings, steps);
   }

@@ -1,18 +1,21 @@
 import type { SamplerSettings } from './config.ts';
-import { clipped, noisedBy } from './ddim.ts';
 import { alphaBars } from './noise-levels.ts';
-import { mapped, originalOf, type Sampler, unscaled } from './sampler.ts';
+import { clipped, mapped, noisedBy, originalOf, type Sampler, unscaled } from './sampler.ts';
 
 const DATA_DEVIATION_SQUARED = 0.5 ** 2;
 
-/** Latent consistency models: Luo et al. 2023 (arXiv 2310.04378); each step but the last adds fresh noise. */
-export function lcm(settings: SamplerSettings, count: number): Sampler {
+/**
+ * Latent consistency models: Luo et al. 2023 (arXiv 2310.04378); each step but the last adds fresh noise. `strength`:
+ * how much of an image is replaced; the steps are spread over that much of the original ones.
+ */
+export function lcm(settings: SamplerSettings, count: number, strength: number): Sampler {
   const { trainingSteps, originalSteps, timestepScaling, prediction, clip } = settings;
   const bars = alphaBars(settings);
   const stride = Math.floor(trainingSteps / originalSteps);
+  const used = Math.max(count, Math.floor(originalSteps * strength));
   const timesteps = Array.from({ length: count }, (_, index) => {
-    const original = Math.floor((index * originalSteps) / count);
-    return (originalSteps - original) * stride - 1;
+    const original = Math.floor((index * used) / count);
+    return (used - original) * stride - 1;
   });
   const barOf = (step: number): number => bars[timesteps[step] ?? 0] ?? 1;
   return {

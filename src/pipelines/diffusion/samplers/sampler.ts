@@ -64,3 +64,16 @@ export function mapped(
 
 /** For samplers whose network takes the latents as they are. */
 export const unscaled = (latents: Float32Array): Float32Array => latents;
+
+/** A value that stays within plus and minus `clip`; null: it may be anything. */
+export const clipped = (value: number, clip: number | null): number =>
+  clip === null ? value : Math.max(-clip, Math.min(clip, value));
+
+/** `alpha` of a picture and `sigma` of noise. */
+export const noisedBy = (
+  original: Float32Array,
+  noise: Float32Array,
+  alpha: number,
+  sigma: number,
+): Float32Array =>
+  mapped(original, (value, index) => alpha * value + sigma * (noise[index] as number));

@@ -25,6 +25,7 @@ const FAMILIES: Readonly<Record<string, NumberModel>> = {
   xl: { isXl: true },
   lcm: { guidanceWidth: 4 },
   checked: { hasChecker: true },
+  broken: { isBroken: true },
 };
 
 beforeAll(async () => {
@@ -73,12 +74,13 @@ const STEP = 2 / 255; // what one shade of grey stands for
 test.each(['plain', 'old'])(
   '%s: the last layer, led away from the negative prompt',
   async (name) => {
-    const [prompt, negative] = [meanOf(PROMPT), meanOf('a')];
+    const low = '! '.repeat(20); // far from the prompt
+    const [prompt, negative] = [meanOf(PROMPT), meanOf(low)];
     const alone = await told(name, { guidance_scale: 1 });
-    const guided = await told(name, { guidance_scale: 3 }, { negative_prompt: 'a' });
+    const guided = await told(name, { guidance_scale: 2 }, { negative_prompt: low });
 
     expect(Math.abs(alone - prompt)).toBeLessThan(STEP);
-    expect(Math.abs(guided - (negative + 3 * (prompt - negative)))).toBeLessThan(STEP);
+    expect(Math.abs(guided - (negative + 2 * (prompt - negative)))).toBeLessThan(STEP);
   },
 );
 
@@ -109,6 +111,28 @@ test('lcm: the guidance as sines and cosines, and no second run', async () => {
     const expected = Math.max(-1, Math.min(1, meanOf(PROMPT) + embedded(guidance)));
     expect(Math.abs(said - expected)).toBeLessThan(STEP);
   }
+});
+
+test.each<[string, NumberModel, string]>([
+  ['whose autoencoder has another scale', { vaeBlocks: 2 }, 'it should be 16×16'],
+  ['whose prompts are longer than its encoder takes', { promptLength: 20 }, 'input_ids'],
+  ['whose tokenizer has no length', { tokenizer: { model_max_length: 0 } }, 'model_max_length'],
+])('a model %s is not loaded', async (_what, model, reason) => {
+  const folder = await mkdtemp(join(tmpdir(), 'buzzer-models-'));
+  await addNumberModel(join(folder, 'wrong', '1'), model);
+  const own = await openRuntime([folder]);
+  try {
+    await expect(inferOn(own, 'wrong', { prompt: PROMPT })).rejects.toThrow(reason);
+  } finally {
+    await own.close();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('what is no number is an error, not a black picture', async () => {
+  const run = inferOn(runtime, 'broken', { prompt: PROMPT }, { options: { seed: 1 } });
+
+  await expect(run).rejects.toThrow('step 1 gave what is no finite number');
 });
 
 test('a picture that its checker finds is black, and says so', async () => {

@@ -87,7 +87,7 @@ test.each<[string, string, () => Promise<void>]>([
   ],
   [
     'whose index is a list',
-    'model_index.json: must be an object',
+    'model_index.json must be an object',
     async () => await writeFile(join(folder, 'model_index.json'), '[]'),
   ],
   [
@@ -102,9 +102,17 @@ test.each<[string, string, () => Promise<void>]>([
   ],
   [
     'with a size that its network cannot halve',
-    'options.width, options.height: must be multiples of 8',
+    'options.width: must be a multiple of 8',
     async () => {
       const manifest = { pipeline: 'diffusion', options: { width: 20 } };
+      await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
+    },
+  ],
+  [
+    'whose sizes leave nothing to choose',
+    'options.width: must be from 64 (min_size) to 8 (max_size)',
+    async () => {
+      const manifest = { pipeline: 'diffusion', options: { min_size: 64, max_size: 8 } };
       await writeFile(join(folder, 'model.json'), JSON.stringify(manifest));
     },
   ],

@@ -25,6 +25,29 @@ const reference = JSON.parse(gunzipSync(readFileSync(file)).toString('utf8')) as
   readonly cases: readonly Case[];
 };
 
+interface MoreCase {
+  readonly name: SamplerName;
+  readonly cfg: Readonly<Record<string, unknown>>;
+  readonly n: number;
+  readonly eta: number;
+  readonly strength: number;
+  readonly ts: readonly number[];
+  readonly lat: readonly (readonly number[])[];
+  /** `start` with the noise `first`, as it is before each step. */
+  readonly noised: readonly (readonly number[])[];
+}
+
+/** What the 175 lack: networks that predict the picture, other ends, images to begin with. */
+const more = JSON.parse(
+  gunzipSync(readFileSync('test/fixtures/diffusion/more-samplers.json.gz')).toString('utf8'),
+) as {
+  readonly eps: readonly (readonly number[])[];
+  readonly nz: readonly (readonly number[])[];
+  readonly start: readonly number[];
+  readonly first: readonly number[];
+  readonly cases: readonly MoreCase[];
+};
+
 const NAMES: Readonly<Record<string, SamplerName>> = {
   ddim: 'ddim',
   euler: 'euler',
@@ -43,7 +66,7 @@ test('there are 175 configurations', () => {
 test.each(reference.cases.map((each) => [titleOf(each), each] as const))('%s', (_title, each) => {
   const name = NAMES[each.kind] as SamplerName;
   const config = parseSchedulerConfig(each.cfg);
-  const sampler = openSampler(name, config, { steps: each.n, eta: each.opt.eta ?? 0 });
+  const sampler = openSampler(name, config, { steps: each.n, eta: each.opt.eta ?? 0, strength: 1 });
   let latents = Float32Array.from(reference.nz[31] ?? [], (value) => value * sampler.initialScale);
   let before: Float32Array | null = null;
   let error = 0;
@@ -55,10 +78,7 @@ test.each(reference.cases.map((each) => [titleOf(each), each] as const))('%s', (
     const next = sampler.advance({ step, latents, output, before, noise });
     latents = next.latents as Float32Array<ArrayBuffer>;
     before = next.original;
-    const scale = Math.max(1, ...expected.map(Math.abs));
-    for (const [index, value] of expected.entries()) {
-      error = Math.max(error, Math.abs((latents[index] ?? Number.NaN) - value) / scale);
-    }
+    error = Math.max(error, errorOf(latents, expected));
   }
 
   expect(sampler.timesteps).toHaveLength(each.ts.length);
@@ -67,6 +87,40 @@ test.each(reference.cases.map((each) => [titleOf(each), each] as const))('%s', (
   }
   expect(Math.abs(sampler.initialScale - each.ini) / each.ini).toBeLessThan(1e-6);
   expect(error).toBeLessThan(1e-5);
+});
+
+const errorOf = (found: Float32Array, expected: readonly number[]): number => {
+  const scale = Math.max(1, ...expected.map(Math.abs));
+  return expected.reduce(
+    (most, value, index) => Math.max(most, Math.abs((found[index] ?? Number.NaN) - value) / scale),
+    0,
+  );
+};
+
+test.each(
+  more.cases.map((each) => {
+    const { name, n, strength, cfg } = each;
+    return [`${name}, ${n} steps, strength ${strength}, ${JSON.stringify(cfg)}`, each] as const;
+  }),
+)('%s', (_title, { name, cfg, n, eta, strength, ts, lat, noised }) => {
+  const sampler = openSampler(name, parseSchedulerConfig(cfg), { steps: n, eta, strength });
+  const [start, first] = [more.start, more.first].map((values) => Float32Array.from(values)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  let latents = first.map((value) => value * sampler.initialScale);
+  let before: Float32Array | null = null;
+  for (const [step, expected] of lat.entries()) {
+    expect(Math.abs((sampler.timesteps[step] ?? 0) - (ts[step] ?? 0))).toBeLessThan(1e-3);
+    const input = sampler.scaled(latents, step);
+    const output = input.map((value, at) => (more.eps[step]?.[at] ?? 0) * 0.9 + value * 0.1);
+    const noise = () => Float32Array.from(more.nz[step] ?? []);
+    const next = sampler.advance({ step, latents, output, before, noise });
+    latents = next.latents as Float32Array<ArrayBuffer>;
+    before = next.original;
+    expect(errorOf(latents, expected)).toBeLessThan(1e-5);
+    expect(errorOf(sampler.noised(start, first, step), noised[step] ?? [])).toBeLessThan(1e-5);
+  }
 });
 
 test.each([
@@ -87,6 +141,7 @@ test.each([
 test.each([
   [{ beta_schedule: 'other' }, 'beta_schedule'],
   [{ num_train_timesteps: 0 }, 'num_train_timesteps'],
+  [{ beta_start: 0.9, beta_end: 0.1 }, 'beta_start'],
   [{ trained_betas: [0.1] }, 'trained_betas'],
   [{ thresholding: true }, 'thresholding'],
   [{ rescale_betas_zero_snr: true }, 'rescale_betas_zero_snr'],
