@@ -18,7 +18,7 @@ import { PULLED_TASKS, taskIn } from '../hub/selection.ts';
 import { type Dtype, DTYPES } from '../pipelines/index.ts';
 
 const USAGE = `npm run pull -- <org>/<name>[@<revision>] [--task <task>] [--dtype <dtype>] [--name <name>] [--models <folder>]
-npm run pull -- ./<folder> --task <task> [--dtype <dtype>] [--name <name>]
+npm run pull -- ./<folder> [--task <task>] [--dtype <dtype>] [--name <name>]
 
 The model is served within two seconds, as the highest version of its name.
 Tasks: ${PULLED_TASKS.join(', ')}. Without --task, what the repository says; one with a

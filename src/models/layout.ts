@@ -180,11 +180,12 @@ export function onnxFileIn(files: readonly string[]): string | null {
 
 function emptiness(files: readonly string[], folders: readonly string[], count: number): string {
   if (count > 0 && folders.length === count) {
-    return 'has only folders: expected model.onnx or model.json in it';
+    return 'has only folders: expected model.onnx, model.json or model_index.json in it';
   }
-  if (count === 0) return 'is empty: expected model.onnx or model.json in it';
+  if (count === 0) return 'is empty: expected model.onnx, model.json or model_index.json in it';
   const graphs = files.filter(isOnnx);
-  if (graphs.length === 0) return 'has no .onnx file: expected model.onnx or model.json in it';
+  if (graphs.length === 0)
+    return 'has no .onnx file: expected model.onnx, model.json or model_index.json in it';
   const advice = 'call the one to be served model.onnx, or name it in a model.json';
   return `has several .onnx files (${graphs.slice(0, 5).join(', ')}): ${advice}`;
 }

@@ -67,6 +67,10 @@ const manifestSchema = z.strictObject({
   source: z.string().nullable().default(null),
 });
 
+/** Of a folder as PyTorch has it, or of another kind of model. */
+const NO_GRAPHS =
+  'it has no graphs of a diffusion model: export it to ONNX, with optimum for example (docs/images.md); models with a transformer instead of a unet are not served';
+
 /** What a version's folder holds, ready to be validated against and loaded. */
 export interface VersionContent {
   readonly manifest: Manifest;
@@ -119,6 +123,8 @@ export async function readVersionFolder(folder: string): Promise<VersionContent>
       problems.push(`files.${role}: ${messageOf(error)}`);
     }
   }
+  if (parsed?.pipeline === 'diffusion' && Object.keys(graphs).length === 0)
+    problems.push(NO_GRAPHS);
   if (parsed === null) throw new ManifestError(problems, []);
   if (problems.length > 0) throw new ManifestError(problems, referencesIn(parsed));
   const { memory_mb: given, ...resources } = parsed.resources;

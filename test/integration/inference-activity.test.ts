@@ -10,7 +10,13 @@ import { InputBudget } from '../../src/activities/input-budget.ts';
 import type { ModelVersion } from '../../src/models/repository.ts';
 import type { InferRequest, InferResult } from '../../src/contract/messages.ts';
 import type { Claim } from '../../src/contract/payload.ts';
-import type { Inference, ModelRuntime } from '../../src/runtime/runtime.ts';
+import type { Part } from '../../src/contract/work.ts';
+import {
+  type Inference,
+  ModelCrashedError,
+  type ModelRuntime,
+  OutOfMemoryError,
+} from '../../src/runtime/runtime.ts';
 import { createSecretBox } from '../../src/secrets/secret-box.ts';
 import { FilePayloadStore } from '../../src/storage/file-payload-store.ts';
 
@@ -59,6 +65,51 @@ const runtime: ModelRuntime = {
   onStateChange: () => {},
 };
 
+const activitiesOn = (
+  own: ModelRuntime,
+  ownStore: FilePayloadStore,
+  onOutcome: (outcome: string) => void,
+) =>
+  createInferenceActivities({
+    runtime: own,
+    store: ownStore,
+    inFlight: { enter: async () => async () => {} },
+    worker: 'w',
+    openBox: async () => createSecretBox([Buffer.alloc(32)]),
+    spoolFolder: folder,
+    engineInlineLimit: 10,
+    inputBudget: new InputBudget(1000),
+    onEnded: (_model, outcome) => onOutcome(outcome),
+    onFirstPart: () => {},
+  });
+
+const preview = { preview: { image: 0, step: 1, media_type: 'image/png', data: 'AAAA' } };
+const checkpoint = { checkpoint: { step: 1 } };
+
+test.each<[string, Part, Error, string]>([
+  ['a death after a preview', preview, new ModelCrashedError('died', false), 'poison_input'],
+  ['a death after a checkpoint', checkpoint, new ModelCrashedError('died', false), 'model_crashed'],
+  ['no memory after a preview', preview, new OutOfMemoryError('none', false), 'out_of_memory'],
+])('%s, for the third time, ends as its work says', async (_what, part, error, expected) => {
+  const failing: ModelRuntime = {
+    ...runtime,
+    async infer(_model, { onPart }) {
+      onPart(part);
+      return await Promise.reject(error);
+    },
+  };
+  const outcomes: string[] = [];
+  const activities = activitiesOn(failing, store, (outcome) => void outcomes.push(outcome));
+  const environment = new MockActivityEnvironment();
+  const earlier = { attempts: 2, deaths: 2, alone: true };
+  const failure = await environment
+    .run(async (given: InferRequest) => await activities.infer(given), { ...request, earlier })
+    .catch((thrown: unknown) => thrown);
+  const { nonRetryable } = failure as { nonRetryable?: boolean };
+
+  expect([outcomes, nonRetryable]).toEqual([[expected], expected !== 'model_crashed']);
+});
+
 test('canceled while it stores the output, the result is kept: the cancel came too late', async () => {
   const environment = new MockActivityEnvironment();
   const stored: Claim[] = [];
@@ -70,18 +121,7 @@ test('canceled while it stores the output, the result is kept: the cancel came t
     return claim;
   };
   const outcomes: string[] = [];
-  const activities = createInferenceActivities({
-    runtime,
-    store: slowStore,
-    inFlight: { enter: async () => async () => {} },
-    worker: 'w',
-    openBox: async () => createSecretBox([Buffer.alloc(32)]),
-    spoolFolder: folder,
-    engineInlineLimit: 10,
-    inputBudget: new InputBudget(1000),
-    onEnded: (_model, outcome) => void outcomes.push(outcome),
-    onFirstPart: () => {},
-  });
+  const activities = activitiesOn(runtime, slowStore, (outcome) => void outcomes.push(outcome));
   const result = (await environment.run(
     async (given: InferRequest) => await activities.infer(given),
     request,

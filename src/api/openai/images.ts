@@ -65,6 +65,7 @@ async function submit(
       previews: body.partial_images ?? 0,
       isBase64: body.response_format === 'b64_json',
       facts: {
+        seed: accepted.options['seed'],
         background: 'opaque',
         output_format: format,
         quality: 'auto',
@@ -151,7 +152,7 @@ class ChosenPreviews {
   /** The work in which there is one to be sent; null: there is none now. */
   next({ record, work }: Observation): WorkSoFar | null {
     const step = work?.preview?.step ?? this.#step;
-    const isTime = (record.progress?.fraction ?? 0) >= this.#sent / (this.#wanted + 1);
+    const isTime = (record.progress?.fraction ?? 0) >= (this.#sent + 1) / (this.#wanted + 1);
     if (this.#sent >= this.#wanted || step === this.#step || !isTime) return null;
     this.#found = step;
     return work;

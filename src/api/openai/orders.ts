@@ -63,7 +63,7 @@ export function versionFor(acceptance: Acceptance, model: string, task: string):
   if (taskOf(version.manifest) === task) return version;
   throw new Refusal(
     'invalid_input',
-    `${model} does no ${task}: GET /openai/v1/models lists what does`,
+    `${model} does no ${task}: GET /v1/models says what each model does`,
     {
       members: { param: 'model' },
     },

@@ -43,6 +43,7 @@ export function imageAsked(body: ImageRequest): Asked {
       seed: body.seed,
       num_inference_steps: body.num_inference_steps,
       guidance_scale: body.guidance_scale,
+      scheduler: body.scheduler,
     },
     request: body,
   };

@@ -13,9 +13,9 @@ const MAX_STOPS = 4;
 const MAX_USER_CHARS = 512;
 
 const NOT_HERE = 'is not supported here';
+const unless = (value: unknown) => `${NOT_HERE}, unless it is ${JSON.stringify(value)}`;
 /** A parameter that may only have the value that changes nothing. */
-const only = <T extends string | number | boolean>(value: T) =>
-  z.literal(value, `${NOT_HERE}, unless it is ${JSON.stringify(value)}`);
+const only = <T extends string | number | boolean>(value: T) => z.literal(value, unless(value));
 const none = z.never(NOT_HERE);
 const empty = z.array(z.unknown()).max(0, NOT_HERE);
 
@@ -173,14 +173,15 @@ export const imageSchema = z
     output_compression: z.int().min(0).max(100).optional(),
     stream: z.boolean().optional(),
     partial_images: z.int().min(0).max(3).optional(),
-    quality: z.enum(['auto', 'standard', 'medium'], NOT_HERE).optional(),
-    background: z.enum(['auto', 'opaque'], NOT_HERE).optional(),
+    quality: z.enum(['auto', 'standard', 'medium'], unless('auto')).optional(),
+    background: z.enum(['auto', 'opaque'], unless('auto')).optional(),
     moderation: only('auto').optional(),
     style: none.optional(),
     seed: z.int().min(0).optional(),
     negative_prompt: text.optional(),
     num_inference_steps: z.int().min(1).optional(),
     guidance_scale: z.number().min(0).optional(),
+    scheduler: z.string().max(64).optional(),
   })
   .refine(({ stream, n = 1 }) => stream !== true || n === 1, {
     path: ['n'],

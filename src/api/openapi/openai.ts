@@ -80,6 +80,7 @@ const imagesAnswer = z
   .strictObject({
     created: whole,
     data: z.array(z.strictObject({ url: z.string().optional(), b64_json: z.string().optional() })),
+    seed: whole.describe('Ours: with it the same images come again.'),
     background: z.string(),
     output_format: z.string(),
     quality: z.string(),

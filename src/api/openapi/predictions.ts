@@ -61,6 +61,8 @@ export const anyBytes = {
   '*/*': { schema: { type: 'string', format: 'binary' } as const },
 };
 
+const anyImage = { 'image/*': { schema: { type: 'string', format: 'binary' } as const } };
+
 const UNCHANGED = { description: '`If-None-Match` names what is here' };
 const REDIRECTED = {
   description: 'It is large, and read from the bucket itself (`BUZZER_S3_REDIRECT`)',
@@ -197,7 +199,13 @@ export const predictions = {
         image: z.string().describe('Its place in `images` of the output, from 0.'),
       }),
     },
-    responses: answers(storedBytes('The image', anyBytes), [...GUARDED, 404, 409, 410]),
+    responses: answers(
+      {
+        ...storedBytes('The image', anyImage),
+        '202': answer('It has not ended yet', predictionAnswer, polled),
+      },
+      [...GUARDED, 404, 409, 410],
+    ),
   },
   getPartialOutput: {
     summary:

@@ -95,11 +95,16 @@ export function outputImagesRouter({ reader, store, whyQueued }: OutputsDependen
     }
     if (ended.status !== 'succeeded') throw withoutOutput(id, ended);
     const { images = [] } = ended;
-    const claim = images.find((_each, index) => String(index) === request.params.image);
+    const { image } = request.params;
+    const claim = images.find((_each, index) => String(index) === image);
     if (claim === undefined) {
       const there = images.length === 0 ? 'none' : `those from 0 to ${images.length - 1}`;
-      throw new Problem('not_found', `${id} has no image ${request.params.image}, but ${there}`);
+      throw new Problem('not_found', `${id} has no image ${image}, but ${there}`);
     }
+    response.set(
+      'Content-Disposition',
+      `inline; filename="${id}-${image}.${claim.media_type.split('/')[1]}"`,
+    );
     await sendStored(request, response, { kind: 'claim', claim }, store);
   });
   return router;

@@ -158,7 +158,9 @@ class DiffusionModel {
 
   async #startOf(image: Media, { width, height }: DiffusionOptions): Promise<Float32Array> {
     const decoded = await decodeImage(image, this.#settings.limits);
-    return await this.#parts.autoencoder.encode(await resizeImage(decoded, { width, height }));
+    return await this.#parts.autoencoder.encode(
+      await resizeImage(decoded, { width, height, fit: 'cover' }),
+    );
   }
 
   async #decode(

@@ -115,11 +115,11 @@ function usualRun({ className, isXl, scheduler, guidanceWidth }: ModelFacts): {
 
 const imageSchema = z.object({
   url: z.string().describe('Where the image is; in the output of a batch a data URL.'),
-  bytes: z.int(),
+  bytes: z.int().min(1),
   sha256: z.string(),
   media_type: z.string(),
-  width: z.int(),
-  height: z.int(),
+  width: z.int().min(1),
+  height: z.int().min(1),
   flagged: z
     .boolean()
     .nullable()
@@ -129,7 +129,7 @@ const imageSchema = z.object({
 });
 
 const outputSchema = z.object({
-  seed: z.int().describe('With it and the same options, the same images come again.'),
+  seed: z.int().min(0).describe('With it and the same options, the same images come again.'),
   images: z.array(imageSchema),
 });
 
@@ -157,8 +157,14 @@ export const describeDiffusion: DescribePipeline = (manifest, graphs, configs) =
     ...PLAIN_INPUT,
     example: { prompt: 'a handwritten seven' },
     input: z.strictObject({
-      prompt: prompt.min(1).refine((text) => text.trim() !== '', 'must not be empty'),
-      negative_prompt: prompt.optional().describe('What the image shall not show.'),
+      prompt: prompt
+        .refine((text) => text.trim() !== '', 'must not be empty')
+        .describe('What the image shall show. What is longer than the model reads is cut.'),
+      negative_prompt: prompt
+        .optional()
+        .describe(
+          'What the image shall not show; without effect when guidance_scale is at most 1.',
+        ),
       ...(facts.canStartFromImage ? { image } : {}),
     }),
     options: optionsSchema(facts, settings),
@@ -174,7 +180,19 @@ const prompt = z.string().max(MAX_PROMPT_CHARS);
 const image = z
   .string()
   .optional()
-  .describe('The run begins with this image rather than with noise alone; see `strength`.');
+  .describe(
+    'The run begins with this image rather than with noise alone; see `strength`. What does not fit the width and height is cut off.',
+  );
+
+/** How an image comes. */
+const FORMAT = {
+  output_format: z.enum(['png', 'webp', 'jpeg']).default('png'),
+  output_quality: z.int().min(1).max(100).default(90).describe('Of webp and jpeg.'),
+  metadata: z
+    .boolean()
+    .default(true)
+    .describe('Whether a PNG says in a text chunk how it was made.'),
+} as const;
 
 function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObject {
   const { note, name } = facts.scheduler;
@@ -189,7 +207,12 @@ function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObj
   const shape = z.strictObject({
     width: size(settings.width).describe('In pixels.'),
     height: size(settings.height).describe('In pixels.'),
-    num_inference_steps: z.int().min(1).max(settings.maxSteps).default(settings.steps),
+    num_inference_steps: z
+      .int()
+      .min(1)
+      .max(settings.maxSteps)
+      .default(settings.steps)
+      .describe(`At most ${settings.maxPixelSteps} steps × width × height × images in all.`),
     guidance_scale: z
       .number()
       .min(0)
@@ -211,13 +234,8 @@ function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObj
       .min(0)
       .optional()
       .describe('The same seed gives the same images. When absent, one is drawn.'),
-    num_outputs: z.int().min(1).max(settings.maxOutputs).default(1),
-    output_format: z.enum(['png', 'webp', 'jpeg']).default('png'),
-    output_quality: z.int().min(1).max(100).default(90).describe('Of webp and jpeg.'),
-    metadata: z
-      .boolean()
-      .default(true)
-      .describe('Whether a PNG says in a text chunk how it was made.'),
+    num_outputs: z.int().min(1).max(settings.maxOutputs).default(1).describe('How many images.'),
+    ...FORMAT,
     ...(facts.canStartFromImage
       ? {
           strength: z
@@ -225,7 +243,7 @@ function optionsSchema(facts: ModelFacts, settings: DiffusionSettings): z.ZodObj
             .gt(0, 'must be greater than 0')
             .max(1)
             .default(0.8)
-            .describe('How much of the given image is replaced; 1: all of it.'),
+            .describe('Only with image: how much of it is replaced; 1: all of it.'),
         }
       : {}),
   });

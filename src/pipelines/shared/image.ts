@@ -51,15 +51,22 @@ export async function decodeImage(
   }
 }
 
-/** An image stretched to `width` × `height`; pixels are averaged where it shrinks. */
+/**
+ * An image in another size; pixels are averaged where it shrinks. `fill`: it is stretched; `cover`: what does not fit is
+ * cut off around its middle.
+ */
 export async function resizeImage(
   image: RgbImage,
-  { width, height }: { readonly width: number; readonly height: number },
+  {
+    width,
+    height,
+    fit = 'fill',
+  }: { readonly width: number; readonly height: number; readonly fit?: 'fill' | 'cover' },
 ): Promise<RgbImage> {
   if (width === image.width && height === image.height) return image;
   const raw = { width: image.width, height: image.height, channels: 3 } as const;
   const data = await sharp(image.data, { raw, limitInputPixels: false }) // the decoder checked the limit
-    .resize(width, height, { fit: 'fill', kernel: 'linear' })
+    .resize(width, height, { fit, kernel: 'linear' })
     .raw()
     .toBuffer();
   return { width, height, data };

@@ -193,7 +193,7 @@ test('an empty version, an empty model and two graphs in one version are named',
   await mkdir(join(folder, '.git', '1'), { recursive: true }); // nobody's model
   expect((await ModelRepository.open([folder])).problems()).toEqual([
     `${folder}/bare has no version: expected ${folder}/bare/1/model.onnx`,
-    `${folder}/empty/1 is empty: expected model.onnx or model.json in it`,
+    `${folder}/empty/1 is empty: expected model.onnx, model.json or model_index.json in it`,
     expect.stringContaining('two/1 has several .onnx files (a.onnx, b.onnx)'),
   ]);
 });
