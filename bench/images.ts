@@ -76,6 +76,7 @@ async function measureTiny(models: string): Promise<void> {
   const version = await versionOf('tiny', { folder: models });
   await runtime.serve(version);
   const plain = await startChild('bench/plain-diffusion.ts', folder, await tokensIn(folder));
+  const own = await startChild('bench/diffusion-share.ts', folder);
   for (const [latents, steps, images] of [
     [LATENTS / 2, 20, 5],
     [LATENTS, 30, 1],
@@ -99,12 +100,19 @@ async function measureTiny(models: string): Promise<void> {
       async () => await ask(plain, `${images} ${steps} ${GUIDANCE} ${latents}`),
     );
     print(`tiny, ${steps} steps at ${latents} × ${latents} latents, the same`, speed, 'images/s');
+    const shares: number[] = [];
+    for (let count = 0; count < LONG_PAIRS; count += 1) {
+      shares.push(await ask(own, `${steps} ${GUIDANCE} ${side}`));
+    }
+    const share = Math.round(1000 * median(shares)) / 10;
+    console.log(`  of the time of a run, its graphs take ${share} % (p50 of ${LONG_PAIRS})`);
     const runs = images * (LONG_PAIRS + 1);
     console.log(
       `  ${parts.checkpoints} checkpoints and ${parts.previews} previews in ${runs} runs`,
     );
   }
   plain.kill('SIGKILL');
+  own.kill('SIGKILL');
   await runtime.close();
 }
 

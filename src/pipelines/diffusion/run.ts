@@ -4,7 +4,7 @@
  *  F1  After a step a checkpoint is told, at most once a second: the next attempt goes on from it, and gets the same
  *      bytes as this one would have.
  *  F2  Whatever a step adds by chance belongs to the seed, the image and the step, never to the attempt.
- *  F3  A preview is told at most twice a second, and takes at most a fiftieth of the time. When the run is stopped, the
+ *  F3  A preview is told at most twice a second, and takes at most a hundredth of the time. When the run is stopped, the
  *      last one shows where it was.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
@@ -31,7 +31,7 @@ import type { DiffusionOptions } from './schema.ts';
 const CHECKPOINT_EVERY_MS = 1000;
 /** F3 */
 const PREVIEW_EVERY_MS = 500;
-const PREVIEW_SHARE = 1 / 50;
+const PREVIEW_SHARE = 1 / 100;
 const REPORT_EVERY_MS = 200;
 
 /** What a run is made with. */
