@@ -25,6 +25,7 @@ process.on('message', (message) => {
     status: 'succeeded',
     output,
     mediaType: 'application/json',
+    files: [],
   }));
   const tokens = message.inputs.map(() => null);
   const answer = () => process.send({ type: 'done', outcomes, tokens, inferenceMs: 1 });
