@@ -3,8 +3,7 @@
     pip install torch==2.15.0 scikit-learn==1.9.1 onnx==1.23.2
     python models/digits/train.py models/digits/1
 
-The steps, the seed and the number of threads are fixed, so two runs on one machine give the same files. It takes about
-ten minutes on two cores. The tokenizer's files must be in the folder before.
+The steps, the seed and the number of threads are fixed. It takes about ten minutes on two cores. The tokenizer's files must be in the folder before.
 """
 import copy, hashlib, json, math, pathlib, random, sys, warnings
 
