@@ -96,8 +96,10 @@ function fingerprintOf(
   return box === null ? plain : box.sign(Buffer.from(plain)).toString('hex');
 }
 
-/** A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the
- * same. `draw` gives whole numbers from 0. */
+/**
+ * A model that draws lots has an option `seed`. When it is not given, it is drawn here: every attempt has the same.
+ * `draw` gives whole numbers from 0.
+ */
 export function withSeed(
   options: Accepted['options'],
   { schema }: ModelVersion,

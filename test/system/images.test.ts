@@ -176,16 +176,12 @@ test('canceled, it keeps its last preview until it is deleted, and then nothing'
   );
 });
 
-test('in a batch each item has its image in its line', async () => {
-  const items = ['one', 'two'].map((word) => ({
-    custom_id: word,
-    input: { prompt: `a handwritten ${word}` },
-  }));
-  const again = { ...items[0], custom_id: 'again', options: { seed: 4 } };
+/** What a batch of `digits` gives for each of its items, once it has succeeded. */
+async function outputsOfBatch(batch: object): Promise<readonly Output[]> {
   const response = await fetch(`${service.url}/v1/batches`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ model: 'digits', options: { seed: 3 }, items: [...items, again] }),
+    body: JSON.stringify({ model: 'digits', ...batch }),
   });
   const { urls } = (await response.json()) as { urls: { get: string; output: string } };
   await until('the batch', async () => {
@@ -193,7 +189,17 @@ test('in a batch each item has its image in its line', async () => {
     return status === 'succeeded' ? true : undefined;
   });
   const lines = (await (await fetch(urls.output)).text()).trim().split('\n');
-  const outputs = lines.map((line) => (JSON.parse(line) as { output: Output }).output);
+  return lines.map((line) => (JSON.parse(line) as { output: Output }).output);
+}
+
+test('in a batch each item has its image in its line', async () => {
+  const items = ['one', 'two'].map((word) => ({
+    custom_id: word,
+    input: { prompt: `a handwritten ${word}` },
+  }));
+  const again = { ...items[0], custom_id: 'again', options: { seed: 4 } };
+  const batch = { options: { seed: 3 }, items: [...items, again] };
+  const outputs = await outputsOfBatch(batch);
   const alone = outputOf(await made('digits', 'a handwritten one', { seed: 3 }));
 
   expect(outputs).toHaveLength(3);
@@ -207,18 +213,7 @@ test('without a seed, the items of a batch have seeds of their own', async () =>
     custom_id: String(index),
     input: { prompt: 'a handwritten three' },
   }));
-  const response = await fetch(`${service.url}/v1/batches`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ model: 'digits', items }),
-  });
-  const { urls } = (await response.json()) as { urls: { get: string; output: string } };
-  await until('the batch', async () => {
-    const { status } = (await (await fetch(urls.get)).json()) as { status: string };
-    return status === 'succeeded' ? true : undefined;
-  });
-  const lines = (await (await fetch(urls.output)).text()).trim().split('\n');
-  const outputs = lines.map((line) => (JSON.parse(line) as { output: Output }).output);
+  const outputs = await outputsOfBatch({ items });
 
   expect(new Set(outputs.map(({ seed }) => seed)).size).toBe(6);
   expect(new Set(outputs.map(({ images }) => images[0]?.sha256)).size).toBe(6);

@@ -54,7 +54,7 @@ export class Denoiser {
     const { networks, graph, shape, negative, guidance } = this.#options;
     const { channels, height, width } = shape;
     const runs = negative === null ? 1 : 2;
-    const sample = runs === 1 ? latents : twice(latents);
+    const sample = runs === 1 ? latents : joined([latents, latents]);
     const output = await networks.use(UNET, async (session) => {
       return await session.run({
         ...this.#constant,
@@ -74,20 +74,12 @@ export class Denoiser {
   }
 }
 
-const twice = (values: Float32Array): Float32Array => {
-  const both = new Float32Array(2 * values.length);
-  both.set(values);
-  both.set(values, values.length);
-  return both;
-};
-
 const specOf = ({ inputs }: GraphSignature, name: string): TensorSpec =>
   inputs.find((each) => each.name === name) ?? { name, datatype: 'FP32', shape: [] };
 
 function constantInputs(options: DenoiserOptions): Record<string, Tensor> {
   const { graph, facts, shape, prompt, negative, guidance } = options;
   const both = negative === null ? [prompt] : [negative, prompt]; // in this order
-  const has = (name: string): boolean => graph.inputs.some((each) => each.name === name);
   const inputs: Record<string, Tensor> = {
     encoder_hidden_states: tensorFor(
       specOf(graph, 'encoder_hidden_states'),
@@ -110,7 +102,7 @@ function constantInputs(options: DenoiserOptions): Record<string, Tensor> {
       [both.length, ids.length],
     );
   }
-  if (facts.guidanceWidth !== null && has('timestep_cond')) {
+  if (facts.guidanceWidth !== null) {
     const embedding = guidanceEmbedding(guidance, facts.guidanceWidth);
     inputs['timestep_cond'] = tensorFor(specOf(graph, 'timestep_cond'), embedding, [
       1,

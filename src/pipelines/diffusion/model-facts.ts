@@ -7,7 +7,6 @@ import type { Configs, Graphs } from '../definition.ts';
 import {
   MODEL_INDEX,
   NEEDED,
-  SAFETY_CHECKER,
   SCHEDULER_CONFIG,
   TEXT_ENCODER,
   TEXT_ENCODER_2,
@@ -56,7 +55,6 @@ export interface ModelFacts {
   /** How many numbers the guidance is given as (LCM); null: guidance needs a second run of the network. */
   readonly guidanceWidth: number | null;
   readonly canStartFromImage: boolean;
-  readonly hasSafetyChecker: boolean;
 }
 
 const indexSchema = z.looseObject({
@@ -131,7 +129,6 @@ export function modelFacts(
     shiftFactor: vae.shift_factor ?? 0,
     guidanceWidth: guidanceWidthOf(network, unet.time_cond_proj_dim ?? null),
     canStartFromImage: files[VAE_ENCODER] !== undefined,
-    hasSafetyChecker: files[SAFETY_CHECKER] !== undefined,
   };
 }
 

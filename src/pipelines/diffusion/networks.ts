@@ -32,8 +32,7 @@ export class Networks {
   /** Loads those that stay; throws when a file or the device cannot be used. */
   static async open(settings: PipelineSettings): Promise<Networks> {
     const { manifest, files, graphs } = settings;
-    const sizes = Object.values(files).map(async (path) => (await stat(path)).size);
-    const weights = (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+    const weights = await bytesOf(Object.values(files));
     const isTight = MEMORY_PER_WEIGHT * weights > manifest.resources.memory_mb * MIB;
     const networks = new Networks(settings, isTight);
     for (const path of Object.keys(graphs)) await networks.use(path, async () => {});
@@ -49,8 +48,7 @@ export class Networks {
   async sizeOf(path: string): Promise<number> {
     const folder = `${dirname(path)}/`;
     const paths = Object.entries(this.#settings.files).filter(([role]) => role.startsWith(folder));
-    const sizes = paths.map(async ([, each]) => (await stat(each)).size);
-    return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+    return await bytesOf(paths.map(([, each]) => each));
   }
 
   /** Gives `work` a graph. It stays loaded until the last of those that use it at the same time is done. */
@@ -74,4 +72,9 @@ export class Networks {
     const { threads } = manifest.resources;
     return await openSession(files[path] ?? '', { device, threads, graph: graphs[path] });
   }
+}
+
+async function bytesOf(paths: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
 }

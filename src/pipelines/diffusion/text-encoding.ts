@@ -1,5 +1,6 @@
 /* Prompts as the network takes them. */
 import type { GraphSignature } from '../../contract/tensor.ts';
+import type { Session } from '../../onnx/session.ts';
 import type { PipelineSettings } from '../definition.ts';
 import { ClipTokenizer } from './clip-tokenizer.ts';
 import { TOKENIZERS } from './layout.ts';
@@ -59,9 +60,9 @@ export class TextEncoding {
   async encodeAll(prompts: readonly string[]): Promise<readonly Conditioning[]> {
     const byEncoder: Conditioning[][] = [];
     for (const encoder of this.#facts.encoders) {
-      const encoded = await this.#networks.use(encoder, async () => {
+      const encoded = await this.#networks.use(encoder, async (session) => {
         const all: Conditioning[] = [];
-        for (const prompt of prompts) all.push(await this.#run(encoder, prompt));
+        for (const prompt of prompts) all.push(await this.#run(session, encoder, prompt));
         return all;
       });
       byEncoder.push(encoded);
@@ -69,13 +70,11 @@ export class TextEncoding {
     return prompts.map((_prompt, index) => besideEachOther(byEncoder.map((all) => all[index])));
   }
 
-  async #run(encoder: string, prompt: string): Promise<Conditioning> {
+  async #run(session: Session, encoder: string, prompt: string): Promise<Conditioning> {
     const ids = (this.#tokenizers.get(encoder) as ClipTokenizer).encode(prompt);
     const graph = this.#graphs[encoder] as GraphSignature;
     const input = graph.inputs[0] ?? { datatype: 'INT64' };
-    const outputs = await this.#networks.use(encoder, async (session) => {
-      return await session.run({ input_ids: tensorFor(input, ids, [1, ids.length]) });
-    });
+    const outputs = await session.run({ input_ids: tensorFor(input, ids, [1, ids.length]) });
     const chosen = outputs[statesOf(graph, this.#facts)];
     const whole = this.#facts.isXl ? outputs['text_embeds'] : undefined;
     if (chosen === undefined) throw new Error(`${encoder} gave no hidden states`);

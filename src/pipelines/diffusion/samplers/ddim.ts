@@ -1,6 +1,6 @@
 import type { SamplerSettings } from './config.ts';
 import { alphaBars } from './noise-levels.ts';
-import { clipped, mapped, noisedBy, originalOf, type Sampler, unscaled } from './sampler.ts';
+import { clipped, mapped, noisedToBar, originalOf, type Sampler, unscaled } from './sampler.ts';
 import { spacedTimesteps } from './timesteps.ts';
 
 /**
@@ -40,10 +40,7 @@ export function ddim(settings: SamplerSettings, count: number, eta: number): Sam
       });
       return { latents: advanced, original };
     },
-    noised: (original, noise, step) => {
-      const bar = barOf(timesteps[step] ?? 0);
-      return noisedBy(original, noise, Math.sqrt(bar), Math.sqrt(1 - bar));
-    },
+    noised: (original, noise, step) => noisedToBar(original, noise, barOf(timesteps[step] ?? 0)),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { SamplerSettings } from './config.ts';
 import { alphaBars } from './noise-levels.ts';
-import { clipped, mapped, noisedBy, originalOf, type Sampler, unscaled } from './sampler.ts';
+import { clipped, mapped, noisedToBar, originalOf, type Sampler, unscaled } from './sampler.ts';
 
 const DATA_DEVIATION_SQUARED = 0.5 ** 2;
 
@@ -37,13 +37,8 @@ export function lcm(settings: SamplerSettings, count: number, strength: number):
         (value, index) => out * value + skip * (latents[index] as number),
       );
       if (step === count - 1) return { latents: denoised, original };
-      const next = barOf(step + 1);
-      const advanced = noisedBy(denoised, noise(), Math.sqrt(next), Math.sqrt(1 - next));
-      return { latents: advanced, original };
+      return { latents: noisedToBar(denoised, noise(), barOf(step + 1)), original };
     },
-    noised: (original, noise, step) => {
-      const bar = barOf(step);
-      return noisedBy(original, noise, Math.sqrt(bar), Math.sqrt(1 - bar));
-    },
+    noised: (original, noise, step) => noisedToBar(original, noise, barOf(step)),
   };
 }

@@ -27,8 +27,9 @@ export function runSigmas(
       ? [training.at(-1) ?? 0, training[0] ?? 0]
       : [sigmas[0] ?? 0, sigmas.at(-1) ?? 0];
     sigmas = karrasSigmas(most, least, count);
+    const logs = training.map(Math.log);
     timesteps = sigmas.map((sigma) => {
-      const time = timeOf(training, sigma);
+      const time = timeOf(logs, sigma);
       return isDpm ? roundHalfEven(time) : Math.fround(time);
     });
   }
@@ -51,9 +52,8 @@ function karrasSigmas(most: number, least: number, count: number): number[] {
   });
 }
 
-/** The training step at which there is so much noise, between two steps by the logarithm. */
-function timeOf(training: Float64Array, sigma: number): number {
-  const logs = training.map(Math.log);
+/** The training step at which there is so much noise, by the logarithms of the noise of all steps. */
+function timeOf(logs: Float64Array, sigma: number): number {
   const log = Math.log(Math.max(sigma, 1e-10));
   let low = 0;
   while (low < logs.length - 2 && (logs[low + 1] ?? 0) <= log) low += 1;

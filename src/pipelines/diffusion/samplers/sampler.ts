@@ -69,6 +69,13 @@ export const unscaled = (latents: Float32Array): Float32Array => latents;
 export const clipped = (value: number, clip: number | null): number =>
   clip === null ? value : Math.max(-clip, Math.min(clip, value));
 
+/** A picture with noise, where so much of it (alpha-bar) is left. */
+export const noisedToBar = (
+  original: Float32Array,
+  noise: Float32Array,
+  bar: number,
+): Float32Array => noisedBy(original, noise, Math.sqrt(bar), Math.sqrt(1 - bar));
+
 /** `alpha` of a picture and `sigma` of noise. */
 export const noisedBy = (
   original: Float32Array,
